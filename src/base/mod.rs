@@ -1,0 +1,4 @@
+//! Floor 0: time and limits. Knows nothing of HTTP, sockets or configuration.
+
+pub mod clock;
+pub mod limits;

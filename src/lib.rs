@@ -1,0 +1,6 @@
+//! A layer-7 HTTP load balancer on plain OS threads, where nothing that waits holds a thread.
+
+pub mod base;
+pub mod config;
+pub mod http;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Health judgement: pure data in, a verdict out. No clock, no sockets, no threads.
