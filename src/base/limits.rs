@@ -66,3 +66,10 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// How long accepting pauses when the process is out of descriptors or memory.
 pub const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How long a client may still send a request on an idle connection after a stop began. One
+/// that is on its way when we close would be lost, and that client would see a failure.
+pub const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What `Retry-After` tells clients, in seconds: by then a health check has had its say.
+pub const RETRY_AFTER_S: u32 = 5;
