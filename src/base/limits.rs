@@ -73,3 +73,13 @@ pub const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What `Retry-After` tells clients, in seconds: by then a health check has had its say.
 pub const RETRY_AFTER_S: u32 = 5;
+/// LIMIT: bytes of chunk extensions after one chunk size. Nobody uses them; without
+/// a bound, a peer could send megabytes of them for each byte of data.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+
+/// LIMIT: bytes of a trailer section. It is kept whole until it is complete, so
+/// it must fit into the smallest buffer that a body is relayed through.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+/// LIMIT: fields in a trailer section. A checksum, a status and a few timings are usual.
+pub const TRAILER_FIELDS_MAX: usize = 32;

@@ -1,0 +1,132 @@
+//! How long a body is: the two fields that say so, and every way they can lie.
+//!
+//! RFC 9112, 6.3 offers a reading for most contradictions. Two readers that
+//! settle one differently see two different messages in the same bytes, and
+//! that is request smuggling; so nothing is settled here, all of it is refused.
+
+use super::error::HeadError;
+use super::message::Version;
+
+/// How a body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body.
+    None,
+    /// So many bytes; 0 if a Content-Length said so.
+    Fixed(u64),
+    /// Chunks, the last of them empty (RFC 9112, 7.1).
+    Chunked,
+    /// All that comes until the peer closes; only in responses.
+    UntilClose,
+}
+
+/// Whether a Content-Length that only repeats an earlier one is borne.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// RFC 9112, 6.3 allows merging identical values, but honest clients send
+    /// one, and a second one is a probe for how we treat it.
+    Refuse,
+    /// Some backends do repeat it, for instance by way of a CGI script.
+    BearIdentical,
+}
+
+/// What the framing fields of one head have said so far.
+pub(super) struct Framing<'b> {
+    length: Option<&'b [u8]>,
+    codings: Codings,
+}
+
+/// How far a list of transfer codings has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Codings {
+    Absent,
+    Chunked,
+    /// Registered codings, not yet followed by `chunked`.
+    Unfinished,
+    /// Registered codings, then `chunked`: legal, but not implemented.
+    Unsupported,
+    Malformed,
+}
+
+impl<'b> Framing<'b> {
+    pub(super) fn new() -> Framing<'b> {
+        Framing { length: None, codings: Codings::Absent }
+    }
+
+    /// Takes note of a Content-Length field.
+    pub(super) fn content_length(&mut self, value: &'b [u8], repeats: Repeats) -> Result<(), HeadError> {
+        match self.length {
+            Some(earlier) if repeats == Repeats::Refuse || earlier != value => {
+                Err(HeadError::ContentLengthRepeated)
+            }
+            _ => {
+                self.length = Some(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of a Transfer-Encoding field; several of them make one list.
+    pub(super) fn transfer_encoding(&mut self, value: &[u8]) {
+        for coding in value.split(|byte| *byte == b',') {
+            self.codings = self.codings.then(coding.trim_ascii());
+        }
+    }
+
+    /// The length that the fields declare; `None` if they declare nothing.
+    pub(super) fn declared(&self, version: Version) -> Result<BodyLength, HeadError> {
+        if self.codings == Codings::Absent {
+            return match self.length {
+                Some(digits) => {
+                    parse_decimal(digits).map(BodyLength::Fixed).ok_or(HeadError::ContentLengthMalformed)
+                }
+                None => Ok(BodyLength::None),
+            };
+        }
+        if self.length.is_some() {
+            return Err(HeadError::TwoFramings);
+        }
+        if version == Version::Http10 {
+            return Err(HeadError::TransferEncodingOnHttp10);
+        }
+        match self.codings {
+            Codings::Chunked => Ok(BodyLength::Chunked),
+            Codings::Unsupported => Err(HeadError::TransferEncodingUnsupported),
+            Codings::Absent | Codings::Unfinished | Codings::Malformed => {
+                Err(HeadError::TransferEncodingMalformed)
+            }
+        }
+    }
+}
+
+impl Codings {
+    /// The list with one more coding at its end.
+    fn then(self, coding: &[u8]) -> Codings {
+        let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        match self {
+            Codings::Absent if is_chunked => Codings::Chunked,
+            Codings::Unfinished if is_chunked => Codings::Unsupported,
+            Codings::Absent | Codings::Unfinished if is_registered(coding) => Codings::Unfinished,
+            _ => Codings::Malformed,
+        }
+    }
+}
+
+/// Whether IANA lists the name as a transfer coding, apart from `chunked`.
+fn is_registered(coding: &[u8]) -> bool {
+    let registered: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
+    registered.iter().any(|name| coding.eq_ignore_ascii_case(name))
+}
+
+/// A number in decimal digits only: no sign, no list, no white space, no overflow.
+pub(super) fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, byte| {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+    })
+}
