@@ -133,7 +133,8 @@ impl Balancer {
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
-        let targets = snapshot.pools.iter().flat_map(|pool| pool.backends()).map(|backend| Arc::clone(backend) as _);
+        let targets =
+            snapshot.pools.iter().flat_map(|pool| pool.backends()).map(|backend| Arc::clone(backend) as _);
         let health = HealthThread::spawn(targets.collect())?;
         health.wait_first_round(FIRST_ROUND_WAIT);
         balancer.health = Some(health);
@@ -211,6 +212,12 @@ impl Balancer {
             if thread.join().is_err() {
                 log::error!("a thread ended with a panic");
             }
+        }
+        // Handles may outlive the balancer; its connections must not.
+        let mut left = Vec::new();
+        hall.parking.take(|_| true, &mut left);
+        while let Some(task) = hall.ready.try_take() {
+            left.push(task);
         }
     }
 }

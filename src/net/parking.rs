@@ -85,7 +85,7 @@ impl<T: Waiter> Parking<T> {
         let token = Token { shard: shard as u8, slot, generation };
         let mut outcome = client.arm(&self.epoll, token.of_client());
         if let (Ok(()), Some(upstream)) = (outcome, upstream)
-            && !wait.upstream.is_none()
+            && wait.upstream.is_urgent()
         {
             outcome = upstream.arm(&self.epoll, token.of_upstream());
         }
@@ -184,6 +184,8 @@ fn note<T: Waiter>(task: &mut T, of_client: bool, flags: EventFlags) {
     }
     if of_client && broke {
         task.client_broke();
+    } else if of_client && flags.contains(EventFlags::RDHUP) {
+        task.client_ended();
     }
 }
 
@@ -216,7 +218,8 @@ struct Armed {
 impl Armed {
     fn new(stream: &mut Stream, interest: Interest) -> Self {
         let mut flags = EventFlags::ONESHOT;
-        flags.set(EventFlags::IN | EventFlags::RDHUP, interest.read);
+        flags.set(EventFlags::IN, interest.read);
+        flags.set(EventFlags::RDHUP, interest.read || interest.end);
         flags.set(EventFlags::OUT, interest.write);
         Self { fd: stream.raw_fd(), flags, registered: stream.register() }
     }

@@ -10,24 +10,29 @@ pub struct Interest {
     pub read: bool,
     /// Room to write.
     pub write: bool,
+    /// The peer's end, whether or not there is something to read before it.
+    pub end: bool,
 }
 
 impl Interest {
     /// Nothing but that the connection breaks.
-    pub const NONE: Self = Self { read: false, write: false };
+    pub const NONE: Self = Self { read: false, write: false, end: false };
     /// Something to read.
-    pub const READ: Self = Self { read: true, write: false };
+    pub const READ: Self = Self { read: true, ..Self::NONE };
     /// Room to write.
-    pub const WRITE: Self = Self { read: false, write: true };
+    pub const WRITE: Self = Self { write: true, ..Self::NONE };
+    /// The peer's end.
+    pub const END: Self = Self { end: true, ..Self::NONE };
 
-    /// Whether there is nothing to watch for.
-    pub fn is_none(self) -> bool {
-        self == Self::NONE
+    /// Whether the task goes on as soon as the socket is ready, so that it is worth a place
+    /// in a warm set's `poll`. Ends are watched for only where it costs nothing.
+    pub fn is_urgent(self) -> bool {
+        self.read || self.write
     }
 
     /// Both.
     pub fn or(self, other: Self) -> Self {
-        Self { read: self.read || other.read, write: self.write || other.write }
+        Self { read: self.read || other.read, write: self.write || other.write, end: self.end || other.end }
     }
 }
 
@@ -90,7 +95,9 @@ pub enum Reason {
 pub trait Waiter {
     /// Its sockets.
     fn sockets(&mut self) -> Sockets<'_>;
-    /// Told when the client's connection broke while nothing was expected of it.
+    /// Told while parked that the client has finished sending.
+    fn client_ended(&mut self);
+    /// Told while parked that the client's connection is broken.
     fn client_broke(&mut self);
 }
 

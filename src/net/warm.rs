@@ -87,10 +87,10 @@ impl<T: Waiter> WarmSet<T> {
         self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
         for Warm { task, wait, .. } in &mut self.tasks {
             let sockets = task.sockets();
-            if !wait.client.is_none() {
+            if wait.client.is_urgent() {
                 self.list.push(sockets.client.raw_fd(), flags_of(wait.client));
             }
-            if let (false, Some(upstream)) = (wait.upstream.is_none(), sockets.upstream) {
+            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
                 self.list.push(upstream.raw_fd(), flags_of(wait.upstream));
             }
         }
@@ -108,7 +108,7 @@ impl<T: Waiter> WarmSet<T> {
             let Warm { task, wait, touched } = &mut self.tasks[index];
             let sockets = task.sockets();
             let mut ready = now >= wait.deadline;
-            if let (false, Some(upstream)) = (wait.upstream.is_none(), sockets.upstream) {
+            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
                 entry -= 1;
                 let events = self.list.events(entry);
                 ready |= !events.is_empty();
@@ -116,7 +116,7 @@ impl<T: Waiter> WarmSet<T> {
                     upstream.mark_readable();
                 }
             }
-            if !wait.client.is_none() {
+            if wait.client.is_urgent() {
                 entry -= 1;
                 let events = self.list.events(entry);
                 ready |= !events.is_empty();

@@ -94,6 +94,7 @@ pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
 /// before it has read everything, and the rest of the upload is then not forced on it
 /// (RFC 9112, section 9.3).
 fn exchange(task: &mut Task, cx: &mut Context) -> Step {
+    relay::probe(task);
     let up = if task.request.is_sent() { relay::Flow::Done } else { request::send(task, cx) };
     if let relay::Flow::Fail(failure) = up {
         return Step::Fail(failure);
@@ -109,8 +110,10 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
     }
 }
 
-/// Until the response head is there, `request_timeout` runs too.
-fn within_request(task: &Task, wait: Wait) -> Wait {
+/// Until the response head is there, `request_timeout` runs too, and a client that leaves
+/// is noticed.
+fn within_request(task: &Task, mut wait: Wait) -> Wait {
+    wait.client.end = task.request.is_read() && !task.request.is_answered() && !task.client.ended;
     match task.snapshot.plan.timeouts.request {
         Some(limit) if !task.request.is_answered() => wait.and(Wait {
             client: Interest::NONE,

@@ -118,24 +118,40 @@ impl Failure {
             Self::HeadTimeout => {
                 (408, "http_request_error", Client, Chance::None, "the request head took too long to arrive")
             }
-            Self::Connect => {
-                (405, "http_request_denied", Client, Chance::None, "this is not a forward proxy: CONNECT is not served")
-            }
-            Self::Loop => {
-                (508, "proxy_loop_detected", Client, Chance::None, "the request goes round in a loop through this balancer")
-            }
-            Self::BodyTooLarge => {
-                (413, "http_request_error", Client, Chance::None, "the request body is larger than this server accepts")
-            }
+            Self::Connect => (
+                405,
+                "http_request_denied",
+                Client,
+                Chance::None,
+                "this is not a forward proxy: CONNECT is not served",
+            ),
+            Self::Loop => (
+                508,
+                "proxy_loop_detected",
+                Client,
+                Chance::None,
+                "the request goes round in a loop through this balancer",
+            ),
+            Self::BodyTooLarge => (
+                413,
+                "http_request_error",
+                Client,
+                Chance::None,
+                "the request body is larger than this server accepts",
+            ),
             Self::BadBody(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
             Self::BadTrailers(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
             Self::BodyTimeout => {
                 (408, "http_request_error", Client, Chance::None, "the request body stopped coming")
             }
             Self::ClientLeft => (0, "connection_terminated", Client, Chance::None, "the client left"),
-            Self::ClientStalled => {
-                (0, "connection_write_timeout", Client, Chance::None, "the client stopped reading the response")
-            }
+            Self::ClientStalled => (
+                0,
+                "connection_write_timeout",
+                Client,
+                Chance::None,
+                "the client stopped reading the response",
+            ),
             Self::NoBackend => {
                 (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")
             }
@@ -151,36 +167,62 @@ impl Failure {
             Self::ConnectTimeout => {
                 (504, "connection_timeout", Backend, NothingSent, "connecting to the backend took too long")
             }
-            Self::SendTimeout => {
-                (504, "connection_write_timeout", Backend, MaybeDone, "the backend stopped reading the request")
-            }
-            Self::Closed => {
-                (502, "connection_terminated", Backend, MaybeDone, "the backend closed the connection before it answered")
-            }
-            Self::Reset(_) => {
-                (502, "connection_terminated", Backend, MaybeDone, "the backend reset the connection before it answered")
-            }
+            Self::SendTimeout => (
+                504,
+                "connection_write_timeout",
+                Backend,
+                MaybeDone,
+                "the backend stopped reading the request",
+            ),
+            Self::Closed => (
+                502,
+                "connection_terminated",
+                Backend,
+                MaybeDone,
+                "the backend closed the connection before it answered",
+            ),
+            Self::Reset(_) => (
+                502,
+                "connection_terminated",
+                Backend,
+                MaybeDone,
+                "the backend reset the connection before it answered",
+            ),
             Self::ResponseTimeout => {
                 (504, "http_response_timeout", Backend, MaybeDone, "the backend took too long to answer")
             }
-            Self::RequestTimeout => {
-                (504, "http_response_timeout", Service, Chance::None, "the request took longer than its time limit")
-            }
-            Self::BadResponse(error) => {
-                (502, "http_protocol_error", Backend, Chance::None, error.explain())
-            }
-            Self::UnaskedUpgrade => {
-                (502, "http_upgrade_failed", Backend, Chance::None, "the backend switched protocols without being asked")
-            }
-            Self::EndlessInterim => {
-                (502, "http_protocol_error", Backend, Chance::None, "the backend sent too many interim responses")
-            }
+            Self::RequestTimeout => (
+                504,
+                "http_response_timeout",
+                Service,
+                Chance::None,
+                "the request took longer than its time limit",
+            ),
+            Self::BadResponse(error) => (502, "http_protocol_error", Backend, Chance::None, error.explain()),
+            Self::UnaskedUpgrade => (
+                502,
+                "http_upgrade_failed",
+                Backend,
+                Chance::None,
+                "the backend switched protocols without being asked",
+            ),
+            Self::EndlessInterim => (
+                502,
+                "http_protocol_error",
+                Backend,
+                Chance::None,
+                "the backend sent too many interim responses",
+            ),
             Self::BadResponseBody(error) => {
                 (502, "http_protocol_error", Backend, Chance::None, error.explain())
             }
-            Self::Truncated => {
-                (502, "http_response_incomplete", Backend, Chance::None, "the response ended before it was complete")
-            }
+            Self::Truncated => (
+                502,
+                "http_response_incomplete",
+                Backend,
+                Chance::None,
+                "the response ended before it was complete",
+            ),
             Self::ResponseStalled => {
                 (504, "connection_read_timeout", Backend, Chance::None, "the response stopped coming")
             }

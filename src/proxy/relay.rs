@@ -9,7 +9,7 @@ use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
-use crate::proxy::task::{Framing, Task};
+use crate::proxy::task::{Client, Framing, Task};
 
 /// What moving bytes in one direction came to.
 pub(super) enum Flow {
@@ -67,6 +67,31 @@ pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
         }
     }
     Flow::Done
+}
+
+/// Finds out whether a client that has finished sending is still there.
+///
+/// One that has closed its socket looks just like one that has only closed its side and
+/// waits for the answer. Every answer begins with the same bytes, whatever it turns out to
+/// be; so they are sent ahead. Whoever is gone answers with a reset, and the backend is
+/// spared the rest of the work.
+pub(super) fn probe(task: &mut Task) {
+    let client = &mut task.client;
+    let untouched = !task.request.is_answered() && task.request.interim == 0 && client.outbound.is_empty();
+    if client.ended && client.probed == 0 && untouched {
+        // Should the socket not take them, the answer will tell.
+        if let Ok(Io::Moved(count)) = client.stream.write(STATUS_LINE_START) {
+            client.probed = count;
+        }
+    }
+}
+
+/// What every answer begins with.
+const STATUS_LINE_START: &[u8] = b"HTTP/1.1 ";
+
+/// Takes what was sent ahead by [`probe`] off the answer that has just been written.
+pub(super) fn settle(client: &mut Client) {
+    client.outbound.consume(std::mem::take(&mut client.probed));
 }
 
 /// Reads and throws away what a client still sends, until it has closed or has had its

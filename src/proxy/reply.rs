@@ -7,8 +7,8 @@ use crate::base::limits::RETRY_AFTER_S;
 use crate::http::Method;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
-use crate::proxy::rewrite;
 use crate::proxy::task::{Download, Stage, Task};
+use crate::proxy::{relay, rewrite};
 
 /// Writes the answer to a failure and says what comes next.
 pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Stage {
@@ -19,15 +19,18 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
     }
     // After a mistake of the client's nothing that follows can be trusted, and a body that
     // has not been read stands in the way of the next request.
-    request.keep_client =
-        row.fault != Fault::Client && request.keep_alive && request.is_read() && cx.draining_since().is_none();
+    request.keep_client = row.fault != Fault::Client
+        && request.keep_alive
+        && request.is_read()
+        && cx.draining_since().is_none();
     request.download = Download::Done;
 
     let id = String::from_utf8_lossy(request.id.as_bytes()).into_owned();
     let status = row.status;
     let phrase = phrase(status);
     let (kind, body) = if request.prefers_json {
-        let body = serde_json::json!({ "status": status, "error": phrase, "reason": row.text, "request_id": id });
+        let body =
+            serde_json::json!({ "status": status, "error": phrase, "reason": row.text, "request_id": id });
         ("application/json", format!("{body}\n"))
     } else {
         ("text/plain; charset=utf-8", format!("{status} {phrase}: {}\nRequest id: {id}\n", row.text))
@@ -56,6 +59,7 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
     if request.method != Method::Head {
         outbound.extend(body.as_bytes());
     }
+    relay::settle(&mut task.client);
     task.client.wrote = cx.now;
     Stage::Reply
 }

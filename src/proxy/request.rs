@@ -31,24 +31,21 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         let arrived = client.inbound.bytes();
         match http::head_end(arrived, client.scanned) {
             Some(end) if end > head_max => {
-                return refuse(task, cx, HeadError::HeadTooLarge);
+                return Step::Fail(Failure::BadHead(HeadError::HeadTooLarge));
             }
             Some(end) => return begin(task, cx, end),
             None if !matches!(arrived, b"" | b"\r") => {
                 client.scanned = arrived.len();
                 if let Err(error) = http::check_partial_request(arrived, head_max) {
-                    return refuse(task, cx, error);
+                    return Step::Fail(Failure::BadHead(error));
                 }
             }
             None => {}
         }
 
-        let was_empty = client.inbound.is_empty();
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
             Ok(Io::Moved(_)) => {
-                if was_empty {
-                    client.since = cx.now;
-                }
+                client.head_began.get_or_insert(cx.now);
             }
             Ok(Io::Blocked) => break,
             // Between requests this is how it should end; in the middle of a head there is
@@ -60,22 +57,16 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     let client = &mut task.client;
     client.inbound.release_if_empty(&mut cx.buffers);
     let timeouts = &task.snapshot.plan.timeouts;
-    let (limit, reason) = match (client.inbound.is_empty(), client.served) {
-        (false, _) => (timeouts.head, Reason::RequestHead),
-        (true, 0) => (timeouts.head, Reason::FirstByte),
-        (true, _) => (timeouts.keep_alive, Reason::NextRequest),
+    let (mut deadline, reason) = match client.head_began {
+        // From its first byte on, however slowly the others follow.
+        Some(began) => (began + timeouts.head, Reason::RequestHead),
+        None if client.served == 0 => (client.since + timeouts.head, Reason::FirstByte),
+        None => (client.since + timeouts.keep_alive, Reason::NextRequest),
     };
-    let mut deadline = client.since + limit;
-    if let (Some(since), true) = (draining, client.inbound.is_empty()) {
+    if let (Some(since), None) = (draining, client.head_began) {
         deadline = deadline.min(since + DRAIN_GRACE);
     }
     Step::Wait(wait_client(Interest::READ, deadline, reason))
-}
-
-/// A head that breaks a rule: nothing of it is believed.
-fn refuse(task: &mut Task, cx: &Context, error: HeadError) -> Step {
-    task.request = Request::new(cx.now);
-    Step::Fail(Failure::BadHead(error))
 }
 
 /// Begins the request whose head is the first `end` bytes of what has arrived.
@@ -86,14 +77,15 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let Task { client, request, snapshot, .. } = task;
     client.served += 1;
     client.scanned = 0;
-    *request = Request::new(cx.now);
+    client.head_began = None;
+    request.started = cx.now;
     request.tries_left = snapshot.pool().retries();
 
     let mut storage = HeadStorage::new();
     let bytes = client.inbound.bytes().get(..end).unwrap_or_default();
     let head = match http::parse_request(bytes, &mut storage) {
         Ok(head) => head,
-        Err(error) => return refuse(task, cx, error),
+        Err(error) => return Step::Fail(Failure::BadHead(error)),
     };
     request.method = head.method;
     request.version = head.version;
@@ -245,6 +237,11 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     client.inbound.release_if_empty(&mut cx.buffers);
     client.since = cx.now;
     if request.keep_client {
+        if !client.inbound.is_empty() {
+            // The next one was sent without waiting for this answer.
+            client.head_began = Some(cx.now);
+        }
+        *request = Request::new(cx.now);
         return Step::Go(Stage::Head);
     }
     client.stream.finish_writing();

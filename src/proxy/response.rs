@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::buffer::Size;
+use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
 use crate::base::limits::INTERIM_RESPONSES_MAX;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
@@ -10,7 +10,9 @@ use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream};
+use crate::proxy::relay::{
+    self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
+};
 use crate::proxy::rewrite;
 use crate::proxy::task::{Download, Framing, Task, Upstream};
 
@@ -87,6 +89,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         }
         upstream.lease.backend().record_success();
         rewrite::switching(&head, out);
+        relay::settle(client);
         upstream.inbound.consume(end);
         request.download = Download::Done;
         request.keep_client = false;
@@ -103,6 +106,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
         if request.version == Version::Http11 {
             rewrite::interim(&head, out);
+            relay::settle(client);
         }
         upstream.inbound.consume(end);
         return Ok(());
@@ -128,6 +132,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     request.keep_client =
         request.keep_alive && request.is_read() && !ends_with_connection && !last && !draining;
     rewrite::response(&head, request, out);
+    relay::settle(client);
     upstream.inbound.consume(end);
     Ok(())
 }
@@ -184,9 +189,13 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
 /// they are, in one call.
 fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
     loop {
-        let Task { client, request, upstream: Some(Upstream { inbound, .. }), .. } = task else { return Ok(()) };
-        let plain = match &mut request.download {
-            Download::Fixed(remaining) => usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len()),
+        let Task { client, request, upstream: Some(Upstream { inbound, .. }), .. } = task else {
+            return Ok(());
+        };
+        let mut plain = match &mut request.download {
+            Download::Fixed(remaining) => {
+                usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len())
+            }
             Download::UntilClose(Framing::UntilClose) => inbound.len(),
             Download::UntilClose(framing) => {
                 push_chunk(&mut client.outbound, inbound.bytes(), *framing);
@@ -205,6 +214,12 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             }
             Download::Head | Download::Done => 0,
         };
+        if !client.outbound.is_empty() && plain <= SMALL_BODY_BYTES {
+            // Behind the head, so that both go in one plain call.
+            client.outbound.extend(inbound.bytes().get(..plain).unwrap_or_default());
+            took(&mut request.download, inbound, plain);
+            plain = 0;
+        }
         let body = inbound.bytes().get(..plain).unwrap_or_default();
         if client.outbound.is_empty() && body.is_empty() {
             return Ok(());
@@ -213,17 +228,25 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             Ok(Io::Moved(count)) => {
                 let of_head = count.min(client.outbound.len());
                 client.outbound.consume(of_head);
-                inbound.consume(count - of_head);
+                took(&mut request.download, inbound, count - of_head);
                 client.wrote = cx.now;
-                if let Download::Fixed(remaining) = &mut request.download {
-                    *remaining -= (count - of_head) as u64;
-                    if *remaining == 0 {
-                        request.download = Download::Done;
-                    }
-                }
             }
             Ok(_) => return Err(Flow::Wait(wait_to_write(task))),
             Err(_) => return Err(Flow::Fail(Failure::ClientLeft)),
         }
     }
 }
+
+/// Notes that bytes of a body that goes as it is have left the queue.
+fn took(download: &mut Download, inbound: &mut Buffer, count: usize) {
+    inbound.consume(count);
+    if let Download::Fixed(remaining) = download {
+        *remaining -= count as u64;
+        if *remaining == 0 {
+            *download = Download::Done;
+        }
+    }
+}
+
+/// Bodies up to this many bytes are copied behind the head: gathering two slices costs more.
+const SMALL_BODY_BYTES: usize = 4 * 1024;

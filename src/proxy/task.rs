@@ -59,11 +59,17 @@ pub(super) struct Client {
     pub(super) outbound: Buffer,
     /// Requests that were begun.
     pub(super) served: u64,
-    /// When the wait for the present head began: accepted, or answered the last request.
+    /// When it was accepted, or its last request answered.
     pub(super) since: Moment,
+    /// When the first byte of the head that is arriving came.
+    pub(super) head_began: Option<Moment>,
     /// When it last took bytes from us.
     pub(super) wrote: Moment,
-    /// The connection broke while we expected nothing of it.
+    /// It has finished sending, which was noticed while an answer was being waited for.
+    pub(super) ended: bool,
+    /// Bytes of its response that went out ahead, to see whether anybody is there.
+    pub(super) probed: usize,
+    /// The connection broke.
     pub(super) broke: bool,
     /// Bytes thrown away while lingering.
     pub(super) discarded: usize,
@@ -151,7 +157,14 @@ pub(super) struct Upstream {
 
 impl Task {
     /// A task for a connection that was just accepted.
-    pub fn new(fd: OwnedFd, peer: SocketAddr, listener: u16, snapshot: Arc<Snapshot>, count: Counted, now: Moment) -> Self {
+    pub fn new(
+        fd: OwnedFd,
+        peer: SocketAddr,
+        listener: u16,
+        snapshot: Arc<Snapshot>,
+        count: Counted,
+        now: Moment,
+    ) -> Self {
         let mut peer_text = Text::default();
         // INVARIANT: the longest IPv6 address has 45 characters.
         let _ = write!(peer_text, "{}", peer.ip().to_canonical());
@@ -167,7 +180,10 @@ impl Task {
                 outbound: Buffer::default(),
                 served: 0,
                 since: now,
+                head_began: None,
                 wrote: now,
+                ended: false,
+                probed: 0,
                 broke: false,
                 discarded: 0,
                 _count: count,
@@ -185,7 +201,7 @@ impl Task {
 
     /// Whether it is between requests, so that closing it loses nothing.
     pub fn is_idle(&self) -> bool {
-        self.stage == Stage::Head && self.client.inbound.is_empty()
+        self.stage == Stage::Head && self.client.head_began.is_none()
     }
 
     /// Gives all its memory back to the worker.
@@ -215,6 +231,10 @@ impl Waiter for Task {
             client: &mut self.client.stream,
             upstream: self.upstream.as_mut().map(|upstream| &mut upstream.stream),
         }
+    }
+
+    fn client_ended(&mut self) {
+        self.client.ended = true;
     }
 
     fn client_broke(&mut self) {

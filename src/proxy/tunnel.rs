@@ -24,7 +24,8 @@ pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Step::Close };
     let before = cx.quantum;
     // What waits for the client is what the backend said; and the other way round.
-    let down = pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
+    let down =
+        pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
     let up = pass(&mut client.stream, &mut client.inbound, &mut request.outbound, &mut upstream.stream, cx);
     if cx.quantum < before {
         request.received = cx.now;
@@ -56,7 +57,13 @@ pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
 }
 
 /// Moves bytes from `source` to `sink`: first `ahead`, then `queue` and what follows it.
-fn pass(source: &mut Stream, queue: &mut Buffer, ahead: &mut Buffer, sink: &mut Stream, cx: &mut Context) -> Way {
+fn pass(
+    source: &mut Stream,
+    queue: &mut Buffer,
+    ahead: &mut Buffer,
+    sink: &mut Stream,
+    cx: &mut Context,
+) -> Way {
     loop {
         while !(ahead.is_empty() && queue.is_empty()) {
             match sink.write_both(ahead.bytes(), queue.bytes()) {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, RETRY_AFTER_S};
@@ -108,4 +108,7 @@ fn turn_away(fd: &OwnedFd) {
     // A client that cannot take even this is closed like the others.
     let _ = send(fd, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     let _ = shutdown(fd, Shutdown::Write);
+    // Closing over a request that is there unread would reset the connection and destroy
+    // the answer.
+    let _ = recv(fd, &mut [0_u8; 4096], RecvFlags::DONTWAIT);
 }

@@ -36,7 +36,8 @@ impl Poller {
         while !self.hall.stop.load(Ordering::Relaxed) {
             let until = self.acceptor.resumes_at().min(self.sweep_at);
             let parking = &self.hall.parking;
-            if let Err(error) = parking.wait(&mut events, until, &mut tasks, |number| listeners.push(number)) {
+            if let Err(error) = parking.wait(&mut events, until, &mut tasks, |number| listeners.push(number))
+            {
                 log::error!("epoll failed: {error}");
                 return;
             }

@@ -15,11 +15,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Builds the pools of a plan.
     pub fn new(plan: Plan) -> Self {
-        let pools = plan
-            .pools
-            .iter()
-            .map(|pool| Pool::new(pool, &plan.limits, fastrand::u64(..)))
-            .collect();
+        let pools = plan.pools.iter().map(|pool| Pool::new(pool, &plan.limits, fastrand::u64(..))).collect();
         Self { plan, pools }
     }
 
