@@ -83,3 +83,75 @@ fn target_is_too_long(line: &[u8]) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_just_past_its_empty_line() {
+        assert_eq!(head_end(b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n\r\n", 0), Some(24));
+        assert_eq!(head_end(b"GET / HTTP/1.1\r\nA: b\r\n\r", 0), None);
+        assert_eq!(head_end(b"", 0), None);
+    }
+
+    #[test]
+    fn bare_line_ends_end_a_head_too() {
+        assert_eq!(head_end(b"A\n\nx", 0), Some(3));
+        assert_eq!(head_end(b"A\n\r\nx", 0), Some(4));
+        assert_eq!(head_end(b"A\r\n\nx", 0), Some(4));
+    }
+
+    #[test]
+    fn what_was_scanned_before_does_not_hide_an_end_across_the_seam() {
+        let head = b"A: b\r\n\r\n";
+        for scanned in 0..head.len() {
+            assert_eq!(head_end(head, scanned), Some(head.len()), "{scanned}");
+        }
+        assert_eq!(head_end(head, head.len()), None);
+        assert_eq!(head_end(head, head.len() + 1), None);
+    }
+
+    #[test]
+    fn a_tls_handshake_is_refused_at_its_first_byte() {
+        assert_eq!(check_partial_request(b"\x16\x03\x01", 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b"\0", 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b" GET", 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b"\r\n\x16", 1000), Err(HeadError::NotHttp));
+    }
+
+    #[test]
+    fn one_empty_line_is_forgiven_and_no_more() {
+        for fine in ["", "\r", "\r\n", "\r\nG", "\r\n\r", "G", "GET / HTTP/1.1\r\nHost"] {
+            assert_eq!(check_partial_request(fine.as_bytes(), 1000), Ok(()), "{fine:?}");
+        }
+        assert_eq!(check_partial_request(b"\r\n\r\n", 1000), Err(HeadError::EmptyLines));
+        assert_eq!(check_partial_request(b"\nG", 1000), Err(HeadError::BareLineEnd));
+        assert_eq!(check_partial_request(b"\rG", 1000), Err(HeadError::BareLineEnd));
+    }
+
+    #[test]
+    fn an_overlong_target_is_refused_before_the_line_ends() {
+        let of = |bytes: usize| format!("GET /{}", "x".repeat(bytes - 1)).into_bytes();
+        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX), 32_768), Ok(()));
+        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX + 1), 32_768), Err(HeadError::TargetTooLong));
+        let long_field = format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(TARGET_BYTES_MAX + 1));
+        assert_eq!(check_partial_request(long_field.as_bytes(), 32_768), Ok(()));
+    }
+
+    #[test]
+    fn a_head_that_fills_its_limit_is_refused() {
+        assert_eq!(check_partial_request(b"GET / HTT", 10), Ok(()));
+        assert_eq!(check_partial_request(b"GET / HTTP", 10), Err(HeadError::HeadTooLarge));
+    }
+
+    #[test]
+    fn torn_line_ends_are_seen_wherever_they_are() {
+        for good in ["", "a", "\r\n", "a\r\n\r\n", "a\r\nb\r\n"] {
+            assert!(lines_end_in_crlf(good.as_bytes()), "{good:?}");
+        }
+        for bad in ["\n", "\r", "a\n", "a\r", "\na", "a\rb\r\n", "a\nb\r\n", "\r\r\n", "\r\n\n"] {
+            assert!(!lines_end_in_crlf(bad.as_bytes()), "{bad:?}");
+        }
+    }
+}
