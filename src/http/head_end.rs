@@ -57,13 +57,19 @@ pub fn check_partial_request(bytes: &[u8], head_max: usize) -> Result<(), HeadEr
 /// Whether each CR is followed by an LF and each LF follows a CR.
 ///
 /// The tokeniser takes a bare LF for a line end; another implementation may
-/// not, and the difference smuggles a field past one of them. The loop has no
-/// branch, so it runs over 16 or more bytes at a time.
+/// not, and the difference smuggles a field past one of them. The loop runs
+/// over two slices and never leaves early, so the compiler turns it into vector
+/// instructions: written with `skip(1)` it was not, and a browser's head took
+/// twice as long to parse.
 #[inline]
 pub(super) fn lines_end_in_crlf(bytes: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return true };
+    let (Some((first, all_but_first)), Some((last, all_but_last))) =
+        (bytes.split_first(), bytes.split_last())
+    else {
+        return true;
+    };
     let mut torn = (*first == b'\n') | (*last == b'\r');
-    for (this, next) in bytes.iter().zip(bytes.iter().skip(1)) {
+    for (this, next) in all_but_last.iter().zip(all_but_first) {
         torn |= (*this == b'\r') != (*next == b'\n');
     }
     !torn
