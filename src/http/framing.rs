@@ -192,9 +192,21 @@ mod tests {
         assert_eq!(length("0"), Ok(BodyLength::Fixed(0)));
         assert_eq!(length("0042"), Ok(BodyLength::Fixed(42)));
         assert_eq!(length("18446744073709551615"), Ok(BodyLength::Fixed(u64::MAX)));
-        for bad in
-            ["", "+1", "-1", "1,1", "1, 1", "0x10", "1 1", "1.0", "1e3", "18446744073709551616", "٣", "1;"]
-        {
+        for bad in [
+            "",
+            "+1",
+            "-1",
+            "1,1",
+            "1, 1",
+            "0x10",
+            "1 1",
+            "1.0",
+            "1e3",
+            "18446744073709551616",
+            "18446744073709551620",
+            "٣",
+            "1;",
+        ] {
             assert_eq!(length(bad), Err(HeadError::ContentLengthMalformed), "{bad:?}");
         }
     }
