@@ -264,3 +264,111 @@ impl AsRef<[u8]> for ChunkSizeLine {
         self.as_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The data and the trailer section of a body that arrives all at once.
+    fn decode(body: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), ChunkError> {
+        let (mut decoder, mut data, mut rest) = (ChunkDecoder::new(), Vec::new(), body);
+        loop {
+            match decoder.next(rest)? {
+                ChunkPart::Data { skip, len } => {
+                    data.extend(&rest[skip..skip + len]);
+                    rest = &rest[skip + len..];
+                }
+                ChunkPart::More { .. } => return Ok((data, None)),
+                ChunkPart::End { skip, len } => return Ok((data, Some(rest[skip..skip + len].to_vec()))),
+            }
+        }
+    }
+
+    #[test]
+    fn a_decoder_is_small_enough_to_live_in_a_task() {
+        assert!(size_of::<ChunkDecoder>() <= 32);
+    }
+
+    #[test]
+    fn chunks_are_told_apart_from_their_framing() {
+        let body = b"4\r\nrope\r\n0005;a=\"b;c\"\r\n walk\r\n00\r\n\r\nnext";
+        assert_eq!(decode(body), Ok((b"rope walk".to_vec(), Some(b"\r\n".to_vec()))));
+    }
+
+    #[test]
+    fn trailers_are_handed_over_whole() {
+        let body = b"0\r\nA: b\r\nC: d\r\n\r\nnext";
+        assert_eq!(decode(body), Ok((vec![], Some(b"A: b\r\nC: d\r\n\r\n".to_vec()))));
+        let mut decoder = ChunkDecoder::new();
+        assert_eq!(decoder.next(b"0\r\nA: b\r\n"), Ok(ChunkPart::More { skip: 3 }));
+        assert_eq!(decoder.next(b"A: b\r\n\r"), Ok(ChunkPart::More { skip: 0 }));
+        assert_eq!(decoder.next(b"A: b\r\n\r\nnext"), Ok(ChunkPart::End { skip: 0, len: 8 }));
+        assert_eq!(decoder.next(b"next"), Ok(ChunkPart::End { skip: 0, len: 0 }));
+    }
+
+    #[test]
+    fn a_chunk_larger_than_the_input_is_handed_over_as_it_comes() {
+        let mut decoder = ChunkDecoder::new();
+        assert_eq!(decoder.next(b"ffffffffffffffff\r\nab"), Ok(ChunkPart::Data { skip: 18, len: 2 }));
+        assert_eq!(decoder.next(b""), Ok(ChunkPart::More { skip: 0 }));
+        assert_eq!(decoder.next(b"cde"), Ok(ChunkPart::Data { skip: 0, len: 3 }));
+    }
+
+    #[test]
+    fn departures_from_the_grammar_are_refused() {
+        for (body, error) in [
+            ("\r\n", ChunkError::Size),
+            (";a\r\n", ChunkError::Size),
+            ("x\r\n", ChunkError::Size),
+            ("+4\r\nrope", ChunkError::Size),
+            ("0x4\r\nrope", ChunkError::Size),
+            (" 4\r\nrope", ChunkError::Size),
+            ("4 \r\nrope", ChunkError::Size),
+            ("4 ;a\r\nrope", ChunkError::Size),
+            ("4\0\r\nrope", ChunkError::Size),
+            ("00000000000000004\r\nrope", ChunkError::SizeTooLong),
+            ("4\nrope", ChunkError::SizeLineEnd),
+            ("4\rrope", ChunkError::SizeLineEnd),
+            ("4;a\nrope", ChunkError::SizeLineEnd),
+            ("4;a\rb\r\nrope", ChunkError::SizeLineEnd),
+            ("4;a\0\r\nrope", ChunkError::ExtensionByte),
+            ("4;\x7f\r\nrope", ChunkError::ExtensionByte),
+            ("4\r\nropewalk\r\n", ChunkError::DataEnd),
+            ("4\r\nrope\n0\r\n\r\n", ChunkError::DataEnd),
+            ("4\r\nrope\r0\r\n\r\n", ChunkError::DataEnd),
+            ("0\r\n\n", ChunkError::TrailerLineEnd),
+            ("0\r\nA: b\n\n", ChunkError::TrailerLineEnd),
+            ("0\r\nA: b\n\r\n", ChunkError::TrailerLineEnd),
+            ("0\r\nA: b\rC: d\r\n\r\n", ChunkError::TrailerLineEnd),
+        ] {
+            assert_eq!(decode(body.as_bytes()), Err(error), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_on_extensions_is_exact() {
+        let of = |bytes: usize| format!("1;{}\r\nx", "a".repeat(bytes - 1));
+        assert_eq!(decode(of(CHUNK_EXTENSION_BYTES_MAX).as_bytes()), Ok((b"x".to_vec(), None)));
+        let over = of(CHUNK_EXTENSION_BYTES_MAX + 1);
+        assert_eq!(decode(over.as_bytes()), Err(ChunkError::ExtensionsTooLong));
+    }
+
+    #[test]
+    fn the_limit_on_trailers_is_exact_whether_or_not_they_are_complete() {
+        let section = |bytes: usize| format!("A: {}\r\n\r\n", "b".repeat(bytes - 7));
+        let at_limit = section(TRAILER_BYTES_MAX);
+        assert!(decode(format!("0\r\n{at_limit}").as_bytes()).is_ok());
+        assert!(decode(format!("0\r\n{}", &at_limit[..TRAILER_BYTES_MAX - 1]).as_bytes()).is_ok());
+        let over = section(TRAILER_BYTES_MAX + 1);
+        assert_eq!(decode(format!("0\r\n{over}").as_bytes()), Err(ChunkError::TrailersTooLarge));
+        let unfinished = &over[..TRAILER_BYTES_MAX];
+        assert_eq!(decode(format!("0\r\n{unfinished}").as_bytes()), Err(ChunkError::TrailersTooLarge));
+    }
+
+    #[test]
+    fn a_size_line_is_lower_case_hexadecimal() {
+        assert_eq!(chunk_size_line(1).as_bytes(), b"1\r\n");
+        assert_eq!(chunk_size_line(0xabc0).as_bytes(), b"abc0\r\n");
+        assert_eq!(chunk_size_line(usize::MAX).as_bytes(), format!("{:x}\r\n", usize::MAX).as_bytes());
+    }
+}

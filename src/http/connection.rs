@@ -115,3 +115,63 @@ fn is_listed(field: &str, fields: &[Field<'_>]) -> bool {
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(values: &[&str]) -> ConnectionOptions {
+        let mut options = ConnectionOptions::default();
+        for value in values {
+            options.note(value.as_bytes());
+        }
+        options
+    }
+
+    #[test]
+    fn persistence_follows_the_version_and_close_wins() {
+        assert!(options(&[]).persist(Version::Http11));
+        assert!(!options(&[]).persist(Version::Http10));
+        assert!(options(&["Keep-Alive"]).persist(Version::Http10));
+        assert!(!options(&["CLOSE"]).persist(Version::Http11));
+        assert!(!options(&["keep-alive", "x , close"]).persist(Version::Http10));
+        assert!(!options(&["keep-alive", "close"]).persist(Version::Http11));
+    }
+
+    #[test]
+    fn an_upgrade_needs_its_connection_option_and_http11() {
+        let websocket = UpgradeField::One(b"websocket");
+        let named = options(&["keep-alive, Upgrade"]);
+        assert_eq!(named.upgrade(Version::Http11, websocket), Some(&b"websocket"[..]));
+        assert_eq!(named.upgrade(Version::Http10, websocket), None);
+        assert_eq!(options(&["keep-alive"]).upgrade(Version::Http11, websocket), None);
+        assert_eq!(named.upgrade(Version::Http11, UpgradeField::Absent), None);
+    }
+
+    #[test]
+    fn h2c_is_never_an_upgrade() {
+        let named = options(&["upgrade, http2-settings"]);
+        for protocol in ["h2c", "H2C", "websocket, h2c"] {
+            let field = UpgradeField::One(protocol.as_bytes());
+            assert_eq!(named.upgrade(Version::Http11, field), None, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn empty_or_repeated_upgrade_fields_are_no_upgrade() {
+        let named = options(&["upgrade"]);
+        let empty = UpgradeField::Absent.and(b"");
+        let twice = UpgradeField::Absent.and(b"websocket").and(b"websocket");
+        assert_eq!(named.upgrade(Version::Http11, empty), None);
+        assert_eq!(named.upgrade(Version::Http11, twice), None);
+    }
+
+    #[test]
+    fn the_keep_alive_timeout_is_found_among_its_parameters() {
+        assert_eq!(keep_alive_timeout_s(b"timeout=5, max=100"), Some(5));
+        assert_eq!(keep_alive_timeout_s(b"max=100,Timeout = 60"), Some(60));
+        for none in ["", "max=1", "timeout", "timeout=", "timeout=x", "timeout=-1", "xtimeout=5"] {
+            assert_eq!(keep_alive_timeout_s(none.as_bytes()), None, "{none}");
+        }
+    }
+}

@@ -130,3 +130,84 @@ pub(super) fn parse_decimal(digits: &[u8]) -> Option<u64> {
         number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codings(values: &[&str]) -> Result<BodyLength, HeadError> {
+        let mut framing = Framing::new();
+        for value in values {
+            framing.transfer_encoding(value.as_bytes());
+        }
+        framing.declared(Version::Http11)
+    }
+
+    fn length(value: &str) -> Result<BodyLength, HeadError> {
+        let mut framing = Framing::new();
+        framing.content_length(value.as_bytes(), Repeats::Refuse)?;
+        framing.declared(Version::Http11)
+    }
+
+    #[test]
+    fn only_one_chunked_is_a_transfer_encoding() {
+        assert_eq!(codings(&["chunked"]), Ok(BodyLength::Chunked));
+        assert_eq!(codings(&["Chunked"]), Ok(BodyLength::Chunked));
+        for bad in [
+            "",
+            ",",
+            "chunked,",
+            ",chunked",
+            "chunked, chunked",
+            "chunked, gzip",
+            "gzip",
+            "identity",
+            "identity, chunked",
+            "xchunked",
+            "chunked;q=1",
+            "\"chunked\"",
+            "chunked chunked",
+            "gzip, chunked, chunked",
+            "\x0bchunked\x0b,",
+        ] {
+            assert_eq!(codings(&[bad]), Err(HeadError::TransferEncodingMalformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn several_transfer_encodings_are_one_list() {
+        assert_eq!(codings(&["chunked", "chunked"]), Err(HeadError::TransferEncodingMalformed));
+        assert_eq!(codings(&["gzip", "chunked"]), Err(HeadError::TransferEncodingUnsupported));
+    }
+
+    #[test]
+    fn registered_codings_before_chunked_are_understood_but_not_implemented() {
+        for list in ["gzip, chunked", "x-gzip,chunked", "deflate, compress, CHUNKED"] {
+            assert_eq!(codings(&[list]), Err(HeadError::TransferEncodingUnsupported), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_content_length_is_decimal_digits_and_nothing_else() {
+        assert_eq!(length("0"), Ok(BodyLength::Fixed(0)));
+        assert_eq!(length("0042"), Ok(BodyLength::Fixed(42)));
+        assert_eq!(length("18446744073709551615"), Ok(BodyLength::Fixed(u64::MAX)));
+        for bad in [
+            "",
+            "+1",
+            "-1",
+            "1,1",
+            "1, 1",
+            "0x10",
+            "1 1",
+            "1.0",
+            "1e3",
+            "18446744073709551616",
+            "18446744073709551620",
+            "٣",
+            "1;",
+        ] {
+            assert_eq!(length(bad), Err(HeadError::ContentLengthMalformed), "{bad:?}");
+        }
+    }
+}

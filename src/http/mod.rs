@@ -17,6 +17,8 @@ mod field;
 mod framing;
 mod head_end;
 mod message;
+#[cfg(test)]
+mod properties;
 mod request;
 mod response;
 mod storage;

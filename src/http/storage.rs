@@ -46,3 +46,20 @@ impl Default for HeadStorage<'_> {
         HeadStorage::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_kept_in_order_however_many_there_are() {
+        let names: Vec<String> = (0..HEAD_FIELDS_MAX).map(|number| format!("name-{number}")).collect();
+        let tokens: Vec<_> =
+            names.iter().map(|name| httparse::Header { name, value: name.as_bytes() }).collect();
+        for count in [0, 1, USUAL_FIELDS_MAX, USUAL_FIELDS_MAX + 1, HEAD_FIELDS_MAX] {
+            let mut storage = HeadStorage::new();
+            let kept = storage.keep(&tokens[..count]);
+            assert!(kept.iter().map(|field| field.name).eq(names[..count].iter()), "{count}");
+        }
+    }
+}

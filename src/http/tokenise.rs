@@ -196,7 +196,9 @@ fn fault_of_name(line: &[u8]) -> Option<HeadError> {
     if matches!(line, [b' ' | b'\t', ..]) {
         return Some(HeadError::LineFolding);
     }
-    let colon = memchr::memchr(b':', line)?;
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return (!line.is_empty()).then_some(HeadError::FieldName);
+    };
     match line.get(..colon)? {
         [name @ .., b' ' | b'\t'] if name.iter().copied().all(is_token_byte) => {
             Some(HeadError::SpaceBeforeColon)

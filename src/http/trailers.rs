@@ -100,3 +100,72 @@ fn may_be_trailer(name: &str) -> bool {
         && !has_prefix("proxy-")
         && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(section: &str) -> Result<Vec<String>, HeadError> {
+        let mut names = Vec::new();
+        parse_trailers(section.as_bytes(), |field| names.push(field.name.to_owned())).map(|()| names)
+    }
+
+    #[test]
+    fn no_trailers_are_fine() {
+        assert_eq!(names("\r\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn fields_that_may_come_late_come_through_in_order() {
+        let section = "Server-Timing: a\r\ngrpc-status: 0\r\nETag: x\r\nContent-Digest: y\r\n\r\n";
+        let expected = ["Server-Timing", "grpc-status", "ETag", "Content-Digest"];
+        assert_eq!(names(section), Ok(expected.map(String::from).to_vec()));
+    }
+
+    #[test]
+    fn fields_that_frame_route_or_authorise_are_dropped() {
+        for name in [
+            "Host",
+            "Content-Length",
+            "content-type",
+            "Transfer-Encoding",
+            "Connection",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Authorization",
+            "Set-Cookie",
+            "X-Forwarded-For",
+            "X-Forwarded-Anything",
+            "X-Real-IP",
+            "If-Match",
+            "Trailer",
+            "Upgrade",
+        ] {
+            assert_eq!(names(&format!("{name}: x\r\nA: b\r\n\r\n")), Ok(vec!["A".into()]), "{name}");
+        }
+    }
+
+    #[test]
+    fn malformed_trailers_are_refused_before_any_is_passed_on() {
+        for (section, fault) in [
+            ("A: b\r\n", HeadError::NotOneHead),
+            ("", HeadError::NotOneHead),
+            ("A: b\r\n\r\nC: d\r\n\r\n", HeadError::NotOneHead),
+            ("A: b\n\n", HeadError::BareLineEnd),
+            ("A: b\r\nC : d\r\n\r\n", HeadError::SpaceBeforeColon),
+            ("A: b\r\n c\r\n\r\n", HeadError::LineFolding),
+            ("A: b\r\nHost: \0\r\n\r\n", HeadError::FieldValue),
+        ] {
+            let mut calls = 0;
+            assert_eq!(parse_trailers(section.as_bytes(), |_| calls += 1), Err(fault), "{section:?}");
+            assert_eq!(calls, 0, "{section:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_on_trailer_fields_is_exact() {
+        let section = |count: usize| format!("{}\r\n", "A: b\r\n".repeat(count));
+        assert_eq!(names(&section(TRAILER_FIELDS_MAX)).map(|names| names.len()), Ok(TRAILER_FIELDS_MAX));
+        assert_eq!(names(&section(TRAILER_FIELDS_MAX + 1)), Err(HeadError::TooManyFields));
+    }
+}
