@@ -12,3 +12,12 @@ pub const RETRIES_MAX: u32 = 10;
 
 /// LIMIT: worker threads that `workers` may ask for.
 pub const WORKERS_MAX: usize = 256;
+
+/// LIMIT: a backend's weight. Enough to tell 1 from 256; a rotation stays short.
+pub const WEIGHT_MAX: u32 = 256;
+
+/// LIMIT: bytes of a configuration file. Thousands of backends fit; `/dev/zero` does not.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// LIMIT: any configured wait, in seconds: 30 days. Longer is a slip of the unit.
+pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;
