@@ -83,3 +83,11 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// LIMIT: fields in a trailer section. A checksum, a status and a few timings are usual.
 pub const TRAILER_FIELDS_MAX: usize = 32;
+/// LIMIT: a backend's weight. Enough to tell 1 from 256; a rotation stays short.
+pub const WEIGHT_MAX: u32 = 256;
+
+/// LIMIT: bytes of a configuration file. Thousands of backends fit; `/dev/zero` does not.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// LIMIT: any configured wait, in seconds: 30 days. Longer is a slip of the unit.
+pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;
