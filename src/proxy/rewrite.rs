@@ -144,11 +144,13 @@ pub(super) fn request(
 /// Writes the final response head that is relayed.
 pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, out, |field| {
-        // A response without a body may still tell how long that body would be; one with a
-        // body is framed below.
-        field.known == Known::ContentLength && head.body == BodyLength::None && head.status != 204
-    });
+    // A response without a body may still tell how long that body would be; 204 may not
+    // (RFC 9110, section 8.6).
+    let length = match head.body {
+        BodyLength::None if head.status != 204 => Length::Keep,
+        _ => Length::Drop,
+    };
+    push_response_fields(head, out, length);
     match &request.download {
         Download::Fixed(length) => push_length(out, *length),
         Download::Done if matches!(head.body, BodyLength::Fixed(_)) => push_length(out, 0),
@@ -165,7 +167,7 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut
 /// Writes the interim response head that is relayed.
 pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, out, |_| false);
+    push_response_fields(head, out, Length::Drop);
     push_via(out, head.version);
     out.extend(b"\r\n");
 }
@@ -173,7 +175,7 @@ pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
 /// Writes the head that agrees to another protocol.
 pub(super) fn switching(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, out, |_| false);
+    push_response_fields(head, out, Length::Drop);
     push_via(out, head.version);
     for part in [b"Connection: Upgrade\r\nUpgrade: ", head.upgrade.unwrap_or_default(), b"\r\n\r\n"] {
         out.extend(part);
@@ -208,7 +210,16 @@ fn push_status(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
     out.extend(b"\r\n");
 }
 
-fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, keep: impl Fn(&Field<'_>) -> bool) {
+/// How a response's own Content-Length is treated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// Passed on: it tells of a body that is not sent, as for HEAD.
+    Keep,
+    /// Dropped: the body is framed anew.
+    Drop,
+}
+
+fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, mut length: Length) {
     for field in head.fields {
         match field.known {
             Known::Connection
@@ -219,7 +230,12 @@ fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, keep: imp
             | Known::Te
             | Known::Upgrade
             | Known::TransferEncoding => {}
-            Known::ContentLength if !keep(field) => {}
+            Known::ContentLength => {
+                // Sent twice with the same value, it is passed on once.
+                if std::mem::replace(&mut length, Length::Drop) == Length::Keep {
+                    push_field(out, field);
+                }
+            }
             _ if head.connection_names(field.name) => {}
             _ => push_field(out, field),
         }
