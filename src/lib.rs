@@ -2,5 +2,7 @@
 
 pub mod base;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod http;
 pub mod upstream;
