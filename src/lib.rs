@@ -6,6 +6,8 @@ compile_error!("ropewalk runs on Linux only: it waits with epoll and eventfd");
 mod app;
 pub mod base;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod http;
 pub mod net;
 pub mod proxy;

@@ -107,6 +107,13 @@ impl Config {
         self
     }
 
+    /// Adds a backend that is called something else than its host and port.
+    #[must_use]
+    pub fn named_backend(mut self, name: &str, url: &str) -> Self {
+        self.backends.push(Backend { name: Some(name.to_owned()), url: url.to_owned(), weight: None });
+        self
+    }
+
     /// Adds a backend with a weight; 0 is drained.
     #[must_use]
     pub fn weighted_backend(mut self, url: &str, weight: u32) -> Self {
