@@ -15,4 +15,6 @@ pub mod server;
 pub mod side;
 pub mod upstream;
 
+pub use config::Config;
+
 pub use app::{BackendState, Balancer, Handle, StartError};

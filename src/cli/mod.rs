@@ -12,3 +12,4 @@ pub(crate) mod logging;
 #[cfg(feature = "demo")]
 pub(crate) mod origin;
 pub(crate) mod run;
+pub(crate) mod signals;
