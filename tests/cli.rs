@@ -3,11 +3,8 @@
 //! Nothing here runs the balancer; that is the business of the other tests.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,7 +55,9 @@ fn without_anything_it_says_what_to_type() {
         let output = ropewalk(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(stdout(&output), "", "{arguments:?}");
-        assert!(stderr(&output).contains("\n    ropewalk demo\n"), "{arguments:?}: {}", stderr(&output));
+        let text = stderr(&output);
+        assert!(text.contains("\n    ropewalk --config config.json\n"), "{arguments:?}: {text}");
+        assert_eq!(text.contains("\n    ropewalk demo\n"), cfg!(feature = "demo"), "{arguments:?}: {text}");
     }
 }
 
@@ -67,10 +66,6 @@ fn bad_usage_is_status_2() {
     for arguments in [
         &["--no-such-flag"][..],
         &["no-such-command"],
-        &["origin", "--port", "9001"],
-        &["origin", "--port", "70000", "--name", "x"],
-        &["origin", "--port", "9001", "--name", "x", "--status", "99"],
-        &["origin", "--port", "9001", "--name", "x", "--delay", "5"],
         &["--port", "1", "--listen", "127.0.0.1:1", "--backend", "http://a"],
         &["check", "--format", "yaml"],
     ] {
@@ -95,8 +90,6 @@ fn help_and_version_are_fine() {
         "--workers",
         "--log-level",
         "check",
-        "demo",
-        "origin",
     ] {
         assert!(stdout(&help).contains(flag), "{flag} is not in the help");
     }
@@ -281,59 +274,83 @@ fn mistakes_in_flags_come_all_at_once_too() {
     );
 }
 
-/// A sample origin that ends with the test.
-struct SampleOrigin {
-    child: Child,
-    address: String,
-}
+#[cfg(feature = "demo")]
+mod origin {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Child, Stdio};
+    use std::time::Duration;
 
-impl SampleOrigin {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ropewalk"))
-            .args(["origin", "--port", "0", "--name", "server-1"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
-        Self { child, address }
+    use super::*;
+
+    /// A sample origin that ends with the test.
+    struct SampleOrigin {
+        child: Child,
+        address: String,
     }
 
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let mut response = vec![0; 4096];
-        let length = stream.read(&mut response).unwrap();
-        String::from_utf8_lossy(&response[..length]).into_owned()
+    impl SampleOrigin {
+        fn start(arguments: &[&str]) -> Self {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_ropewalk"))
+                .args(["origin", "--port", "0", "--name", "server-1"])
+                .args(arguments)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            let address =
+                line.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+            Self { child, address }
+        }
+
+        fn get(&self, path: &str) -> String {
+            let mut stream = TcpStream::connect(&self.address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut response = vec![0; 4096];
+            let length = stream.read(&mut response).unwrap();
+            String::from_utf8_lossy(&response[..length]).into_owned()
+        }
     }
-}
 
-impl Drop for SampleOrigin {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    impl Drop for SampleOrigin {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
-}
 
-#[test]
-fn an_origin_answers_with_its_name_and_status() {
-    let origin = SampleOrigin::start(&["--status", "404", "--delay", "1ms"]);
-    let response = origin.get("/");
-    assert!(response.starts_with("HTTP/1.1 404 Not Found\r\n"), "{response}");
-    assert!(response.ends_with("\r\n\r\nResponse from server-1\n"), "{response}");
-    let response = origin.get("/health");
-    assert!(response.starts_with("HTTP/1.1 200 Ok\r\n"), "{response}");
-}
+    #[test]
+    fn an_origin_answers_with_its_name_and_status() {
+        let origin = SampleOrigin::start(&["--status", "404", "--delay", "1ms"]);
+        let response = origin.get("/");
+        assert!(response.starts_with("HTTP/1.1 404 Not Found\r\n"), "{response}");
+        assert!(response.ends_with("\r\n\r\nResponse from server-1\n"), "{response}");
+        let response = origin.get("/health");
+        assert!(response.starts_with("HTTP/1.1 200 Ok\r\n"), "{response}");
+    }
 
-#[test]
-fn an_origin_on_a_port_in_use_says_so() {
-    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = holder.local_addr().unwrap().port().to_string();
-    let output = ropewalk(&["origin", "--port", &port, "--name", "x"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).starts_with(&format!("127.0.0.1:{port} is in use; ")), "{}", stderr(&output));
+    #[test]
+    fn an_origin_on_a_port_in_use_says_so() {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = holder.local_addr().unwrap().port().to_string();
+        let output = ropewalk(&["origin", "--port", &port, "--name", "x"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).starts_with(&format!("127.0.0.1:{port} is in use; ")), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn bad_options_are_status_2() {
+        for arguments in [
+            &["origin", "--port", "9001"][..],
+            &["origin", "--port", "70000", "--name", "x"],
+            &["origin", "--port", "9001", "--name", "x", "--status", "99"],
+            &["origin", "--port", "9001", "--name", "x", "--delay", "5"],
+        ] {
+            let output = ropewalk(arguments);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+            assert!(stderr(&output).starts_with("error: "), "{arguments:?}: {}", stderr(&output));
+        }
+    }
 }

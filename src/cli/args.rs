@@ -16,8 +16,7 @@ use serde_json::{Value, json};
     name = "ropewalk",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Without a command, ropewalk runs. Try it in one command: ropewalk demo\n\
-                  Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration."
+    after_help = AFTER_HELP
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,6 +24,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
+
+#[cfg(feature = "demo")]
+const AFTER_HELP: &str = "Without a command, ropewalk runs. To try it in one command: ropewalk demo
+Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
+
+#[cfg(not(feature = "demo"))]
+const AFTER_HELP: &str = "Without a command, ropewalk runs.
+Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
 
 /// Everything but running.
 #[derive(Debug, Subcommand)]
