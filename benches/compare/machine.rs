@@ -16,14 +16,16 @@ pub fn describe(plan: &Plan) -> String {
     format!(
         "# ropewalk against its peers\n\n\
          - commit: {}\n\
-         - machine: {cores} cores, {}, Linux {}\n\
+         - machine: {cores} cores, {}, Linux {}, TCP {}\n\
          - command: `{}`\n\
          - {} workers each, {} rounds of {:?} after {:?} of warm-up, origin delay {:?}, \
          {} requests/s in the fixed-rate mode\n\
          {versions}\n",
         commit().unwrap_or_else(|| "unknown".to_owned()),
         cpu_model().unwrap_or_else(|| "unknown processor".to_owned()),
-        fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+        kernel_setting("kernel/osrelease"),
+        // bbr paces even loopback, which changes what a large body costs.
+        kernel_setting("net/ipv4/tcp_congestion_control"),
         command(),
         plan.workers,
         plan.rounds,
@@ -32,6 +34,11 @@ pub fn describe(plan: &Plan) -> String {
         plan.origin_delay,
         plan.rate,
     )
+}
+
+fn kernel_setting(name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/sys/{name}")).unwrap_or_default();
+    text.trim().to_owned()
 }
 
 fn cpu_model() -> Option<String> {
