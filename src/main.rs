@@ -26,3 +26,4 @@ fn main() -> ExitCode {
     };
     end.into()
 }
+fn main() {}
