@@ -1,6 +1,20 @@
 //! A layer-7 HTTP load balancer on plain OS threads, where nothing that waits holds a thread.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("ropewalk runs on Linux only: it waits with epoll and eventfd");
+
+mod app;
 pub mod base;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod http;
+pub mod net;
+pub mod proxy;
+pub mod server;
+pub mod side;
 pub mod upstream;
+
+pub use config::Config;
+
+pub use app::{BackendState, Balancer, Handle, StartError};

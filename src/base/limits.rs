@@ -12,3 +12,82 @@ pub const RETRIES_MAX: u32 = 10;
 
 /// LIMIT: worker threads that `workers` may ask for.
 pub const WORKERS_MAX: usize = 256;
+
+/// LIMIT: bytes of a small buffer. Holds nearly every head that is seen in practice.
+pub const BUFFER_SMALL_BYTES: usize = 8 * 1024;
+
+/// LIMIT: bytes of a large buffer, and so of what one connection holds of a body in one
+/// direction. Past this size a system call's fixed cost no longer shows.
+pub const BUFFER_LARGE_BYTES: usize = 64 * 1024;
+
+/// LIMIT: small buffers that a worker keeps for the next requests.
+pub const BUFFERS_KEPT_MAX: usize = 128;
+
+/// LIMIT: bytes of a request body that are kept so that the request can be sent again.
+pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
+
+/// LIMIT: bytes of bodies that a task may move before the next task gets its turn.
+pub const QUANTUM_BYTES: usize = 1024 * 1024;
+
+/// LIMIT: pipelined requests answered before the next task gets its turn.
+pub const QUANTUM_REQUESTS: u32 = 16;
+
+/// LIMIT: interim (1xx) responses relayed for one request. Real servers send one or two.
+pub const INTERIM_RESPONSES_MAX: u32 = 16;
+
+/// LIMIT: our own Via in a request this often means that it goes round in a loop.
+pub const VIA_LOOPS_MAX: usize = 10;
+
+/// LIMIT: bytes read and thrown away from a client that is being closed, so that what we
+/// sent it is not destroyed by a reset.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// LIMIT: how long such a close may take.
+pub const LINGER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// LIMIT: connections that wait in the kernel to be accepted. std's 128 overflows in a burst.
+pub const ACCEPT_BACKLOG: i32 = 4096;
+
+/// LIMIT: connections accepted before the poller looks at its other events.
+pub const ACCEPT_BATCH: usize = 64;
+
+/// LIMIT: events that the poller takes from the kernel at once.
+pub const EVENTS_BATCH: usize = 512;
+
+/// LIMIT: tasks that a worker keeps warm.
+pub const WARM_MAX: usize = 512;
+
+/// LIMIT: tasks that a worker takes from the ready channel before it looks at its warm set.
+pub const TAKE_BATCH: usize = 64;
+
+/// How long a task may stay quiet in a warm set before it is parked. Shorter parks
+/// clients that are about to speak again, longer makes every `poll` longer.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How long accepting pauses when the process is out of descriptors or memory.
+pub const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How long a client may still send a request on an idle connection after a stop began. One
+/// that is on its way when we close would be lost, and that client would see a failure.
+pub const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What `Retry-After` tells clients, in seconds: by then a health check has had its say.
+pub const RETRY_AFTER_S: u32 = 5;
+/// LIMIT: bytes of chunk extensions after one chunk size. Nobody uses them; without
+/// a bound, a peer could send megabytes of them for each byte of data.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+
+/// LIMIT: bytes of a trailer section. It is kept whole until it is complete, so
+/// it must fit into the smallest buffer that a body is relayed through.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+/// LIMIT: fields in a trailer section. A checksum, a status and a few timings are usual.
+pub const TRAILER_FIELDS_MAX: usize = 32;
+/// LIMIT: a backend's weight. Enough to tell 1 from 256; a rotation stays short.
+pub const WEIGHT_MAX: u32 = 256;
+
+/// LIMIT: bytes of a configuration file. Thousands of backends fit; `/dev/zero` does not.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// LIMIT: any configured wait, in seconds: 30 days. Longer is a slip of the unit.
+pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;

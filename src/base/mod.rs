@@ -1,4 +1,5 @@
 //! Floor 0: time and limits. Knows nothing of HTTP, sockets or configuration.
 
+pub mod buffer;
 pub mod clock;
 pub mod limits;

@@ -1,6 +1,40 @@
 //! Floor 1: the configuration, from the JSON that was typed to values that are right.
 //!
-//! [`file`] mirrors the JSON, [`plan`] holds what the program needs, and [`error`]
-//! says what is wrong and where. Nothing above this floor looks at the JSON again.
+//! The way down, each step in its own file:
+//!
+//! - [`Config`] mirrors the JSON, for programs that embed ropewalk and build it in code;
+//! - [`Document`] is the JSON with the place of every value, so that a mistake can be
+//!   pointed at; command-line flags are laid over it;
+//! - `check` reads a document into a [`plan::Plan`], gathering every mistake on the way;
+//! - [`ConfigErrors`] says what is wrong, where, and what to write instead.
+//!
+//! Nothing above this floor looks at the JSON again.
+//!
+//! ```
+//! use ropewalk::config::Document;
+//!
+//! let text = r#"{ "port": 8080, "backends": [ { "url": "localhost:9001" } ] }"#;
+//! let errors = Document::from_json("config.json", text).unwrap().check().unwrap_err();
+//! assert_eq!(
+//!     errors.to_string(),
+//!     r#"config.json:1:40  /backends/0/url  "localhost:9001" has no scheme; did you mean "http://localhost:9001"?"#
+//! );
+//! ```
 
+mod check;
+mod document;
+mod error;
+mod file;
 pub mod plan;
+mod reader;
+mod suggest;
+mod units;
+mod url;
+
+pub use check::Checked;
+pub use document::Document;
+pub use error::{ConfigErrors, Place, Problem, Severity};
+pub use file::{
+    Backend, Config, HealthCheck, HealthSettings, Limits, Listen, Listener, Log, OneOrMany, Size, Status,
+    Timeouts,
+};

@@ -1,1 +1,38 @@
 //! Floor 1: HTTP/1.1 as bytes. No sockets, no clock, no configuration.
+//!
+//! Everything a peer says about a message is decided here, once, and handed on
+//! as types that cannot be wrong: where a head ends ([`head_end`]), what it says
+//! ([`parse_request`], [`parse_response`]), how long its body is ([`BodyLength`])
+//! and where a chunk begins ([`ChunkDecoder`]). The rule throughout is RFC 9112
+//! read without generosity: what two implementations could read in two ways is
+//! refused, because a balancer that guesses is how requests are smuggled.
+//!
+//! Nothing here allocates, and nothing here may panic on what a peer sent.
+
+mod authority;
+mod chunked;
+mod connection;
+mod error;
+mod field;
+mod framing;
+mod head_end;
+mod message;
+#[cfg(test)]
+mod properties;
+mod request;
+mod response;
+mod storage;
+mod target;
+mod tokenise;
+mod trailers;
+
+pub use chunked::{ChunkDecoder, ChunkError, ChunkPart, ChunkSizeLine, chunk_size_line};
+pub use error::HeadError;
+pub use field::{Field, Known};
+pub use framing::BodyLength;
+pub use head_end::{check_partial_request, head_end};
+pub use message::{Method, Version};
+pub use request::{RequestHead, parse_request};
+pub use response::{ResponseHead, parse_response};
+pub use storage::HeadStorage;
+pub use trailers::parse_trailers;

@@ -2,4 +2,7 @@
 
 pub mod backend;
 pub mod health;
+pub mod idle_connections;
+pub mod pool;
 pub mod selector;
+pub mod snapshot;

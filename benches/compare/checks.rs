@@ -1,0 +1,14 @@
+//! The unit tests of the benchmark's parts, which a benchmark cannot run itself.
+#![allow(dead_code, reason = "only what the tests reach is used here")]
+#![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
+
+mod arguments;
+mod async_variant;
+mod faults;
+mod histogram;
+mod origin;
+mod peers;
+mod process;
+mod report;
+mod response;
+mod ureq_variant;

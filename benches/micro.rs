@@ -1,0 +1,114 @@
+//! What the pure parts cost, one at a time: `cargo bench --bench micro`.
+//!
+//! These explain a change in the whole; they do not prove one. The figures that
+//! count are those of the comparison with other proxies.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ropewalk::http::{
+    ChunkDecoder, ChunkPart, HeadStorage, Known, Method, chunk_size_line, head_end, parse_request,
+    parse_response,
+};
+
+/// What curl sends.
+const SMALL: &[u8] =
+    b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n";
+
+/// What a browser sends with a page already open.
+const BROWSER: &[u8] = b"GET /account/orders?page=2&sort=date HTTP/1.1\r\n\
+Host: shop.example.com\r\n\
+Connection: keep-alive\r\n\
+sec-ch-ua: \"Chromium\";v=\"124\", \"Not-A.Brand\";v=\"99\"\r\n\
+sec-ch-ua-mobile: ?0\r\n\
+sec-ch-ua-platform: \"Linux\"\r\n\
+Upgrade-Insecure-Requests: 1\r\n\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36\r\n\
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+Sec-Fetch-Site: same-origin\r\n\
+Sec-Fetch-Mode: navigate\r\n\
+Sec-Fetch-User: ?1\r\n\
+Sec-Fetch-Dest: document\r\n\
+Referer: https://shop.example.com/account\r\n\
+Accept-Encoding: gzip, deflate, br, zstd\r\n\
+Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
+Cookie: session=3f1c0b9e5a7d4e2f8c6b1a0d9e8f7c6b; theme=dark; consent=all; cart=8841\r\n\r\n";
+
+/// What a small origin answers.
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Tue, 04 Mar 2025 10:00:00 GMT\r\n\
+Content-Type: text/plain\r\nContent-Length: 27\r\n\r\n";
+
+fn heads(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("head");
+    for (name, head) in [("curl", SMALL), ("browser", BROWSER)] {
+        group.throughput(Throughput::Bytes(head.len() as u64));
+        group.bench_function(format!("head_end/{name}"), |timer| timer.iter(|| head_end(black_box(head), 0)));
+        group.bench_function(format!("parse_request/{name}"), |timer| {
+            timer.iter(|| {
+                let mut storage = HeadStorage::new();
+                let head = parse_request(black_box(head), &mut storage);
+                black_box(head.is_ok_and(|head| head.keep_alive))
+            });
+        });
+    }
+    group.throughput(Throughput::Bytes(RESPONSE.len() as u64));
+    group.bench_function("parse_response/small", |timer| {
+        timer.iter(|| {
+            let mut storage = HeadStorage::new();
+            let head = parse_response(black_box(RESPONSE), Method::Get, &mut storage);
+            black_box(head.is_ok_and(|head| head.keep_alive))
+        });
+    });
+    group.finish();
+}
+
+fn names(bench: &mut Criterion) {
+    let names = [
+        "Host",
+        "User-Agent",
+        "Accept-Encoding",
+        "X-Forwarded-Port",
+        "Content-Type",
+        "Cookie",
+        "Sec-Fetch-Mode",
+    ];
+    bench.bench_function("classify/7 names", |timer| {
+        timer.iter(|| {
+            for name in names {
+                black_box(Known::of(black_box(name)));
+            }
+        });
+    });
+}
+
+fn chunks(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("chunks");
+    for chunk_bytes in [64, 4096, 65_536] {
+        // Data is passed over, not touched, so bytes per second would mean nothing.
+        group.throughput(Throughput::Elements(64 * 1024 / chunk_bytes as u64));
+        let mut body = Vec::new();
+        for _ in 0..64 * 1024 / chunk_bytes {
+            body.extend(chunk_size_line(chunk_bytes).as_bytes());
+            body.resize(body.len() + chunk_bytes, b'x');
+            body.extend(b"\r\n");
+        }
+        body.extend(b"0\r\n\r\n");
+        group.bench_function(format!("64 KiB in chunks of {chunk_bytes}"), |timer| {
+            timer.iter(|| data_bytes(black_box(&body)));
+        });
+    }
+    group.finish();
+}
+
+/// How many bytes of data are in a chunked body, which must be whole.
+fn data_bytes(mut body: &[u8]) -> usize {
+    let (mut decoder, mut total) = (ChunkDecoder::new(), 0);
+    while let Ok(ChunkPart::Data { skip, len }) = decoder.next(body) {
+        total += len;
+        body = &body[skip + len..];
+    }
+    total
+}
+
+criterion_group!(benches, heads, names, chunks);
+criterion_main!(benches);

@@ -1,0 +1,325 @@
+//! Wires the threads of one balancer together, in start order, and takes them down again.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+
+use crate::base::clock::{self, Moment};
+use crate::config::plan::Plan;
+use crate::net::listen::Listener;
+use crate::net::parking::Parking;
+use crate::proxy::context::Shared;
+use crate::server::accept::Acceptor;
+use crate::server::poller::Poller;
+use crate::server::ready::Ready;
+use crate::server::worker::{Hall, Worker};
+use crate::side::health_thread::HealthThread;
+use crate::upstream::snapshot::Snapshot;
+
+/// A running balancer. Dropping it stops it at once; [`Balancer::join`] lets it run.
+///
+/// There is no global state: several balancers in one process do not know of each other.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = ropewalk::Config::from_file("config.json")?;
+/// let balancer = ropewalk::Balancer::start(config.check()?.plan)?;
+/// println!("listening on {:?}", balancer.addresses());
+/// balancer.join();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Balancer {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+    health: Option<HealthThread>,
+}
+
+/// Looks into a running [`Balancer`] and stops it, from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    hall: Arc<Hall>,
+    ending: Arc<Ending>,
+}
+
+/// What stands between a stop that was asked for and its end.
+#[derive(Default)]
+struct Ending {
+    /// LOCK: guards the wish for the moment it takes to read or change it.
+    wish: Mutex<Wish>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Wish {
+    #[default]
+    Run,
+    Drain,
+    Stop,
+}
+
+/// How one backend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendState {
+    /// Its name.
+    pub name: String,
+    /// The pool that it belongs to.
+    pub pool: String,
+    /// Whether it is given requests.
+    pub up: bool,
+    /// Its share of requests; 0 means drained.
+    pub weight: u32,
+    /// Requests in flight.
+    pub active: u32,
+    /// Tries that it has been given.
+    pub requests: u64,
+}
+
+/// Why a balancer did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address could not be bound.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a thread, a descriptor or memory.
+    System(io::Error),
+}
+
+impl Balancer {
+    /// Binds the listeners and starts the threads. Clients are served when this returns.
+    ///
+    /// # Errors
+    /// An address cannot be bound, or the system is out of threads or descriptors.
+    pub fn start(plan: Plan) -> Result<Self, StartError> {
+        let listeners = plan.listeners.iter().map(|listener| {
+            let address = listener.address;
+            Listener::bind(address).map_err(|source| StartError::Bind { address, source })
+        });
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        Self::run(plan, listeners).map_err(StartError::System)
+    }
+
+    fn run(plan: Plan, listeners: Vec<Listener>) -> io::Result<Self> {
+        let workers = plan.workers;
+        let now = clock::now();
+        let ready = Ready::new(workers, plan.limits.connections)?;
+        let snapshot = Arc::new(Snapshot::new(plan));
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::new(Arc::clone(&snapshot)),
+            listeners: listeners.iter().map(Listener::address).collect(),
+            draining_since: AtomicU64::new(0),
+            connections: Arc::new(AtomicUsize::new(0)),
+        });
+        let hall = Arc::new(Hall {
+            ready,
+            parking: Parking::new(workers, now)?,
+            shared,
+            stop: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
+        });
+        let handle = Handle { hall: Arc::clone(&hall), ending: Arc::default() };
+        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1), health: None };
+
+        // Names are resolved and verdicts are in before the first request, as far as that
+        // can be had without keeping clients waiting.
+        let targets =
+            snapshot.pools.iter().flat_map(|pool| pool.backends()).map(|backend| Arc::clone(backend) as _);
+        let health = HealthThread::spawn(targets.collect())?;
+        health.wait_first_round(FIRST_ROUND_WAIT);
+        balancer.health = Some(health);
+
+        for number in 0..workers {
+            let worker = Worker::new(number, Arc::clone(&hall));
+            balancer.spawn(format!("rw-worker-{number:02}"), move || worker.run())?;
+        }
+        let acceptor = Acceptor::new(listeners);
+        acceptor.open(&hall)?;
+        let poller = Poller::new(hall, acceptor);
+        balancer.spawn("rw-poller".to_owned(), move || poller.run())?;
+        Ok(balancer)
+    }
+
+    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(Builder::new().name(name).stack_size(THREAD_STACK_BYTES).spawn(run)?);
+        Ok(())
+    }
+
+    /// The addresses that were bound, with the port that was given for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.handle.hall.shared.listeners
+    }
+
+    /// A handle that other threads can use.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until somebody asks for a stop, and returns when that is complete: after a
+    /// [`Handle::drain`] when the last request has been answered or the drain timeout is
+    /// over, after a [`Handle::stop_now`] at once.
+    pub fn join(mut self) {
+        self.wait_for_end();
+        self.take_down();
+    }
+
+    fn wait_for_end(&self) {
+        let Handle { hall, ending } = &self.handle;
+        let mut deadline = Moment::NEVER;
+        let mut wish = ending.wish.lock();
+        loop {
+            match *wish {
+                Wish::Run => ending.changed.wait(&mut wish),
+                Wish::Stop => return,
+                Wish::Drain => {
+                    let now = clock::now();
+                    if deadline == Moment::NEVER {
+                        deadline = now + hall.shared.snapshot.load().plan.timeouts.drain;
+                    }
+                    let open = hall.shared.connections.load(Ordering::Relaxed);
+                    if open == 0 {
+                        return;
+                    }
+                    if now >= deadline {
+                        log::warn!("the drain timeout is over; closing {open} connections");
+                        return;
+                    }
+                    ending.changed.wait_for(&mut wish, DRAIN_LOOK_EVERY);
+                }
+            }
+        }
+    }
+
+    fn take_down(&mut self) {
+        let hall = &self.handle.hall;
+        hall.stop.store(true, Ordering::Relaxed);
+        hall.ready.stop();
+        hall.parking.wake();
+        if let Some(health) = self.health.take() {
+            health.stop();
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread ended with a panic");
+            }
+        }
+        // Handles may outlive the balancer; its connections must not.
+        let mut left = Vec::new();
+        hall.parking.take(|_| true, &mut left);
+        while let Some(task) = hall.ready.try_take() {
+            left.push(task);
+        }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}
+
+impl Handle {
+    /// Asks for a stop that lets requests in flight finish: nothing new is accepted, answers
+    /// carry `Connection: close`, idle connections close.
+    pub fn drain(&self) {
+        let mut wish = self.ending.wish.lock();
+        if *wish == Wish::Run {
+            *wish = Wish::Drain;
+            let now = clock::now().as_nanos();
+            self.hall.shared.draining_since.store(now, Ordering::Relaxed);
+            self.ending.changed.notify_all();
+            drop(wish);
+            self.hall.parking.wake();
+        }
+    }
+
+    /// Asks for a stop that waits for nothing.
+    pub fn stop_now(&self) {
+        *self.ending.wish.lock() = Wish::Stop;
+        self.ending.changed.notify_all();
+    }
+
+    /// Whether a stop has been asked for.
+    pub fn is_stopping(&self) -> bool {
+        *self.ending.wish.lock() != Wish::Run
+    }
+
+    /// How every backend is.
+    pub fn backends(&self) -> Vec<BackendState> {
+        let snapshot = self.hall.shared.snapshot.load();
+        let of_pool = |pool: &crate::upstream::pool::Pool| {
+            let name = pool.name().to_owned();
+            pool.backends()
+                .iter()
+                .map(|backend| BackendState {
+                    name: backend.name().to_owned(),
+                    pool: name.clone(),
+                    up: backend.is_up(),
+                    weight: backend.weight(),
+                    active: backend.active(),
+                    requests: backend.requests(),
+                })
+                .collect::<Vec<_>>()
+        };
+        snapshot.pools.iter().flat_map(of_pool).collect()
+    }
+
+    /// Client connections that are open.
+    pub fn connections(&self) -> usize {
+        self.hall.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Panics over a request that a worker survived; anything but 0 is a bug.
+    pub fn panics(&self) -> u64 {
+        self.hall.panics.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { address, source } => {
+                write!(f, "cannot listen on {address}: {source}")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(f, "; find who holds it with: ss -ltnp 'sport = :{}'", address.port())
+                    }
+                    io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+                        write!(f, "; ports below 1024 need CAP_NET_BIND_SERVICE: try a higher one")
+                    }
+                    io::ErrorKind::AddrNotAvailable => write!(f, "; this machine does not have that address"),
+                    _ => Ok(()),
+                }
+            }
+            Self::System(source) => write!(f, "cannot start: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } | Self::System(source) => Some(source),
+        }
+    }
+}
+
+/// LIMIT: bytes of a thread's stack. The deepest calls, two heads' worth of fields, take a
+/// tenth of it; only what is touched is resident.
+const THREAD_STACK_BYTES: usize = 512 * 1024;
+
+/// LIMIT: how long a start waits for the first probes.
+const FIRST_ROUND_WAIT: Duration = Duration::from_millis(200);
+
+/// How often a drain looks whether the last connection has closed.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -1,0 +1,180 @@
+//! What was typed on the command line, and how flags are laid over the file.
+//!
+//! Flags that are settings stay text here. They go into the same [`Document`] as the file
+//! and are checked by the same code, so that their mistakes too come all at once, with the
+//! flag in the place of line and column.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ropewalk::config::{ConfigErrors, Document};
+use serde_json::{Value, json};
+
+/// A layer-7 HTTP load balancer on plain OS threads.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ropewalk",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[cfg(feature = "demo")]
+const AFTER_HELP: &str = "Without a command, ropewalk runs. To try it in one command: ropewalk demo
+Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
+
+#[cfg(not(feature = "demo"))]
+const AFTER_HELP: &str = "Without a command, ropewalk runs.
+Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
+
+/// Everything but running.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration: all mistakes at once, each with its place and a remedy
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// How to report
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Try it: three sample origins and the balancer, in one process
+    #[cfg(feature = "demo")]
+    Demo,
+    /// Run a sample origin: "Response from NAME" on every path, 200 on /health
+    #[cfg(feature = "demo")]
+    Origin(OriginOptions),
+}
+
+/// How `check` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A line for each problem, for people.
+    Text,
+    /// One JSON object, for programs.
+    Json,
+}
+
+/// A sample origin.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub(crate) struct OriginOptions {
+    /// The port to listen on, on 127.0.0.1; 0 takes a free one
+    #[arg(long)]
+    pub(crate) port: u16,
+    /// What it calls itself in its answers
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Answer after this time, such as 50ms (but /health at once)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub(crate) delay: std::time::Duration,
+    /// Answer with this status (but /health with 200)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(200..=599), default_value_t = 200)]
+    pub(crate) status: u16,
+}
+
+/// Settings of the balancer. Flags override the file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Settings {
+    /// The configuration file (JSON)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen on this address, such as 127.0.0.1:8080; repeat for several
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Listen on this port of every IPv4 address [default: 8080]
+    #[arg(long, value_name = "PORT", conflicts_with = "listen")]
+    port: Option<String>,
+    /// round-robin, weighted-round-robin, least-connections or random [default: round-robin]
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several
+    #[arg(long, value_name = "URL[=WEIGHT]")]
+    backend: Vec<String>,
+    /// How long a request may take until its response head; 0s for no limit [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<String>,
+    /// From one health probe to the next [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    health_interval: Option<String>,
+    /// Threads that carry requests [default: one for each core, at least 2]
+    #[arg(long, value_name = "NUMBER")]
+    workers: Option<String>,
+    /// Where the admin interface listens; not supported by this version
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    admin: Option<String>,
+    /// off, error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Settings {
+    /// The file with the flags laid over it; `None` when there is neither a file nor a
+    /// backend. Errors when the file cannot be read or is not JSON.
+    pub(crate) fn document(&self) -> Result<Option<Document>, ConfigErrors> {
+        let mut document = match &self.config {
+            Some(path) => Document::from_file(path)?,
+            None if self.backend.is_empty() => return Ok(None),
+            None => Document::empty(),
+        };
+        self.lay_over(&mut document);
+        Ok(Some(document))
+    }
+
+    /// What a report calls the configuration.
+    pub(crate) fn name(&self) -> String {
+        match &self.config {
+            Some(path) => path.display().to_string(),
+            None => "command line".to_owned(),
+        }
+    }
+
+    fn lay_over(&self, document: &mut Document) {
+        if !self.listen.is_empty() {
+            document.remove("port");
+            document.set("--listen", &["listen"], json!(self.listen));
+        }
+        if !self.backend.is_empty() {
+            let backends: Vec<_> = self.backend.iter().map(|typed| backend(typed)).collect();
+            document.set("--backend", &["backends"], Value::Array(backends));
+        }
+        if self.port.is_some() {
+            document.remove("listen");
+        }
+        let flags: [(&'static str, &[&str], &Option<String>); 7] = [
+            ("--port", &["port"], &self.port),
+            ("--strategy", &["strategy"], &self.strategy),
+            ("--request-timeout", &["request_timeout"], &self.request_timeout),
+            ("--health-interval", &["health_check", "interval"], &self.health_interval),
+            ("--workers", &["workers"], &self.workers),
+            ("--admin", &["admin"], &self.admin),
+            ("--log-level", &["log", "level"], &self.log_level),
+        ];
+        for (flag, path, typed) in flags {
+            if let Some(typed) = typed {
+                document.set(flag, path, number_or_text(typed));
+            }
+        }
+    }
+}
+
+/// `URL=WEIGHT`. A URL of ours holds no `=`, so what follows one is a weight.
+fn backend(typed: &str) -> Value {
+    match typed.rsplit_once('=') {
+        Some((url, weight)) if !url.contains(['?', '#']) => {
+            json!({ "url": url, "weight": number_or_text(weight) })
+        }
+        _ => json!({ "url": typed }),
+    }
+}
+
+/// A flag has no quotes to tell `8080` from `"8080"` by.
+fn number_or_text(typed: &str) -> Value {
+    typed.parse::<i64>().map_or_else(|_| Value::from(typed), Value::from)
+}

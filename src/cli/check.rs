@@ -1,0 +1,152 @@
+//! `ropewalk check`: say what is wrong with a configuration, and do nothing else.
+//!
+//! [`load`] is what a run does first, so that a configuration which `check` calls good is
+//! one that a run will take.
+
+use std::fmt;
+
+use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
+use serde_json::{Value, json};
+
+use super::args::{Format, Settings};
+use super::exit::{Exit, complain, say};
+
+/// Checks and reports.
+pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
+    match (load(settings), format) {
+        (Ok(checked), Format::Text) => {
+            say(format_args!("{}: ok ({})", settings.name(), Summary(&checked)));
+            checked.warnings.iter().for_each(complain);
+            Exit::Fine
+        }
+        (Ok(checked), Format::Json) => {
+            say(report(settings, &checked.warnings, Some(&checked)));
+            Exit::Fine
+        }
+        (Err(Unusable::Wrong(errors)), Format::Json) => {
+            say(report(settings, errors.problems(), None));
+            Exit::Refused
+        }
+        (Err(unusable), _) => {
+            complain(unusable);
+            Exit::Refused
+        }
+    }
+}
+
+/// The checked configuration that the settings describe.
+pub(crate) fn load(settings: &Settings) -> Result<Checked, Unusable> {
+    let document = settings.document().map_err(Unusable::Wrong)?.ok_or(Unusable::Missing)?;
+    document.check().map_err(Unusable::Wrong)
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// Neither a file nor a backend was named.
+    Missing,
+    /// It has mistakes.
+    Wrong(ConfigErrors),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "{WHAT_TO_TYPE}"),
+            Self::Wrong(errors) => {
+                let count =
+                    errors.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
+                write!(f, "{errors}\n{}", Counted(count, "error"))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
+const WHAT_TO_TYPE: &str = "\
+ropewalk needs backends to send requests to. To try it without any:
+
+    ropewalk demo
+
+To name yours, on the command line or in a file:
+
+    ropewalk --port 8080 --backend http://127.0.0.1:9001 --backend http://127.0.0.1:9002
+    ropewalk --config config.json
+
+ropewalk --help lists everything.";
+
+#[cfg(not(feature = "demo"))]
+const WHAT_TO_TYPE: &str = "\
+ropewalk needs backends to send requests to. Name them on the command line or in a file:
+
+    ropewalk --port 8080 --backend http://127.0.0.1:9001 --backend http://127.0.0.1:9002
+    ropewalk --config config.json
+
+ropewalk --help lists everything.";
+
+/// What a good configuration amounts to, in a few words.
+struct Summary<'a>(&'a Checked);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.0.plan;
+        let backends = plan.pools.iter().map(|pool| pool.backends.len()).sum();
+        write!(
+            f,
+            "{}, {}, {}",
+            Counted(plan.listeners.len(), "listener"),
+            Counted(backends, "backend"),
+            Counted(plan.workers, "worker")
+        )?;
+        match self.0.warnings.len() {
+            0 => Ok(()),
+            warnings => write!(f, ", {}", Counted(warnings, "warning")),
+        }
+    }
+}
+
+/// `1 error`, `2 errors`.
+struct Counted(usize, &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, noun) = self;
+        write!(f, "{count} {noun}{}", if *count == 1 { "" } else { "s" })
+    }
+}
+
+/// The report for programs: `ok`, the counts when it is, and the problems.
+fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) -> Value {
+    let mut report = json!({
+        "config": settings.name(),
+        "ok": checked.is_some(),
+        "problems": problems.iter().map(problem_json).collect::<Vec<_>>(),
+    });
+    if let Some(Checked { plan, .. }) = checked {
+        report["listeners"] = json!(plan.listeners.len());
+        report["backends"] = json!(plan.pools.iter().map(|pool| pool.backends.len()).sum::<usize>());
+        report["workers"] = json!(plan.workers);
+    }
+    report
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    let severity = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let (file, flag) = match &problem.place {
+        Place::File { name } | Place::Text { name, .. } => (Some(&**name), None),
+        Place::Flag(flag) => (None, Some(*flag)),
+        Place::Code => (None, None),
+    };
+    json!({
+        "severity": severity,
+        "file": file,
+        "line": problem.line(),
+        "column": problem.column(),
+        "flag": flag,
+        "pointer": problem.pointer,
+        "message": problem.message,
+    })
+}

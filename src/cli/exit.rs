@@ -1,0 +1,37 @@
+//! How a command ends: the exit status, and what is said first.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what it was asked to.
+    Fine,
+    /// It failed while running: a port in use, for example.
+    Failed,
+    /// What it was asked makes no sense: bad usage or configuration.
+    Refused,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Refused => Self::from(2),
+        }
+    }
+}
+
+/// Writes a line to stdout. `println!` would panic when the reader has gone, as in
+/// `ropewalk check | head -0`.
+pub(crate) fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Writes a line to stderr, likewise.
+pub(crate) fn complain(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

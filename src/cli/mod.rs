@@ -1,0 +1,15 @@
+//! Floor 6: the command line. One file for each command, and what they share.
+//!
+//! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] where
+//! diagnostics go.
+
+pub(crate) mod args;
+pub(crate) mod check;
+#[cfg(feature = "demo")]
+pub(crate) mod demo;
+pub(crate) mod exit;
+pub(crate) mod logging;
+#[cfg(feature = "demo")]
+pub(crate) mod origin;
+pub(crate) mod run;
+pub(crate) mod signals;

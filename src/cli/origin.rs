@@ -1,0 +1,34 @@
+//! `ropewalk origin`: run one sample origin until the process is stopped.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ropewalk::demo::Origin;
+
+use super::args::OriginOptions;
+use super::exit::{Exit, complain, say};
+
+/// Serves until the process is stopped.
+pub(crate) fn origin(options: OriginOptions) -> Exit {
+    let OriginOptions { port, name, delay, status } = options;
+    // Never beyond this machine: it is a toy, with no limits of its own.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match Origin::new(&name).delay(delay).status(status).start(address) {
+        Ok(address) => {
+            say(format_args!("{name} listens on http://{address} (Ctrl-C stops it)"));
+            loop {
+                std::thread::park();
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            complain(format_args!(
+                "{address} is in use; `ss -ltnp 'sport = :{port}'` names the program, or take another --port"
+            ));
+            Exit::Failed
+        }
+        Err(error) => {
+            complain(format_args!("cannot listen on {address}: {error}"));
+            Exit::Failed
+        }
+    }
+}

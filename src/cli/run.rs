@@ -1,0 +1,55 @@
+//! `ropewalk --config FILE`: run the balancer until a signal stops it.
+
+use std::net::SocketAddr;
+
+use ropewalk::Balancer;
+use ropewalk::config::plan::Plan;
+
+use super::args::Settings;
+use super::exit::{Exit, complain};
+use super::{check, logging, signals};
+
+/// Checks the settings, as `ropewalk check` does, and runs what they describe.
+pub(crate) fn run(settings: &Settings) -> Exit {
+    let checked = match check::load(settings) {
+        Ok(checked) => checked,
+        Err(unusable) => {
+            complain(unusable);
+            return Exit::Refused;
+        }
+    };
+    logging::start(checked.plan.log_level);
+    for warning in &checked.warnings {
+        log::warn!("{warning}");
+    }
+    let (workers, backends) =
+        (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
+    let backends: usize = backends.sum();
+    balance(checked.plan, |addresses| {
+        let addresses: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
+        log::info!(
+            "ropewalk {} listening on {} with {workers} workers for {backends} backends",
+            env!("CARGO_PKG_VERSION"),
+            addresses.join(", ")
+        );
+    })
+}
+
+/// Starts the balancer, tells `started` the addresses it listens on, and waits for its end.
+pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
+    let balancer = match Balancer::start(plan) {
+        Ok(balancer) => balancer,
+        Err(error) => {
+            complain(format_args!("ropewalk: {error}"));
+            return Exit::Failed;
+        }
+    };
+    if let Err(error) = signals::obey(balancer.handle()) {
+        complain(format_args!("ropewalk: cannot listen for signals: {error}"));
+        return Exit::Failed;
+    }
+    started(balancer.addresses());
+    balancer.join();
+    log::info!("stopped");
+    Exit::Fine
+}

@@ -1,0 +1,429 @@
+//! A configuration as it was typed: JSON in which every value knows its place.
+//!
+//! serde stops at the first mistake and forgets where things stood, so the text is read
+//! into a small tree instead. There is no second JSON parser: `serde_json` splits each
+//! value into borrowed [`RawValue`] slices of the text, and where such a slice begins is
+//! the value's place. Knows nothing of what the keys mean.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::{ConfigErrors, Place, Problem, Severity};
+use crate::base::limits::CONFIG_BYTES_MAX;
+
+/// A configuration that has been read but not checked.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub(super) root: Node,
+}
+
+impl Document {
+    /// Reads a file. Errors when it cannot be read or is not JSON.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(text) => Self::from_json(&name, &text),
+            Err(message) => Err(one_error(Place::File { name: name.into() }, message)),
+        }
+    }
+
+    /// Reads a text; `name` is what errors call it. Errors when it is not JSON.
+    pub fn from_json(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        // Editors on Windows put a byte order mark first; RFC 8259 section 8.1 lets us skip it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut source = Source { name: name.into(), text, cursor: Cursor::START };
+        if text.trim().is_empty() {
+            let message = r#"the file is empty; the least it may hold is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
+            return Err(one_error(source.place(0), message.to_owned()));
+        }
+        // This pass judges the syntax and bounds the nesting, which is what makes the
+        // recursion in `Source::node` safe.
+        let root = serde_json::from_str::<Value>(text)
+            .and_then(|_| serde_json::from_str::<&RawValue>(text))
+            .and_then(|raw| source.node(String::new(), raw));
+        match root {
+            Ok(root) => Ok(Self { root }),
+            Err(error) => Err(source.syntax_error(&error)),
+        }
+    }
+
+    /// The document of a value built in code, which has no places to name.
+    pub(super) fn from_value(value: Value) -> Self {
+        Self { root: Node::new(At { place: Place::Code, pointer: String::new() }, value) }
+    }
+
+    /// The same value without its places.
+    pub(super) fn to_value(&self) -> Value {
+        self.root.to_value()
+    }
+
+    /// An object without keys, for settings that all come from flags.
+    pub fn empty() -> Self {
+        Self::from_value(Value::Object(serde_json::Map::new()))
+    }
+
+    /// Lays the value of a command-line flag over the document: sets the key that `path`
+    /// leads to, and makes the objects on the way where there are none.
+    pub fn set(&mut self, flag: &'static str, path: &[&str], value: Value) {
+        let mut node = &mut self.root;
+        for name in path {
+            let at = At { place: Place::Flag(flag), pointer: node.at.child(name) };
+            node = node.child_mut(name, &at);
+        }
+        *node = Node::new(At { place: Place::Flag(flag), pointer: node.at.pointer.clone() }, value);
+    }
+
+    /// Removes a top-level key that a flag replaces by another.
+    pub fn remove(&mut self, name: &str) {
+        if let Json::Object(entries) = &mut self.root.json {
+            entries.retain(|entry| entry.name != name);
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) at: At,
+    pub(super) json: Json,
+}
+
+/// Where a value stands: what a problem with it says first.
+#[derive(Clone, Debug)]
+pub(super) struct At {
+    pub(super) place: Place,
+    pub(super) pointer: String,
+}
+
+/// JSON, but an object keeps its keys in order, doubles included.
+#[derive(Clone, Debug)]
+pub(super) enum Json {
+    /// null, a boolean, a number or a string.
+    Leaf(Value),
+    List(Vec<Node>),
+    Object(Vec<Entry>),
+}
+
+/// A key of an object and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// Of the key; the value has its own.
+    pub(super) at: At,
+    pub(super) node: Node,
+}
+
+impl At {
+    /// The pointer of a key or an index inside this value (RFC 6901 section 3).
+    pub(super) fn child(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+    }
+
+    /// A key inside this value that was not written: it is looked for here.
+    pub(super) fn missing(&self, name: &str) -> Self {
+        Self { place: self.place.clone(), pointer: self.child(name) }
+    }
+}
+
+impl Node {
+    /// A value that has one place for all that is in it.
+    fn new(at: At, value: Value) -> Self {
+        let child = |name: &str| At { place: at.place.clone(), pointer: at.child(name) };
+        let json = match value {
+            Value::Array(values) => Json::List(
+                values
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, value)| Self::new(child(&index.to_string()), value))
+                    .collect(),
+            ),
+            Value::Object(values) => Json::Object(
+                values
+                    .into_iter()
+                    .map(|(name, value)| Entry {
+                        at: child(&name),
+                        node: Self::new(child(&name), value),
+                        name,
+                    })
+                    .collect(),
+            ),
+            leaf => Json::Leaf(leaf),
+        };
+        Self { at, json }
+    }
+
+    fn to_value(&self) -> Value {
+        match &self.json {
+            Json::Leaf(value) => value.clone(),
+            Json::List(nodes) => nodes.iter().map(Self::to_value).collect(),
+            Json::Object(entries) => {
+                entries.iter().map(|entry| (entry.name.clone(), entry.node.to_value())).collect()
+            }
+        }
+    }
+
+    /// The value of a key. Makes it, and makes this value an object, where they are not.
+    fn child_mut(&mut self, name: &str, at: &At) -> &mut Node {
+        if !matches!(self.json, Json::Object(_)) {
+            self.json = Json::Object(Vec::new());
+        }
+        let Json::Object(entries) = &mut self.json else { unreachable!("made an object just above") };
+        let index = entries.iter().position(|entry| entry.name == name).unwrap_or_else(|| {
+            entries.push(Entry {
+                name: name.to_owned(),
+                at: at.clone(),
+                node: Self::new(at.clone(), Value::Null),
+            });
+            entries.len() - 1
+        });
+        &mut entries[index].node
+    }
+}
+
+/// A text and its name, while it is being read.
+struct Source<'a> {
+    name: Arc<str>,
+    text: &'a str,
+    cursor: Cursor,
+}
+
+/// The last place that was asked for. Values are read in the order of the text, so going on
+/// from here makes all their places cost one pass; counting from the top each time would
+/// take seconds for thousands of backends.
+#[derive(Clone, Copy)]
+struct Cursor {
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+impl Cursor {
+    const START: Self = Self { offset: 0, line: 1, column: 1 };
+}
+
+impl Source<'_> {
+    fn node(&mut self, pointer: String, raw: &RawValue) -> serde_json::Result<Node> {
+        let at = At { place: self.place_of(raw), pointer };
+        let json = match raw.get().as_bytes().first() {
+            Some(b'{') => {
+                let mut entries = Vec::new();
+                for (key, value) in serde_json::from_str::<RawEntries<'_>>(raw.get())?.0 {
+                    let name: Cow<'_, str> = serde_json::from_str(key.get())?;
+                    let pointer = at.child(&name);
+                    entries.push(Entry {
+                        at: At { place: self.place_of(key), pointer: pointer.clone() },
+                        node: self.node(pointer, value)?,
+                        name: name.into_owned(),
+                    });
+                }
+                Json::Object(entries)
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+                let mut nodes = Vec::new();
+                for (index, raw) in items.into_iter().enumerate() {
+                    nodes.push(self.node(at.child(&index.to_string()), raw)?);
+                }
+                Json::List(nodes)
+            }
+            _ => Json::Leaf(serde_json::from_str(raw.get())?),
+        };
+        Ok(Node { at, json })
+    }
+
+    /// The slice borrows from the text, so the distance of their starts is its offset.
+    fn place_of(&mut self, raw: &RawValue) -> Place {
+        self.place((raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
+    }
+
+    fn place(&mut self, offset: usize) -> Place {
+        if offset < self.cursor.offset {
+            self.cursor = Cursor::START;
+        }
+        let Cursor { offset: start, mut line, mut column } = self.cursor;
+        for c in self.text.get(start..offset).unwrap_or_default().chars() {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        self.cursor = Cursor { offset, line, column };
+        Place::Text { name: self.name.clone(), line, column }
+    }
+
+    fn syntax_error(&mut self, error: &serde_json::Error) -> ConfigErrors {
+        let offset = self.offset(error.line(), error.column());
+        let whole = error.to_string();
+        // serde_json ends its message with a position; ours stands in front.
+        let what = whole.split(" at line ").next().unwrap_or(&whole);
+        let message = match remedy(what, self.text.get(offset..).unwrap_or_default()) {
+            Some(remedy) => format!("{what}: {remedy}"),
+            None => format!("{what}: this is not JSON"),
+        };
+        one_error(self.place(offset), message)
+    }
+
+    /// The offset of a line (from 1) and a column in bytes (from 1), on a character boundary.
+    fn offset(&self, line: usize, column: usize) -> usize {
+        let lines = self.text.split_inclusive('\n').take(line.saturating_sub(1));
+        let start: usize = lines.map(str::len).sum();
+        let mut offset = (start + column.saturating_sub(1)).min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    }
+}
+
+/// What to do about a syntax error; `rest` is the text from the place of the error on.
+fn remedy(what: &str, rest: &str) -> Option<&'static str> {
+    let remedy = match rest.trim_start().as_bytes() {
+        [b'/', b'/' | b'*', ..] | [b'#', ..] => "JSON has no comments; take this one out",
+        [b'\'', ..] => "JSON strings stand in double quotes",
+        _ => match what {
+            "trailing comma" => "take out the comma before this bracket",
+            "key must be a string" => "a key stands in double quotes, and no comma follows the last one",
+            "trailing characters" => {
+                "the configuration is one object, and something follows its last bracket"
+            }
+            "recursion limit exceeded" => "nested deeper than any configuration is",
+            _ if what.starts_with("EOF") => {
+                "the text ends too early; a closing bracket or a closing quote is missing"
+            }
+            _ if what.starts_with("expected `,`") => "a comma is missing before this",
+            _ if what.starts_with("control character") => {
+                "a closing quote is missing, or a line break stands inside a string"
+            }
+            _ if what.starts_with("expected value") => {
+                "a value is a string in double quotes, a number, true, false, a list or an object"
+            }
+            _ => return None,
+        },
+    };
+    Some(remedy)
+}
+
+fn one_error(place: Place, message: String) -> ConfigErrors {
+    ConfigErrors::new(vec![Problem { place, pointer: String::new(), message, severity: Severity::Error }])
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let opened = File::open(path).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err("there is no such file; name another with --config".to_owned());
+        }
+        Err(error) => return Err(format!("cannot be read: {error}")),
+        Ok(length) if length as u64 > CONFIG_BYTES_MAX => {
+            return Err(format!("is longer than {} MiB", CONFIG_BYTES_MAX / (1024 * 1024)));
+        }
+        Ok(_) => {}
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
+}
+
+/// The keys and values of an object, in order, doubles included.
+struct RawEntries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for RawEntries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawEntries<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(RawEntries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(node: &Node, into: &mut Vec<(String, Place)>) {
+        into.push((node.at.pointer.clone(), node.at.place.clone()));
+        match &node.json {
+            Json::Leaf(_) => {}
+            Json::List(nodes) => nodes.iter().for_each(|node| places(node, into)),
+            Json::Object(entries) => entries.iter().for_each(|entry| places(&entry.node, into)),
+        }
+    }
+
+    fn text(line: usize, column: usize) -> Place {
+        Place::Text { name: "c".into(), line, column }
+    }
+
+    #[test]
+    fn every_value_has_its_place() {
+        let document = Document::from_json("c", "{\n  \"é\": [1, {\"a/b\" : null}],\n\"b\":  2}\n").unwrap();
+        let mut found = Vec::new();
+        places(&document.root, &mut found);
+        let expected = [
+            ("", text(1, 1)),
+            ("/é", text(2, 8)),
+            ("/é/0", text(2, 9)),
+            ("/é/1", text(2, 12)),
+            ("/é/1/a~1b", text(2, 21)),
+            ("/b", text(3, 7)),
+        ];
+        assert_eq!(found, expected.map(|(pointer, place)| (pointer.to_owned(), place)));
+    }
+
+    #[test]
+    fn keys_keep_their_own_place_and_doubles_stay() {
+        let document = Document::from_json("c", "{\"a\": 1,\n \"a\": 2}").unwrap();
+        let Json::Object(entries) = document.root.json else { panic!("an object") };
+        let found: Vec<_> = entries.iter().map(|entry| entry.at.place.clone()).collect();
+        assert_eq!(found, [text(1, 2), text(2, 2)]);
+    }
+
+    #[test]
+    fn a_flag_takes_the_place_of_what_it_overrides() {
+        let mut document = Document::from_json("c", r#"{"health_check": "off"}"#).unwrap();
+        document.set("--health-interval", &["health_check", "interval"], Value::from("1s"));
+        let mut found = Vec::new();
+        places(&document.root, &mut found);
+        assert_eq!(
+            found.last(),
+            Some(&("/health_check/interval".to_owned(), Place::Flag("--health-interval")))
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
+        let text = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let error = Document::from_json("c", &text).unwrap_err().to_string();
+        assert!(error.contains("recursion limit exceeded"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = Document::from_json("c", &text);
+        }
+
+        #[test]
+        fn no_nearly_json_text_panics(text in "[\\[\\]{}\",:0-9a\\\\ \n'/é-]{0,40}") {
+            let _ = Document::from_json("c", &text);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is wrong with a configuration, where, and how bad it is.
+//!
+//! One [`Problem`] is one line for a person to act on. Its text is written where the
+//! mistake is found (`check`, `document`); this file owns only how it is shown, and that
+//! problems come in the order of the text.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A whole file: it could not be read.
+    File {
+        /// Its name, as it was given.
+        name: Arc<str>,
+    },
+    /// A position in a file.
+    Text {
+        /// Its name, as it was given.
+        name: Arc<str>,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+    },
+    /// A command-line flag, such as `--port`.
+    Flag(&'static str),
+    /// A [`Config`](super::Config) built in code.
+    Code,
+}
+
+/// Whether a problem stops a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It does.
+    Error,
+    /// It does not, but somebody should know.
+    Warning,
+}
+
+/// One mistake in a configuration.
+///
+/// Shown as `config.json:7:18  /backends/1/url  "localhost:9001" has no scheme; …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the value was written.
+    pub place: Place,
+    /// The JSON pointer (RFC 6901) of the value; empty for the whole document.
+    pub pointer: String,
+    /// What was found, what is allowed, and a suggestion.
+    pub message: String,
+    /// Whether it stops a start.
+    pub severity: Severity,
+}
+
+impl Problem {
+    /// The line, from 1, when the value was written in a file.
+    pub fn line(&self) -> Option<usize> {
+        match self.place {
+            Place::Text { line, .. } => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The column in characters, from 1, when the value was written in a file.
+    pub fn column(&self) -> Option<usize> {
+        match self.place {
+            Place::Text { column, .. } => Some(column),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File { name } => write!(f, "{name}  ")?,
+            Place::Text { name, line, column } => write!(f, "{name}:{line}:{column}  ")?,
+            Place::Flag(flag) => write!(f, "{flag}  ")?,
+            Place::Code => {}
+        }
+        // After a flag, the pointer would only repeat in JSON what the flag says already.
+        if !self.pointer.is_empty() && !matches!(self.place, Place::Flag(_)) {
+            write!(f, "{}  ", self.pointer)?;
+        }
+        if self.severity == Severity::Warning {
+            write!(f, "warning: ")?;
+        }
+        write!(f, "{}", self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration: at least one error, and the warnings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    /// In the order of the text. INVARIANT: at least one of them is an error.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        debug_assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Self { problems }
+    }
+
+    /// Every problem, in the order of the text.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One problem on each line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

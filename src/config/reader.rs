@@ -1,0 +1,226 @@
+//! Reading a document: what each kind of value must be, and what to say when it is not.
+//!
+//! Every reader takes a [`Node`], returns a value or `None`, and in the second case has
+//! written down why, so that the walk in `check` can go on to the next key and find the
+//! next mistake. Knows JSON and units, but no key by name.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::document::{At, Entry, Json, Node};
+use super::error::{Problem, Severity};
+use super::{suggest, units};
+use crate::base::limits::DURATION_SECS_MAX;
+
+/// The mistakes found so far.
+#[derive(Default)]
+pub(super) struct Problems {
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    pub(super) fn error(&mut self, at: &At, message: impl Into<String>) {
+        self.add(at, message.into(), Severity::Error);
+    }
+
+    pub(super) fn warn(&mut self, at: &At, message: impl Into<String>) {
+        self.add(at, message.into(), Severity::Warning);
+    }
+
+    pub(super) fn any_error(&self) -> bool {
+        self.list.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    pub(super) fn into_list(self) -> Vec<Problem> {
+        self.list
+    }
+
+    fn add(&mut self, at: &At, message: String, severity: Severity) {
+        let At { place, pointer } = at.clone();
+        self.list.push(Problem { place, pointer, message, severity });
+    }
+}
+
+/// The keys of one object. Every key that is asked for is thereby allowed; `close` reports
+/// the others. So the list of allowed keys cannot fall out of step with the code.
+pub(super) struct Fields<'a> {
+    /// The object itself.
+    pub(super) at: &'a At,
+    entries: &'a [Entry],
+    asked: Vec<&'static str>,
+    later: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The keys of an object. Reports a value that is none, and keys given twice.
+    pub(super) fn open(node: &'a Node, problems: &mut Problems) -> Option<Self> {
+        let Json::Object(entries) = &node.json else {
+            problems.error(&node.at, format!("{} stands here, where an object belongs", shown(node)));
+            return None;
+        };
+        let mut names = HashSet::new();
+        for entry in entries {
+            if !names.insert(entry.name.as_str()) {
+                problems.error(&entry.at, format!("{:?} is given twice; keep one of them", entry.name));
+            }
+        }
+        Some(Self { at: &node.at, entries, asked: Vec::new(), later: Vec::new() })
+    }
+
+    /// The value of a key, when it is there.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<&'a Node> {
+        self.asked.push(name);
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
+    }
+
+    /// Keys that the configuration format knows and this version does not: `close` says so,
+    /// and nobody searches for a typing mistake.
+    pub(super) fn later(&mut self, names: &[&'static str]) {
+        self.later.extend(names);
+    }
+
+    /// Whether one of the keys that were not asked for is `name` with a typing mistake. Then
+    /// it is not missing as well.
+    pub(super) fn misspelt(&self, name: &'static str) -> bool {
+        self.unknown().any(|entry| suggest::closest(&entry.name, &[name]).is_some())
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn close(self, problems: &mut Problems) {
+        for entry in self.unknown() {
+            let message = if self.later.contains(&entry.name.as_str()) {
+                format!("{:?} is not supported by this version", entry.name)
+            } else {
+                format!("unknown key {:?}; {}", entry.name, suggest::did_you_mean(&entry.name, &self.asked))
+            };
+            problems.error(&entry.at, message);
+        }
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(|entry| !self.asked.contains(&entry.name.as_str()))
+    }
+}
+
+/// A list, or a single value that stands for a list of one.
+pub(super) fn one_or_many(node: &Node) -> &[Node] {
+    match &node.json {
+        Json::List(nodes) => nodes,
+        _ => std::slice::from_ref(node),
+    }
+}
+
+/// The members of a list.
+pub(super) fn list<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [Node]> {
+    match &node.json {
+        Json::List(nodes) => Some(nodes),
+        _ => {
+            problems.error(&node.at, format!("{} stands here, where a list belongs", shown(node)));
+            None
+        }
+    }
+}
+
+/// A string.
+pub(super) fn text<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
+    match &node.json {
+        Json::Leaf(Value::String(text)) => Some(text),
+        _ => {
+            problems.error(&node.at, format!("{} stands here, where a string belongs", shown(node)));
+            None
+        }
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], problems: &mut Problems) -> Option<T> {
+    let typed = text(node, problems)?;
+    let found = words.iter().find(|(word, _)| *word == typed).map(|(_, value)| *value);
+    if found.is_none() {
+        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        problems.error(&node.at, format!("{typed:?} is unknown; {}", suggest::did_you_mean(typed, &names)));
+    }
+    found
+}
+
+/// A whole number.
+pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
+    let found = match &node.json {
+        Json::Leaf(Value::Number(number)) => number.as_u64().filter(|number| allowed.contains(number)),
+        _ => None,
+    };
+    if found.is_none() {
+        let (least, most) = (allowed.start(), allowed.end());
+        // A number in quotes is the commonest slip of all.
+        let meant = match &node.json {
+            Json::Leaf(Value::String(text)) => text.trim().parse().ok().filter(|n| allowed.contains(n)),
+            _ => None,
+        };
+        let message = match meant {
+            Some(meant) => format!("{} is a string; did you mean {meant}, without quotes?", shown(node)),
+            None => format!("{} is not a whole number from {least} to {most}", shown(node)),
+        };
+        problems.error(&node.at, message);
+    }
+    found
+}
+
+/// Whether a wait of no length is allowed, where it stands for "no limit".
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Zero {
+    Allowed,
+    Refused,
+}
+
+/// A duration: a string with a unit.
+pub(super) fn duration(node: &Node, zero: Zero, problems: &mut Problems) -> Option<Duration> {
+    let read = match &node.json {
+        Json::Leaf(Value::String(text)) => units::duration(text),
+        Json::Leaf(Value::Number(number)) if number.is_u64() => {
+            Err(units::duration_without_unit(&number.to_string()))
+        }
+        _ => Err(r#"stands here, where a duration like "5s" belongs"#.to_owned()),
+    };
+    let checked = read.and_then(|duration| match duration {
+        Duration::ZERO if zero == Zero::Allowed => Ok(duration),
+        // Workers wait in whole milliseconds.
+        _ if duration < Duration::from_millis(1) => Err("is too short; the shortest is \"1ms\"".to_owned()),
+        _ if duration > Duration::from_secs(DURATION_SECS_MAX) => {
+            Err(format!("is too long; the longest is \"{}days\"", DURATION_SECS_MAX / 86_400))
+        }
+        _ => Ok(duration),
+    });
+    checked.map_err(|why| problems.error(&node.at, format!("{} {why}", shown(node)))).ok()
+}
+
+/// A size in bytes: a string with a unit, or 0.
+pub(super) fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
+    let read = match &node.json {
+        Json::Leaf(Value::String(text)) => units::size(text),
+        Json::Leaf(Value::Number(number)) => match number.as_u64() {
+            Some(0) => Ok(0),
+            Some(number) => Err(units::size_without_unit(number)),
+            None => Err(r#"is not a size; write it like "16KiB""#.to_owned()),
+        },
+        _ => Err(r#"stands here, where a size like "16KiB" belongs"#.to_owned()),
+    };
+    read.map_err(|why| problems.error(&node.at, format!("{} {why}", shown(node)))).ok()
+}
+
+/// A value as a message shows it: short, and of a list or an object only the kind.
+pub(super) fn shown(node: &Node) -> String {
+    /// LIMIT: characters of a value in a message. A line should stay a line.
+    const SHOWN_MAX: usize = 60;
+    match &node.json {
+        Json::Leaf(Value::String(text)) if text.chars().count() > SHOWN_MAX => {
+            format!("{:?}...", text.chars().take(SHOWN_MAX).collect::<String>())
+        }
+        Json::Leaf(Value::String(text)) => format!("{text:?}"),
+        Json::Leaf(leaf) => leaf.to_string(),
+        Json::List(_) => "a list".to_owned(),
+        Json::Object(_) => "an object".to_owned(),
+    }
+}

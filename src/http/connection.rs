@@ -1,0 +1,177 @@
+//! What a Connection field asks of the connection, and which fields it names.
+//!
+//! Also the three other fields that speak about the connection rather than the
+//! message: Upgrade, TE and Keep-Alive.
+
+use super::field::{Field, Known};
+use super::framing::parse_decimal;
+use super::message::Version;
+
+/// The options that the Connection fields of one head have listed so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConnectionOptions {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    names_fields: bool,
+}
+
+impl ConnectionOptions {
+    /// Takes note of a Connection field; several of them make one list.
+    pub(super) fn note(&mut self, value: &[u8]) {
+        for option in elements(value) {
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else {
+                self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                self.names_fields = true;
+            }
+        }
+    }
+
+    /// Whether the peer means to keep the connection (RFC 9112, 9.3).
+    pub(super) fn persist(self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+
+    /// Whether an option names this field, and may.
+    ///
+    /// `close` and `keep-alive` are options of their own and name no field, so
+    /// the usual Connection field is never read a second time.
+    #[inline]
+    pub(super) fn name(self, field: &str, fields: &[Field<'_>]) -> bool {
+        self.names_fields && is_listed(field, fields)
+    }
+
+    /// The protocol to switch to, if it may be passed on: only what Connection
+    /// names, only on HTTP/1.1 (RFC 9110, 7.8), and never `h2c`, which would
+    /// carry requests past every check made here.
+    pub(super) fn upgrade<'b>(self, version: Version, field: UpgradeField<'b>) -> Option<&'b [u8]> {
+        match field {
+            UpgradeField::One(protocol)
+                if self.upgrade
+                    && version == Version::Http11
+                    && !elements(protocol).any(|name| name.eq_ignore_ascii_case(b"h2c")) =>
+            {
+                Some(protocol)
+            }
+            UpgradeField::Absent | UpgradeField::One(_) | UpgradeField::Unclear => None,
+        }
+    }
+}
+
+/// What the Upgrade fields of one head have said so far.
+#[derive(Clone, Copy)]
+pub(super) enum UpgradeField<'b> {
+    Absent,
+    One(&'b [u8]),
+    /// An empty one, or several: which of them a backend obeys is anyone's guess.
+    Unclear,
+}
+
+impl<'b> UpgradeField<'b> {
+    /// The state after one more Upgrade field.
+    pub(super) fn and(self, value: &'b [u8]) -> UpgradeField<'b> {
+        match self {
+            UpgradeField::Absent if !value.is_empty() => UpgradeField::One(value),
+            UpgradeField::Absent | UpgradeField::One(_) | UpgradeField::Unclear => UpgradeField::Unclear,
+        }
+    }
+}
+
+/// Whether a comma-separated value has this element, without regard to case.
+pub(super) fn lists(value: &[u8], element: &[u8]) -> bool {
+    elements(value).any(|candidate| candidate.eq_ignore_ascii_case(element))
+}
+
+/// The `timeout` of a Keep-Alive field, in seconds.
+pub(super) fn keep_alive_timeout_s(value: &[u8]) -> Option<u64> {
+    elements(value).find_map(|parameter| {
+        let equals = memchr::memchr(b'=', parameter)?;
+        let (name, number) = parameter.split_at_checked(equals)?;
+        if name.trim_ascii().eq_ignore_ascii_case(b"timeout") {
+            parse_decimal(number.get(1..)?.trim_ascii())
+        } else {
+            None
+        }
+    })
+}
+
+#[cold]
+fn is_listed(field: &str, fields: &[Field<'_>]) -> bool {
+    Known::of(field).removable_by_connection()
+        && fields
+            .iter()
+            .filter(|candidate| candidate.known == Known::Connection)
+            .any(|connection| lists(connection.value, field.as_bytes()))
+}
+
+/// The elements of a comma-separated value, without the empty ones.
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(values: &[&str]) -> ConnectionOptions {
+        let mut options = ConnectionOptions::default();
+        for value in values {
+            options.note(value.as_bytes());
+        }
+        options
+    }
+
+    #[test]
+    fn persistence_follows_the_version_and_close_wins() {
+        assert!(options(&[]).persist(Version::Http11));
+        assert!(!options(&[]).persist(Version::Http10));
+        assert!(options(&["Keep-Alive"]).persist(Version::Http10));
+        assert!(!options(&["CLOSE"]).persist(Version::Http11));
+        assert!(!options(&["keep-alive", "x , close"]).persist(Version::Http10));
+        assert!(!options(&["keep-alive", "close"]).persist(Version::Http11));
+    }
+
+    #[test]
+    fn an_upgrade_needs_its_connection_option_and_http11() {
+        let websocket = UpgradeField::One(b"websocket");
+        let named = options(&["keep-alive, Upgrade"]);
+        assert_eq!(named.upgrade(Version::Http11, websocket), Some(&b"websocket"[..]));
+        assert_eq!(named.upgrade(Version::Http10, websocket), None);
+        assert_eq!(options(&["keep-alive"]).upgrade(Version::Http11, websocket), None);
+        assert_eq!(named.upgrade(Version::Http11, UpgradeField::Absent), None);
+    }
+
+    #[test]
+    fn h2c_is_never_an_upgrade() {
+        let named = options(&["upgrade, http2-settings"]);
+        for protocol in ["h2c", "H2C", "websocket, h2c"] {
+            let field = UpgradeField::One(protocol.as_bytes());
+            assert_eq!(named.upgrade(Version::Http11, field), None, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn empty_or_repeated_upgrade_fields_are_no_upgrade() {
+        let named = options(&["upgrade"]);
+        let empty = UpgradeField::Absent.and(b"");
+        let twice = UpgradeField::Absent.and(b"websocket").and(b"websocket");
+        assert_eq!(named.upgrade(Version::Http11, empty), None);
+        assert_eq!(named.upgrade(Version::Http11, twice), None);
+    }
+
+    #[test]
+    fn the_keep_alive_timeout_is_found_among_its_parameters() {
+        assert_eq!(keep_alive_timeout_s(b"timeout=5, max=100"), Some(5));
+        assert_eq!(keep_alive_timeout_s(b"max=100,Timeout = 60"), Some(60));
+        for none in ["", "max=1", "timeout", "timeout=", "timeout=x", "timeout=-1", "xtimeout=5"] {
+            assert_eq!(keep_alive_timeout_s(none.as_bytes()), None, "{none}");
+        }
+    }
+}

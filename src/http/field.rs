@@ -1,0 +1,192 @@
+//! A field of a head, and the names that mean something to a balancer.
+//!
+//! Each name is looked up once, while the head is parsed; everything above asks
+//! [`Field::known`] and never compares strings again.
+
+/// One field line, in the peer's own spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'b> {
+    /// The name as sent; its case is kept when it is forwarded.
+    pub name: &'b str,
+    /// The value without the white space around it. It may hold bytes outside
+    /// ASCII (obs-text), but no control byte except the tab.
+    pub value: &'b [u8],
+    /// What the name means here.
+    pub known: Known,
+}
+
+impl Field<'_> {
+    /// What a slot holds before a field is put there.
+    pub(super) const EMPTY: Field<'static> = Field { name: "", value: b"", known: Known::Other };
+}
+
+/// The field names that parsing or forwarding treats differently from the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Host
+    Host,
+    /// Content-Length
+    ContentLength,
+    /// Transfer-Encoding
+    TransferEncoding,
+    /// Connection
+    Connection,
+    /// Keep-Alive
+    KeepAlive,
+    /// Proxy-Connection, which was never standard but is still sent
+    ProxyConnection,
+    /// Proxy-Authenticate
+    ProxyAuthenticate,
+    /// Proxy-Authorization
+    ProxyAuthorization,
+    /// TE
+    Te,
+    /// Trailer
+    Trailer,
+    /// Upgrade
+    Upgrade,
+    /// Expect
+    Expect,
+    /// Forwarded (RFC 7239)
+    Forwarded,
+    /// X-Forwarded-For
+    XForwardedFor,
+    /// X-Forwarded-Proto
+    XForwardedProto,
+    /// X-Forwarded-Host
+    XForwardedHost,
+    /// X-Forwarded-Port
+    XForwardedPort,
+    /// X-Real-IP
+    XRealIp,
+    /// Via
+    Via,
+    /// X-Request-Id
+    XRequestId,
+    /// Date
+    Date,
+    /// Server
+    Server,
+    /// Cookie
+    Cookie,
+    /// Every other name
+    Other,
+}
+
+impl Known {
+    /// What a field name means, without regard to case.
+    ///
+    /// The length alone rules out nearly every pair, so a name is compared with
+    /// three others at the most.
+    pub fn of(name: &str) -> Known {
+        let candidates: &[(&str, Known)] = match name.len() {
+            2 => &[("te", Known::Te)],
+            3 => &[("via", Known::Via)],
+            4 => &[("host", Known::Host), ("date", Known::Date)],
+            6 => &[("cookie", Known::Cookie), ("server", Known::Server), ("expect", Known::Expect)],
+            7 => &[("upgrade", Known::Upgrade), ("trailer", Known::Trailer)],
+            9 => &[("x-real-ip", Known::XRealIp), ("forwarded", Known::Forwarded)],
+            10 => &[("connection", Known::Connection), ("keep-alive", Known::KeepAlive)],
+            12 => &[("x-request-id", Known::XRequestId)],
+            14 => &[("content-length", Known::ContentLength)],
+            15 => &[("x-forwarded-for", Known::XForwardedFor)],
+            16 => &[
+                ("x-forwarded-host", Known::XForwardedHost),
+                ("x-forwarded-port", Known::XForwardedPort),
+                ("proxy-connection", Known::ProxyConnection),
+            ],
+            17 => &[
+                ("transfer-encoding", Known::TransferEncoding),
+                ("x-forwarded-proto", Known::XForwardedProto),
+            ],
+            18 => &[("proxy-authenticate", Known::ProxyAuthenticate)],
+            19 => &[("proxy-authorization", Known::ProxyAuthorization)],
+            _ => return Known::Other,
+        };
+        for (spelling, known) in candidates {
+            if name.eq_ignore_ascii_case(spelling) {
+                return *known;
+            }
+        }
+        Known::Other
+    }
+
+    /// Whether a Connection field that names this field may remove it.
+    ///
+    /// A client that could remove the fields that frame, route or vouch for its
+    /// own request could hide from the backend who it is or what it sent.
+    pub(super) fn removable_by_connection(self) -> bool {
+        match self {
+            Known::Host
+            | Known::ContentLength
+            | Known::TransferEncoding
+            | Known::Forwarded
+            | Known::XForwardedFor
+            | Known::XForwardedProto
+            | Known::XForwardedHost
+            | Known::XForwardedPort
+            | Known::XRealIp
+            | Known::Via
+            | Known::XRequestId => false,
+            Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization
+            | Known::Te
+            | Known::Trailer
+            | Known::Upgrade
+            | Known::Expect
+            | Known::Date
+            | Known::Server
+            | Known::Cookie
+            | Known::Other => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (name, known) in [
+            ("Host", Known::Host),
+            ("CONTENT-LENGTH", Known::ContentLength),
+            ("transfer-encoding", Known::TransferEncoding),
+            ("Connection", Known::Connection),
+            ("Keep-Alive", Known::KeepAlive),
+            ("Proxy-Connection", Known::ProxyConnection),
+            ("Proxy-Authenticate", Known::ProxyAuthenticate),
+            ("Proxy-Authorization", Known::ProxyAuthorization),
+            ("TE", Known::Te),
+            ("Trailer", Known::Trailer),
+            ("Upgrade", Known::Upgrade),
+            ("Expect", Known::Expect),
+            ("Forwarded", Known::Forwarded),
+            ("X-Forwarded-For", Known::XForwardedFor),
+            ("X-Forwarded-Proto", Known::XForwardedProto),
+            ("X-Forwarded-Host", Known::XForwardedHost),
+            ("X-Forwarded-Port", Known::XForwardedPort),
+            ("X-Real-IP", Known::XRealIp),
+            ("Via", Known::Via),
+            ("X-Request-ID", Known::XRequestId),
+            ("Date", Known::Date),
+            ("Server", Known::Server),
+            ("Cookie", Known::Cookie),
+            ("Accept", Known::Other),
+            ("User-Agent", Known::Other),
+            ("", Known::Other),
+        ] {
+            assert_eq!(Known::of(name), known, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_differs_in_one_byte_is_another_name() {
+        assert_eq!(Known::of("Content_Length"), Known::Other);
+        assert_eq!(Known::of("X_Forwarded_For"), Known::Other);
+        assert_eq!(Known::of("Hosts"), Known::Other);
+    }
+}

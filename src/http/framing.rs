@@ -1,0 +1,213 @@
+//! How long a body is: the two fields that say so, and every way they can lie.
+//!
+//! RFC 9112, 6.3 offers a reading for most contradictions. Two readers that
+//! settle one differently see two different messages in the same bytes, and
+//! that is request smuggling; so nothing is settled here, all of it is refused.
+
+use super::error::HeadError;
+use super::message::Version;
+
+/// How a body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body.
+    None,
+    /// So many bytes; 0 if a Content-Length said so.
+    Fixed(u64),
+    /// Chunks, the last of them empty (RFC 9112, 7.1).
+    Chunked,
+    /// All that comes until the peer closes; only in responses.
+    UntilClose,
+}
+
+/// Whether a Content-Length that only repeats an earlier one is borne.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// RFC 9112, 6.3 allows merging identical values, but honest clients send
+    /// one, and a second one is a probe for how we treat it.
+    Refuse,
+    /// Some backends do repeat it, for instance by way of a CGI script.
+    BearIdentical,
+}
+
+/// What the framing fields of one head have said so far.
+pub(super) struct Framing<'b> {
+    length: Option<&'b [u8]>,
+    codings: Codings,
+}
+
+/// How far a list of transfer codings has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Codings {
+    Absent,
+    Chunked,
+    /// Registered codings, not yet followed by `chunked`.
+    Unfinished,
+    /// Registered codings, then `chunked`: legal, but not implemented.
+    Unsupported,
+    Malformed,
+}
+
+impl<'b> Framing<'b> {
+    pub(super) fn new() -> Framing<'b> {
+        Framing { length: None, codings: Codings::Absent }
+    }
+
+    /// Takes note of a Content-Length field.
+    pub(super) fn content_length(&mut self, value: &'b [u8], repeats: Repeats) -> Result<(), HeadError> {
+        match self.length {
+            Some(earlier) if repeats == Repeats::Refuse || earlier != value => {
+                Err(HeadError::ContentLengthRepeated)
+            }
+            _ => {
+                self.length = Some(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of a Transfer-Encoding field; several of them make one list.
+    pub(super) fn transfer_encoding(&mut self, value: &[u8]) {
+        for coding in value.split(|byte| *byte == b',') {
+            self.codings = self.codings.then(coding.trim_ascii());
+        }
+    }
+
+    /// The length that the fields declare; `None` if they declare nothing.
+    pub(super) fn declared(&self, version: Version) -> Result<BodyLength, HeadError> {
+        if self.codings == Codings::Absent {
+            return match self.length {
+                Some(digits) => {
+                    parse_decimal(digits).map(BodyLength::Fixed).ok_or(HeadError::ContentLengthMalformed)
+                }
+                None => Ok(BodyLength::None),
+            };
+        }
+        if self.length.is_some() {
+            return Err(HeadError::TwoFramings);
+        }
+        if version == Version::Http10 {
+            return Err(HeadError::TransferEncodingOnHttp10);
+        }
+        match self.codings {
+            Codings::Chunked => Ok(BodyLength::Chunked),
+            Codings::Unsupported => Err(HeadError::TransferEncodingUnsupported),
+            Codings::Absent | Codings::Unfinished | Codings::Malformed => {
+                Err(HeadError::TransferEncodingMalformed)
+            }
+        }
+    }
+}
+
+impl Codings {
+    /// The list with one more coding at its end.
+    fn then(self, coding: &[u8]) -> Codings {
+        let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        match self {
+            Codings::Absent if is_chunked => Codings::Chunked,
+            Codings::Unfinished if is_chunked => Codings::Unsupported,
+            Codings::Absent | Codings::Unfinished if is_registered(coding) => Codings::Unfinished,
+            _ => Codings::Malformed,
+        }
+    }
+}
+
+/// Whether IANA lists the name as a transfer coding, apart from `chunked`.
+fn is_registered(coding: &[u8]) -> bool {
+    let registered: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
+    registered.iter().any(|name| coding.eq_ignore_ascii_case(name))
+}
+
+/// A number in decimal digits only: no sign, no list, no white space, no overflow.
+pub(super) fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, byte| {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codings(values: &[&str]) -> Result<BodyLength, HeadError> {
+        let mut framing = Framing::new();
+        for value in values {
+            framing.transfer_encoding(value.as_bytes());
+        }
+        framing.declared(Version::Http11)
+    }
+
+    fn length(value: &str) -> Result<BodyLength, HeadError> {
+        let mut framing = Framing::new();
+        framing.content_length(value.as_bytes(), Repeats::Refuse)?;
+        framing.declared(Version::Http11)
+    }
+
+    #[test]
+    fn only_one_chunked_is_a_transfer_encoding() {
+        assert_eq!(codings(&["chunked"]), Ok(BodyLength::Chunked));
+        assert_eq!(codings(&["Chunked"]), Ok(BodyLength::Chunked));
+        for bad in [
+            "",
+            ",",
+            "chunked,",
+            ",chunked",
+            "chunked, chunked",
+            "chunked, gzip",
+            "gzip",
+            "identity",
+            "identity, chunked",
+            "xchunked",
+            "chunked;q=1",
+            "\"chunked\"",
+            "chunked chunked",
+            "gzip, chunked, chunked",
+            "\x0bchunked\x0b,",
+        ] {
+            assert_eq!(codings(&[bad]), Err(HeadError::TransferEncodingMalformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn several_transfer_encodings_are_one_list() {
+        assert_eq!(codings(&["chunked", "chunked"]), Err(HeadError::TransferEncodingMalformed));
+        assert_eq!(codings(&["gzip", "chunked"]), Err(HeadError::TransferEncodingUnsupported));
+    }
+
+    #[test]
+    fn registered_codings_before_chunked_are_understood_but_not_implemented() {
+        for list in ["gzip, chunked", "x-gzip,chunked", "deflate, compress, CHUNKED"] {
+            assert_eq!(codings(&[list]), Err(HeadError::TransferEncodingUnsupported), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_content_length_is_decimal_digits_and_nothing_else() {
+        assert_eq!(length("0"), Ok(BodyLength::Fixed(0)));
+        assert_eq!(length("0042"), Ok(BodyLength::Fixed(42)));
+        assert_eq!(length("18446744073709551615"), Ok(BodyLength::Fixed(u64::MAX)));
+        for bad in [
+            "",
+            "+1",
+            "-1",
+            "1,1",
+            "1, 1",
+            "0x10",
+            "1 1",
+            "1.0",
+            "1e3",
+            "18446744073709551616",
+            "18446744073709551620",
+            "٣",
+            "1;",
+        ] {
+            assert_eq!(length(bad), Err(HeadError::ContentLengthMalformed), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The fields after the last chunk, and which of them may come that late.
+//!
+//! A trailer arrives after the request was routed, authorised and framed. One
+//! that changes any of these would be obeyed by a reader that merges trailers
+//! into the head and missed by one that does not, so such fields are dropped
+//! here (RFC 9110, 6.5.1).
+
+use super::error::HeadError;
+use super::field::{Field, Known};
+use super::head_end::lines_end_in_crlf;
+use super::tokenise::{lines, why_fields_failed};
+use crate::base::limits::TRAILER_FIELDS_MAX;
+
+/// Calls `each` for every field of a trailer section that may be a trailer.
+///
+/// `section` is what [`super::ChunkPart::End`] spoke of: field lines, then an
+/// empty line.
+///
+/// # Errors
+///
+/// A malformed section is refused, also if the fault is in a field that would
+/// be dropped; `each` has not been called then.
+pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&Field<'_>)) -> Result<(), HeadError> {
+    if section == b"\r\n" {
+        return Ok(());
+    }
+    if !lines_end_in_crlf(section) {
+        return Err(HeadError::BareLineEnd);
+    }
+    let mut tokens = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
+    match httparse::parse_headers(section, &mut tokens) {
+        Ok(httparse::Status::Complete((end, fields))) if end == section.len() => {
+            for token in fields {
+                if may_be_trailer(token.name) {
+                    each(&Field { name: token.name, value: token.value, known: Known::of(token.name) });
+                }
+            }
+            Ok(())
+        }
+        Ok(_) => Err(HeadError::NotOneHead),
+        Err(error) => Err(why_fields_failed(lines(section), error)),
+    }
+}
+
+/// Whether a field may be sent after the body.
+fn may_be_trailer(name: &str) -> bool {
+    /// What RFC 9110 and its kin say must be known before the body, by purpose.
+    const FORBIDDEN: [&str; 38] = [
+        // Authentication and cookies.
+        "authorization",
+        "authentication-info",
+        "proxy-authentication-info",
+        "www-authenticate",
+        "cookie",
+        "set-cookie",
+        // What the request asks for.
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "expect",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "range",
+        "te",
+        // Conditions.
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        // How the response is to be treated.
+        "age",
+        "cache-control",
+        "date",
+        "expires",
+        "location",
+        "retry-after",
+        "vary",
+        "warning",
+        // The connection, the message and the way it came.
+        "connection",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-real-ip",
+    ];
+    let has_prefix = |prefix: &str| {
+        name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    // Of the content fields only the digest is known no earlier than the body's end.
+    let is_content = has_prefix("content-") && !name.eq_ignore_ascii_case("content-digest");
+    !is_content
+        && !has_prefix("x-forwarded-")
+        && !has_prefix("proxy-")
+        && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(section: &str) -> Result<Vec<String>, HeadError> {
+        let mut names = Vec::new();
+        parse_trailers(section.as_bytes(), |field| names.push(field.name.to_owned())).map(|()| names)
+    }
+
+    #[test]
+    fn no_trailers_are_fine() {
+        assert_eq!(names("\r\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn fields_that_may_come_late_come_through_in_order() {
+        let section = "Server-Timing: a\r\ngrpc-status: 0\r\nETag: x\r\nContent-Digest: y\r\n\r\n";
+        let expected = ["Server-Timing", "grpc-status", "ETag", "Content-Digest"];
+        assert_eq!(names(section), Ok(expected.map(String::from).to_vec()));
+    }
+
+    #[test]
+    fn fields_that_frame_route_or_authorise_are_dropped() {
+        for name in [
+            "Host",
+            "Content-Length",
+            "content-type",
+            "Transfer-Encoding",
+            "Connection",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Authorization",
+            "Set-Cookie",
+            "X-Forwarded-For",
+            "X-Forwarded-Anything",
+            "X-Real-IP",
+            "If-Match",
+            "Trailer",
+            "Upgrade",
+        ] {
+            assert_eq!(names(&format!("{name}: x\r\nA: b\r\n\r\n")), Ok(vec!["A".into()]), "{name}");
+        }
+    }
+
+    #[test]
+    fn malformed_trailers_are_refused_before_any_is_passed_on() {
+        for (section, fault) in [
+            ("A: b\r\n", HeadError::NotOneHead),
+            ("", HeadError::NotOneHead),
+            ("A: b\r\n\r\nC: d\r\n\r\n", HeadError::NotOneHead),
+            ("A: b\n\n", HeadError::BareLineEnd),
+            ("A: b\r\nC : d\r\n\r\n", HeadError::SpaceBeforeColon),
+            ("A: b\r\n c\r\n\r\n", HeadError::LineFolding),
+            ("A: b\r\nHost: \0\r\n\r\n", HeadError::FieldValue),
+        ] {
+            let mut calls = 0;
+            assert_eq!(parse_trailers(section.as_bytes(), |_| calls += 1), Err(fault), "{section:?}");
+            assert_eq!(calls, 0, "{section:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_on_trailer_fields_is_exact() {
+        let section = |count: usize| format!("{}\r\n", "A: b\r\n".repeat(count));
+        assert_eq!(names(&section(TRAILER_FIELDS_MAX)).map(|names| names.len()), Ok(TRAILER_FIELDS_MAX));
+        assert_eq!(names(&section(TRAILER_FIELDS_MAX + 1)), Err(HeadError::TooManyFields));
+    }
+}

@@ -1,0 +1,13 @@
+//! Floor 2: sockets, and waiting for them.
+//!
+//! There is one mechanism for waiting, however many kinds of wait there are: a [`wait::Wait`]
+//! says which sockets, which direction and until when; [`warm::WarmSet`] holds it for a moment
+//! with `poll`, and [`parking::Parking`] for as long as it takes with epoll.
+
+pub mod listen;
+pub mod parking;
+pub mod stream;
+pub mod sys;
+pub mod wait;
+pub mod warm;
+pub mod wheel;

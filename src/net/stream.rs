@@ -1,0 +1,188 @@
+//! A connected socket that never blocks and remembers whether it is worth reading.
+//!
+//! Reading a socket that has nothing costs a system call, and in the common case we know:
+//! a short read emptied it, and a request that was just sent has not been answered yet. So
+//! a stream carries a hint, set by whoever watched the socket and cleared when it ran dry.
+//! The hint saves calls and never decides anything: every wait is level-triggered.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType,
+    ipproto, sockopt,
+};
+
+use crate::base::buffer::{Buffer, BufferPool, Size};
+
+/// What a call on a stream came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// So many bytes were moved.
+    Moved(usize),
+    /// Nothing can be moved now: wait.
+    Blocked,
+    /// The peer has finished sending. Only reads return this.
+    End,
+}
+
+/// A connected (or connecting) TCP socket.
+#[derive(Debug)]
+pub struct Stream {
+    fd: OwnedFd,
+    readable: bool,
+    registered: bool,
+}
+
+impl Stream {
+    /// Takes over a socket that was accepted without blocking. It is worth reading at once:
+    /// most clients have sent their request by then.
+    pub fn accepted(fd: OwnedFd) -> Self {
+        Self { fd, readable: true, registered: false }
+    }
+
+    /// Begins to connect. The first write tells whether it came to be: it is refused with
+    /// [`Io::Blocked`] while the handshake is under way and fails with its error after that.
+    ///
+    /// # Errors
+    /// The socket cannot be made, or the address cannot be reached at all.
+    pub fn connect(address: SocketAddr) -> Result<Self, Errno> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        sockopt::set_tcp_nodelay(&fd, true)?;
+        match net::connect(&fd, &address) {
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {
+                Ok(Self { fd, readable: false, registered: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what has arrived into `buffer`. Reads once; a full buffer leaves the hint set.
+    ///
+    /// # Errors
+    /// The connection was reset or is otherwise broken.
+    pub fn read(&mut self, buffer: &mut Buffer, pool: &mut BufferPool, size: Size) -> Result<Io, Errno> {
+        if !self.readable {
+            return Ok(Io::Blocked);
+        }
+        let space = buffer.space(pool, size);
+        let room = space.capacity() - space.len();
+        let outcome = loop {
+            match net::recv(&self.fd, spare_capacity(space), RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                outcome => break outcome,
+            }
+        };
+        match outcome {
+            Ok((0, _)) => Ok(Io::End),
+            Ok((count, _)) => {
+                self.readable = count == room;
+                Ok(Io::Moved(count))
+            }
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Ok(Io::Blocked)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes as much of `bytes` as the socket takes.
+    ///
+    /// # Errors
+    /// The connection was refused, was reset or is otherwise broken.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<Io, Errno> {
+        moved(retry(|| net::send(&self.fd, bytes, SendFlags::NOSIGNAL)))
+    }
+
+    /// Writes as much of `first` and then `second` as the socket takes, in one call.
+    ///
+    /// # Errors
+    /// As for [`Stream::write`].
+    pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> Result<Io, Errno> {
+        if second.is_empty() {
+            return self.write(first);
+        }
+        if first.is_empty() {
+            return self.write(second);
+        }
+        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        moved(retry(|| {
+            net::sendmsg(&self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        }))
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub fn finish_writing(&mut self) {
+        // A peer that has gone already needs no telling.
+        let _ = net::shutdown(&self.fd, Shutdown::Write);
+    }
+
+    /// Makes closing this stream a reset, for a response that must not look complete.
+    pub fn reset_on_close(&mut self) {
+        // Should this fail, the peer still sees the connection end early.
+        let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+
+    /// Whether an unused connection is as it should be: open, and silent. Bytes that nobody
+    /// asked for would be taken for the answer to the next request.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(net::recv(&self.fd, &mut byte, flags), Err(Errno::AGAIN))
+    }
+
+    /// Whether the last we know is that there is something to read.
+    pub fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Notes that whoever watched the socket saw something to read (an end and an error
+    /// count: reading is how they are found out).
+    pub fn mark_readable(&mut self) {
+        self.readable = true;
+    }
+
+    /// The address of this end of the connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        net::getsockname(&self.fd).ok()?.try_into().ok()
+    }
+
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Notes that the epoll instance knows this socket; returns whether it did before.
+    pub(super) fn register(&mut self) -> bool {
+        std::mem::replace(&mut self.registered, true)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn moved(outcome: Result<usize, Errno>) -> Result<Io, Errno> {
+    match outcome {
+        Ok(count) => Ok(Io::Moved(count)),
+        Err(Errno::AGAIN) => Ok(Io::Blocked),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,48 @@
+//! Every line of unsafe code in the project, each with the reason why it is sound.
+//!
+//! What is here is what rustix cannot express: watching sockets by number, because the
+//! structures that watch them outlive any borrow of the task that owns them.
+#![allow(unsafe_code)]
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// Runs `call` with the descriptor `fd` borrowed.
+///
+/// The number must be that of a socket that the caller keeps open during the call.
+pub(super) fn with_fd<R>(fd: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+    // SAFETY: descriptors of live streams are never negative. Were the socket closed after
+    // all, epoll_ctl and poll report it (EBADF, POLLNVAL); they touch no memory through it.
+    call(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// A reusable list of descriptors for poll(2).
+#[derive(Debug, Default)]
+pub(super) struct PollList(Vec<PollFd<'static>>);
+
+impl PollList {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn push(&mut self, fd: RawFd, events: PollFlags) {
+        // SAFETY: as in `with_fd`; the list is rebuilt before every poll from sockets that
+        // the warm set owns for as long as the poll lasts.
+        let fd = unsafe { BorrowedFd::<'static>::borrow_raw(fd) };
+        self.0.push(PollFd::from_borrowed_fd(fd, events));
+    }
+
+    pub(super) fn wait(&mut self, timeout: &Timespec) -> Result<usize, Errno> {
+        poll(&mut self.0, Some(timeout))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn events(&self, index: usize) -> PollFlags {
+        self.0.get(index).map_or(PollFlags::empty(), PollFd::revents)
+    }
+}

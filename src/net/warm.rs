@@ -1,0 +1,154 @@
+//! The tasks a worker touched last, watched together with one `poll`.
+//!
+//! A busy client speaks again within a fraction of a millisecond. To hand it to the poller
+//! and back costs more than the request; to look at all of them in one call costs almost
+//! nothing each. What stays quiet past the patience is parked.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFlags, Timespec, eventfd};
+
+use crate::base::clock::{self, Moment};
+use crate::base::limits::PATIENCE;
+use crate::net::sys::PollList;
+use crate::net::wait::{Interest, Wait, Waiter};
+
+/// Lets another thread end a worker's `poll`.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A bell that has not been rung.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
+    }
+
+    /// Ends the `poll` under way, or the next one.
+    pub fn ring(&self) {
+        // A full counter means that it has been rung.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn silence(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0_u8; 8]);
+    }
+}
+
+struct Warm<T> {
+    task: Box<T>,
+    wait: Wait,
+    /// When it last did anything.
+    touched: Moment,
+}
+
+/// What has become of a warm task.
+pub enum Woken<T> {
+    /// It can go on, or its deadline has passed.
+    Ready(Box<T>),
+    /// It has been quiet for too long.
+    Quiet(Box<T>, Wait),
+}
+
+/// Warm tasks of type `T`.
+pub struct WarmSet<T> {
+    tasks: Vec<Warm<T>>,
+    list: PollList,
+}
+
+impl<T: Waiter> WarmSet<T> {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self { tasks: Vec::new(), list: PollList::default() }
+    }
+
+    /// How many tasks are in the set.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Keeps a task warm.
+    pub fn insert(&mut self, task: Box<T>, wait: Wait, now: Moment) {
+        self.tasks.push(Warm { task, wait, touched: now });
+    }
+
+    /// Waits until a task is ready, the bell rings or `timeout` is over, and moves every
+    /// task that is ready, due or too quiet to `woken`. Returns the time.
+    pub fn poll(&mut self, bell: &Bell, timeout: Duration, woken: &mut Vec<Woken<T>>) -> Moment {
+        self.list.clear();
+        self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
+        for Warm { task, wait, .. } in &mut self.tasks {
+            let sockets = task.sockets();
+            if wait.client.is_urgent() {
+                self.list.push(sockets.client.raw_fd(), flags_of(wait.client));
+            }
+            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
+                self.list.push(upstream.raw_fd(), flags_of(wait.upstream));
+            }
+        }
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        let fired = self.list.wait(&timeout).unwrap_or(0) > 0;
+        if fired && !self.list.events(0).is_empty() {
+            bell.silence();
+        }
+
+        let now = clock::now();
+        // Backwards over tasks and list alike, so that taking one out moves only one that
+        // has been looked at.
+        let mut entry = self.list.len();
+        for index in (0..self.tasks.len()).rev() {
+            let Warm { task, wait, touched } = &mut self.tasks[index];
+            let sockets = task.sockets();
+            let mut ready = now >= wait.deadline;
+            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
+                entry -= 1;
+                let events = self.list.events(entry);
+                ready |= !events.is_empty();
+                if events.intersects(!PollFlags::OUT) {
+                    upstream.mark_readable();
+                }
+            }
+            if wait.client.is_urgent() {
+                entry -= 1;
+                let events = self.list.events(entry);
+                ready |= !events.is_empty();
+                if events.intersects(!PollFlags::OUT) {
+                    sockets.client.mark_readable();
+                }
+            }
+            if ready {
+                woken.push(Woken::Ready(self.tasks.swap_remove(index).task));
+            } else if now.since(*touched) >= PATIENCE {
+                let Warm { task, wait, .. } = self.tasks.swap_remove(index);
+                woken.push(Woken::Quiet(task, wait));
+            }
+        }
+        now
+    }
+
+    /// Empties the set.
+    pub fn drain(&mut self) -> impl Iterator<Item = (Box<T>, Wait)> + '_ {
+        self.tasks.drain(..).map(|warm| (warm.task, warm.wait))
+    }
+}
+
+impl<T: Waiter> Default for WarmSet<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn flags_of(interest: Interest) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN | PollFlags::RDHUP, interest.read);
+    flags.set(PollFlags::OUT, interest.write);
+    flags
+}

@@ -1,0 +1,142 @@
+//! The hot path: takes a task from where it is to its next wait.
+//!
+//! Whoever reads only this file knows what ropewalk does with a request. Every branch is
+//! here; the functions it calls run straight through.
+
+use crate::base::limits::{QUANTUM_BYTES, QUANTUM_REQUESTS};
+use crate::net::wait::{Interest, Reason, Wait};
+use crate::proxy::context::Context;
+use crate::proxy::failure::Failure;
+use crate::proxy::task::{Stage, Task};
+use crate::proxy::{connect, relay, reply, request, response, retry, tunnel};
+
+/// What a worker does with a task that has been advanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Keep it until what it waits for has happened.
+    Wait(Wait),
+    /// It has had its turn: put it behind the others.
+    Yield,
+    /// It is done with.
+    Close,
+}
+
+/// What one stage came to.
+pub(super) enum Step {
+    /// On to another stage, at once.
+    Go(Stage),
+    /// A socket is not ready.
+    Wait(Wait),
+    /// The quantum is used up.
+    Yield,
+    /// Something went wrong.
+    Fail(Failure),
+    /// The connection is done with.
+    Close,
+}
+
+/// Advances a task with plain calls until it has to wait, has had its turn or is finished.
+pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
+    cx.quantum = QUANTUM_BYTES;
+    let mut requests_left = QUANTUM_REQUESTS;
+
+    if task.client.broke {
+        return Next::Close;
+    }
+    loop {
+        let step = match task.stage {
+            // The next request: read its head, check it, rewrite it.
+            Stage::Head if requests_left == 0 => Step::Yield,
+            Stage::Head => {
+                requests_left -= 1;
+                request::read_head(task, cx)
+            }
+            // A backend for it, and a connection to that: a kept one, or a new one.
+            Stage::Choose => connect::choose(task, cx),
+            // The request goes up, the response comes down.
+            Stage::Exchange => exchange(task, cx),
+            // After an upgrade: bytes, both ways.
+            Stage::Tunnel => tunnel::relay(task, cx),
+            // An answer of our own, then the next request or the end.
+            Stage::Reply => match relay::flush(task, cx) {
+                relay::Flow::Done => request::finish(task, cx),
+                flow => flow.into_step(),
+            },
+            // Until the client has noticed that it is over.
+            Stage::Linger => relay::linger(task, cx),
+        };
+        let step = match step {
+            Step::Wait(wait) if cx.now >= wait.deadline => timed_out(wait.reason),
+            step => step,
+        };
+        match step {
+            Step::Go(stage) => task.stage = stage,
+            Step::Wait(wait) => return Next::Wait(wait),
+            Step::Yield => return Next::Yield,
+            Step::Close => return Next::Close,
+            // Another try, an answer of our own, or a cut.
+            Step::Fail(failure) => match retry::after(task, cx, failure) {
+                retry::Verdict::Retry => task.stage = Stage::Choose,
+                retry::Verdict::Refresh => match connect::refresh(task, cx) {
+                    Ok(()) => task.stage = Stage::Exchange,
+                    Err(failure) => task.stage = reply::answer(task, cx, failure),
+                },
+                retry::Verdict::Answer => task.stage = reply::answer(task, cx, failure),
+                retry::Verdict::Cut => return Next::Close,
+            },
+        }
+    }
+}
+
+/// Moves the request up and the response down, as far as either goes.
+///
+/// The way down is watched even while the request is still going up: a backend may answer
+/// before it has read everything, and the rest of the upload is then not forced on it
+/// (RFC 9112, section 9.3).
+fn exchange(task: &mut Task, cx: &mut Context) -> Step {
+    relay::probe(task);
+    let up = if task.request.is_sent() { relay::Flow::Done } else { request::send(task, cx) };
+    if let relay::Flow::Fail(failure) = up {
+        return Step::Fail(failure);
+    }
+    let down = response::receive(task, cx);
+    match (up, down) {
+        (_, relay::Flow::Fail(failure)) => Step::Fail(failure),
+        (_, relay::Flow::Upgraded) => Step::Go(Stage::Tunnel),
+        (_, relay::Flow::Done) => request::finish(task, cx),
+        (relay::Flow::Yield, _) | (_, relay::Flow::Yield) => Step::Yield,
+        (relay::Flow::Wait(up), relay::Flow::Wait(down)) => Step::Wait(within_request(task, up.and(down))),
+        (_, relay::Flow::Wait(down)) => Step::Wait(within_request(task, down)),
+    }
+}
+
+/// Until the response head is there, `request_timeout` runs too, and a client that leaves
+/// is noticed.
+fn within_request(task: &Task, mut wait: Wait) -> Wait {
+    wait.client.end = task.request.is_read() && !task.request.is_answered() && !task.client.ended;
+    match task.snapshot.plan.timeouts.request {
+        Some(limit) if !task.request.is_answered() => wait.and(Wait {
+            client: Interest::NONE,
+            upstream: Interest::NONE,
+            deadline: task.request.started + limit,
+            reason: Reason::WholeRequest,
+        }),
+        _ => wait,
+    }
+}
+
+/// Which deadline fired decides what happens.
+fn timed_out(reason: Reason) -> Step {
+    match reason {
+        // Nobody is waiting for an answer.
+        Reason::NextRequest | Reason::FirstByte | Reason::Linger | Reason::Tunnel => Step::Close,
+        Reason::RequestHead => Step::Fail(Failure::HeadTimeout),
+        Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
+        Reason::Connect => Step::Fail(Failure::ConnectTimeout),
+        Reason::SendRequest => Step::Fail(Failure::SendTimeout),
+        Reason::ResponseHead => Step::Fail(Failure::ResponseTimeout),
+        Reason::WholeRequest => Step::Fail(Failure::RequestTimeout),
+        Reason::ResponseBody => Step::Fail(Failure::ResponseStalled),
+        Reason::SendResponse => Step::Fail(Failure::ClientStalled),
+    }
+}

@@ -1,0 +1,75 @@
+//! A backend for a request, and a connection to it.
+
+use crate::net::stream::Stream;
+use crate::proxy::advance::Step;
+use crate::proxy::context::Context;
+use crate::proxy::failure::Failure;
+use crate::proxy::task::{Stage, Task, Upstream};
+use crate::upstream::backend::Lease;
+
+/// Picks a backend and takes a kept connection to it, or begins a new one.
+pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
+    let Some(lease) = task.snapshot.pool().pick(&task.request.tried) else {
+        return Step::Fail(Failure::NoBackend);
+    };
+    task.request.moved = cx.now;
+    if let Some(stream) = lease.backend().idle().take(cx.now) {
+        task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
+        return Step::Go(Stage::Exchange);
+    }
+    match open(task, lease, cx) {
+        Ok(()) => Step::Go(Stage::Exchange),
+        Err(failure) => Step::Fail(failure),
+    }
+}
+
+/// Begins a fresh connection to the backend whose kept one turned out to be dead.
+pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Result<(), Failure> {
+    task.request.moved = cx.now;
+    match task.upstream.take() {
+        Some(Upstream { lease, .. }) => open(task, lease, cx),
+        None => Err(Failure::NoBackend),
+    }
+}
+
+fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
+    let stream = match lease.backend().address() {
+        Some(address) => Stream::connect(address).map_err(Failure::connecting),
+        None => Err(Failure::Unresolved),
+    };
+    match stream {
+        Ok(stream) => {
+            task.upstream = Some(upstream(stream, lease, Origin::New, cx));
+            Ok(())
+        }
+        Err(failure) => {
+            // There is no connection to blame, so the backend is told here.
+            task.request.tried.insert(lease.index());
+            if let Some(transition) = lease.backend().record_failure(failure.health_reason()) {
+                log::warn!("{}", transition.describe(lease.backend().name(), lease.backend().address()));
+            }
+            Err(failure)
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Origin {
+    Kept,
+    New,
+}
+
+fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstream {
+    let kept = origin == Origin::Kept;
+    Upstream {
+        stream,
+        lease,
+        inbound: Default::default(),
+        scanned: 0,
+        reused: kept,
+        connected: kept,
+        deaf: false,
+        opened: cx.now,
+        lifetime: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! What a worker brings along to every task it advances.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use crate::base::buffer::BufferPool;
+use crate::base::clock::Moment;
+use crate::upstream::snapshot::Snapshot;
+
+/// What all threads of one balancer share.
+pub struct Shared {
+    /// The present configuration.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The addresses that were bound.
+    pub listeners: Vec<SocketAddr>,
+    /// When the stop began, in nanoseconds; 0 while there is none. Ordering: Relaxed; a
+    /// worker that learns of it one turn later is no worse off.
+    pub draining_since: AtomicU64,
+    /// Open client connections.
+    pub connections: Arc<AtomicUsize>,
+}
+
+/// A worker's clock, memory and view of the configuration.
+pub struct Context {
+    /// The time, as of the last `poll`.
+    pub now: Moment,
+    /// Memory for what is on its way through.
+    pub buffers: BufferPool,
+    /// Chance.
+    pub rng: fastrand::Rng,
+    /// Bytes that the present task may still move in this turn.
+    pub quantum: usize,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    snapshot: Cache<SharedSnapshot, Arc<Snapshot>>,
+}
+
+impl Context {
+    /// The context of a new worker.
+    pub fn new(shared: Arc<Shared>, now: Moment) -> Self {
+        Self {
+            now,
+            buffers: BufferPool::new(),
+            rng: fastrand::Rng::new(),
+            quantum: 0,
+            snapshot: Cache::new(SharedSnapshot(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// The present configuration, for the price of one atomic load.
+    pub fn snapshot(&mut self) -> &Arc<Snapshot> {
+        self.snapshot.load()
+    }
+
+    /// When the stop began, if it has: no new requests, answer what is under way and close.
+    pub fn draining_since(&self) -> Option<Moment> {
+        match self.shared.draining_since.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Moment::from_nanos(nanos)),
+        }
+    }
+}
+
+struct SharedSnapshot(Arc<Shared>);
+
+impl std::ops::Deref for SharedSnapshot {
+    type Target = ArcSwap<Snapshot>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.snapshot
+    }
+}

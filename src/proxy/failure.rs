@@ -1,0 +1,246 @@
+//! Everything that can go wrong with a request, in one table: what the client is told,
+//! whether another try may help, and whose fault it was.
+
+use rustix::io::Errno;
+
+use crate::http::{ChunkError, HeadError};
+use crate::upstream::health::Reason;
+
+/// Why a request, or one try of it, failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The request head breaks a rule.
+    BadHead(HeadError),
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// CONNECT, which only a forward proxy serves.
+    Connect,
+    /// The request has passed through us too often.
+    Loop,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The body's chunks are malformed.
+    BadBody(ChunkError),
+    /// The body's trailers are malformed.
+    BadTrailers(HeadError),
+    /// The body stopped coming.
+    BodyTimeout,
+    /// The client left before it had sent its request.
+    ClientLeft,
+    /// The client takes no more of the response.
+    ClientStalled,
+    /// No backend is usable.
+    NoBackend,
+    /// The backend's name has no address.
+    Unresolved,
+    /// The connection was refused.
+    Refused,
+    /// The backend cannot be reached.
+    Unreachable(Errno),
+    /// The connection did not come to be in time.
+    ConnectTimeout,
+    /// The backend takes no more of the request.
+    SendTimeout,
+    /// The backend closed the connection before it answered.
+    Closed,
+    /// The backend reset the connection.
+    Reset(Errno),
+    /// The response head did not come in time.
+    ResponseTimeout,
+    /// `request_timeout` is over.
+    RequestTimeout,
+    /// The response head breaks a rule.
+    BadResponse(HeadError),
+    /// The backend switched protocols, and nobody asked for it.
+    UnaskedUpgrade,
+    /// The backend sends interim responses without end.
+    EndlessInterim,
+    /// The response body's chunks are malformed.
+    BadResponseBody(ChunkError),
+    /// The response ended before its body was complete.
+    Truncated,
+    /// The response body stopped coming.
+    ResponseStalled,
+}
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Client,
+    Backend,
+    /// The configuration, or the state of all backends together.
+    Service,
+}
+
+/// What is known about the backend when a try fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chance {
+    /// Nothing was sent: any request may go to another backend.
+    NothingSent,
+    /// The backend may have acted on it: only what can be repeated without harm may be.
+    MaybeDone,
+    /// Another try would be no better, or there is no time for one.
+    None,
+}
+
+/// One row of the table.
+pub(super) struct Row {
+    /// What the client gets if no response has begun; 0 if it gets nothing.
+    pub(super) status: u16,
+    /// The error type of RFC 9209, section 2.3.
+    pub(super) proxy_status: &'static str,
+    pub(super) fault: Fault,
+    pub(super) chance: Chance,
+    /// One sentence for people.
+    pub(super) text: &'static str,
+}
+
+impl Failure {
+    /// A connection that failed before it took a byte.
+    pub(super) fn connecting(error: Errno) -> Self {
+        match error {
+            Errno::CONNREFUSED => Self::Refused,
+            Errno::TIMEDOUT => Self::ConnectTimeout,
+            // Linux reports a connection that was refused between two calls as a broken pipe.
+            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => Self::Refused,
+            error => Self::Unreachable(error),
+        }
+    }
+
+    /// The table.
+    pub(super) fn row(self) -> Row {
+        use Chance::{MaybeDone, NothingSent};
+        use Fault::{Backend, Client, Service};
+        let (status, proxy_status, fault, chance, text) = match self {
+            Self::BadHead(error) => {
+                (error.status(), "http_request_error", Client, Chance::None, error.explain())
+            }
+            Self::HeadTimeout => {
+                (408, "http_request_error", Client, Chance::None, "the request head took too long to arrive")
+            }
+            Self::Connect => (
+                405,
+                "http_request_denied",
+                Client,
+                Chance::None,
+                "this is not a forward proxy: CONNECT is not served",
+            ),
+            Self::Loop => (
+                508,
+                "proxy_loop_detected",
+                Client,
+                Chance::None,
+                "the request goes round in a loop through this balancer",
+            ),
+            Self::BodyTooLarge => (
+                413,
+                "http_request_error",
+                Client,
+                Chance::None,
+                "the request body is larger than this server accepts",
+            ),
+            Self::BadBody(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
+            Self::BadTrailers(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
+            Self::BodyTimeout => {
+                (408, "http_request_error", Client, Chance::None, "the request body stopped coming")
+            }
+            Self::ClientLeft => (0, "connection_terminated", Client, Chance::None, "the client left"),
+            Self::ClientStalled => (
+                0,
+                "connection_write_timeout",
+                Client,
+                Chance::None,
+                "the client stopped reading the response",
+            ),
+            Self::NoBackend => {
+                (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")
+            }
+            Self::Unresolved => {
+                (502, "dns_error", Backend, NothingSent, "the backend's name could not be resolved")
+            }
+            Self::Refused => {
+                (502, "connection_refused", Backend, NothingSent, "the backend refused the connection")
+            }
+            Self::Unreachable(_) => {
+                (502, "destination_ip_unroutable", Backend, NothingSent, "the backend cannot be reached")
+            }
+            Self::ConnectTimeout => {
+                (504, "connection_timeout", Backend, NothingSent, "connecting to the backend took too long")
+            }
+            Self::SendTimeout => (
+                504,
+                "connection_write_timeout",
+                Backend,
+                MaybeDone,
+                "the backend stopped reading the request",
+            ),
+            Self::Closed => (
+                502,
+                "connection_terminated",
+                Backend,
+                MaybeDone,
+                "the backend closed the connection before it answered",
+            ),
+            Self::Reset(_) => (
+                502,
+                "connection_terminated",
+                Backend,
+                MaybeDone,
+                "the backend reset the connection before it answered",
+            ),
+            Self::ResponseTimeout => {
+                (504, "http_response_timeout", Backend, MaybeDone, "the backend took too long to answer")
+            }
+            Self::RequestTimeout => (
+                504,
+                "http_response_timeout",
+                Service,
+                Chance::None,
+                "the request took longer than its time limit",
+            ),
+            Self::BadResponse(error) => (502, "http_protocol_error", Backend, Chance::None, error.explain()),
+            Self::UnaskedUpgrade => (
+                502,
+                "http_upgrade_failed",
+                Backend,
+                Chance::None,
+                "the backend switched protocols without being asked",
+            ),
+            Self::EndlessInterim => (
+                502,
+                "http_protocol_error",
+                Backend,
+                Chance::None,
+                "the backend sent too many interim responses",
+            ),
+            Self::BadResponseBody(error) => {
+                (502, "http_protocol_error", Backend, Chance::None, error.explain())
+            }
+            Self::Truncated => (
+                502,
+                "http_response_incomplete",
+                Backend,
+                Chance::None,
+                "the response ended before it was complete",
+            ),
+            Self::ResponseStalled => {
+                (504, "connection_read_timeout", Backend, Chance::None, "the response stopped coming")
+            }
+        };
+        Row { status, proxy_status, fault, chance, text }
+    }
+
+    /// What the backend's health is told.
+    pub(super) fn health_reason(self) -> Reason {
+        match self {
+            Self::Refused => Reason::Refused,
+            Self::Unresolved => Reason::Unresolved,
+            Self::Unreachable(_) => Reason::Unreachable,
+            Self::Closed | Self::Reset(_) | Self::Truncated => Reason::Reset,
+            Self::ConnectTimeout | Self::SendTimeout | Self::ResponseTimeout | Self::ResponseStalled => {
+                Reason::Timeout
+            }
+            _ => Reason::BadResponse,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Floor 4: one request's way through. Start reading at [`advance`].
+//!
+//! Nothing here starts a thread, blocks or sleeps: a task is advanced with plain calls until
+//! a socket is not ready, and then says what it waits for.
+
+pub mod advance;
+mod connect;
+pub mod context;
+mod failure;
+mod relay;
+mod reply;
+mod request;
+mod response;
+mod retry;
+mod rewrite;
+pub mod task;
+mod tunnel;

@@ -1,0 +1,197 @@
+//! Moving bytes: what requests, responses and our own answers share.
+
+use crate::base::buffer::{Buffer, Size};
+use crate::base::clock::Moment;
+use crate::base::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX};
+use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_line, parse_trailers};
+use crate::net::stream::Io;
+use crate::net::wait::{Interest, Reason, Wait};
+use crate::proxy::advance::Step;
+use crate::proxy::context::Context;
+use crate::proxy::failure::Failure;
+use crate::proxy::task::{Client, Framing, Task};
+
+/// What moving bytes in one direction came to.
+pub(super) enum Flow {
+    /// Everything is where it belongs.
+    Done,
+    /// A socket is not ready.
+    Wait(Wait),
+    /// The quantum is used up.
+    Yield,
+    /// Something went wrong.
+    Fail(Failure),
+    /// The backend has agreed to another protocol.
+    Upgraded,
+}
+
+impl Flow {
+    /// The same, for a stage that has nothing else to do.
+    pub(super) fn into_step(self) -> Step {
+        match self {
+            Self::Wait(wait) => Step::Wait(wait),
+            Self::Yield => Step::Yield,
+            Self::Fail(failure) => Step::Fail(failure),
+            Self::Done | Self::Upgraded => Step::Close,
+        }
+    }
+}
+
+/// A wait for the client.
+pub(super) fn wait_client(interest: Interest, deadline: Moment, reason: Reason) -> Wait {
+    Wait { client: interest, upstream: Interest::NONE, deadline, reason }
+}
+
+/// A wait for the backend.
+pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason) -> Wait {
+    Wait { client: Interest::NONE, upstream: interest, deadline, reason }
+}
+
+/// A wait until the client takes bytes.
+pub(super) fn wait_to_write(task: &Task) -> Wait {
+    let deadline = task.client.wrote + task.snapshot.plan.timeouts.write_idle;
+    wait_client(Interest::WRITE, deadline, Reason::SendResponse)
+}
+
+/// Writes what is meant for the client.
+pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
+    let client = &mut task.client;
+    while !client.outbound.is_empty() {
+        match client.stream.write(client.outbound.bytes()) {
+            Ok(Io::Moved(count)) => {
+                client.outbound.consume(count);
+                client.wrote = cx.now;
+            }
+            Ok(_) => return Flow::Wait(wait_to_write(task)),
+            Err(_) => return Flow::Fail(Failure::ClientLeft),
+        }
+    }
+    Flow::Done
+}
+
+/// Finds out whether a client that has finished sending is still there.
+///
+/// One that has closed its socket looks just like one that has only closed its side and
+/// waits for the answer. Every answer begins with the same bytes, whatever it turns out to
+/// be; so they are sent ahead. Whoever is gone answers with a reset, and the backend is
+/// spared the rest of the work.
+pub(super) fn probe(task: &mut Task) {
+    let client = &mut task.client;
+    let untouched = !task.request.is_answered() && task.request.interim == 0 && client.outbound.is_empty();
+    if client.ended && client.probed == 0 && untouched {
+        // Should the socket not take them, the answer will tell.
+        if let Ok(Io::Moved(count)) = client.stream.write(STATUS_LINE_START) {
+            client.probed = count;
+        }
+    }
+}
+
+/// What every answer begins with.
+const STATUS_LINE_START: &[u8] = b"HTTP/1.1 ";
+
+/// Takes what was sent ahead by [`probe`] off the answer that has just been written.
+pub(super) fn settle(client: &mut Client) {
+    client.outbound.consume(std::mem::take(&mut client.probed));
+}
+
+/// Reads and throws away what a client still sends, until it has closed or has had its
+/// chance. Closing a socket with unread input resets the connection, and a reset destroys
+/// what the client has not read yet of our answer (RFC 9112, section 9.6).
+pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
+    let client = &mut task.client;
+    loop {
+        client.inbound.clear();
+        match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(count)) => client.discarded += count,
+            Ok(Io::Blocked) => {
+                client.inbound.release(&mut cx.buffers);
+                let deadline = client.since + LINGER_TIME_MAX;
+                return Step::Wait(wait_client(Interest::READ, deadline, Reason::Linger));
+            }
+            Ok(Io::End) | Err(_) => return Step::Close,
+        }
+        if client.discarded > LINGER_BYTES_MAX {
+            return Step::Close;
+        }
+    }
+}
+
+/// What a run of [`reframe`] came to.
+pub(super) struct Reframed {
+    /// Bytes of body that were moved.
+    pub(super) moved: usize,
+    /// The last chunk and the trailers were among them.
+    pub(super) done: bool,
+}
+
+/// Why chunks could not be passed on.
+pub(super) enum BadChunks {
+    Chunk(ChunkError),
+    Trailers(HeadError),
+}
+
+/// Moves a chunked body from one buffer to another until the input runs out or `room` bytes
+/// have been moved. Sizes are written anew and extensions are dropped, so that what goes out
+/// can be read in only one way.
+pub(super) fn reframe(
+    decoder: &mut ChunkDecoder,
+    from: &mut Buffer,
+    to: &mut Buffer,
+    framing: Framing,
+    room: usize,
+) -> Result<Reframed, BadChunks> {
+    let mut moved = 0;
+    while moved < room && !from.is_empty() {
+        let input = from.bytes();
+        match decoder.next(input).map_err(BadChunks::Chunk)? {
+            ChunkPart::Data { skip, len } => {
+                push_chunk(to, input.get(skip..skip + len).unwrap_or_default(), framing);
+                from.consume(skip + len);
+                moved += len;
+            }
+            ChunkPart::More { skip } => {
+                from.consume(skip);
+                break;
+            }
+            ChunkPart::End { skip, len } => {
+                let section = input.get(skip..skip + len).unwrap_or_default();
+                push_end(to, section, framing).map_err(BadChunks::Trailers)?;
+                from.consume(skip + len);
+                return Ok(Reframed { moved, done: true });
+            }
+        }
+    }
+    Ok(Reframed { moved, done: false })
+}
+
+/// Writes bytes of a body, as a chunk if that is how it is framed.
+pub(super) fn push_chunk(to: &mut Buffer, data: &[u8], framing: Framing) {
+    match framing {
+        Framing::Chunked if data.is_empty() => {}
+        Framing::Chunked => {
+            to.extend(chunk_size_line(data.len()).as_ref());
+            to.extend(data);
+            to.extend(b"\r\n");
+        }
+        Framing::UntilClose => to.extend(data),
+    }
+}
+
+/// Writes the end of a body with the trailers that may be passed on.
+pub(super) fn push_end(to: &mut Buffer, trailers: &[u8], framing: Framing) -> Result<(), HeadError> {
+    if framing == Framing::Chunked {
+        to.extend(b"0\r\n");
+    }
+    parse_trailers(trailers, |field| {
+        if framing == Framing::Chunked {
+            to.extend(field.name.as_bytes());
+            to.extend(b": ");
+            to.extend(field.value);
+            to.extend(b"\r\n");
+        }
+    })?;
+    if framing == Framing::Chunked {
+        to.extend(b"\r\n");
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! The way up: reading a request head, sending the request, and what follows a response.
+
+use std::sync::Arc;
+
+use crate::base::buffer::{Buffer, Size};
+use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Method};
+use crate::net::stream::Io;
+use crate::net::wait::{Interest, Reason};
+use crate::proxy::advance::Step;
+use crate::proxy::context::Context;
+use crate::proxy::failure::Failure;
+use crate::proxy::relay::{BadChunks, Flow, reframe, wait_client, wait_upstream};
+use crate::proxy::rewrite;
+use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
+
+/// Reads until a whole request head is there, then checks and rewrites it.
+pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
+    let draining = cx.draining_since();
+    if draining.is_some() {
+        // A request may have arrived unnoticed; it is still answered.
+        task.client.stream.mark_readable();
+    }
+    let head_max = task.snapshot.plan.limits.head;
+    loop {
+        let client = &mut task.client;
+        // An empty line before a request is noise of old clients (RFC 9112, section 2.2).
+        while client.scanned == 0 && client.inbound.bytes().starts_with(b"\r\n") {
+            client.inbound.consume(2);
+        }
+        let arrived = client.inbound.bytes();
+        match http::head_end(arrived, client.scanned) {
+            Some(end) if end > head_max => {
+                return Step::Fail(Failure::BadHead(HeadError::HeadTooLarge));
+            }
+            Some(end) => return begin(task, cx, end),
+            None if !matches!(arrived, b"" | b"\r") => {
+                client.scanned = arrived.len();
+                if let Err(error) = http::check_partial_request(arrived, head_max) {
+                    return Step::Fail(Failure::BadHead(error));
+                }
+            }
+            None => {}
+        }
+
+        match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
+            Ok(Io::Moved(_)) => {
+                client.head_began.get_or_insert(cx.now);
+            }
+            Ok(Io::Blocked) => break,
+            // Between requests this is how it should end; in the middle of a head there is
+            // nobody left to tell.
+            Ok(Io::End) | Err(_) => return Step::Close,
+        }
+    }
+
+    let client = &mut task.client;
+    client.inbound.release_if_empty(&mut cx.buffers);
+    let timeouts = &task.snapshot.plan.timeouts;
+    let (mut deadline, reason) = match client.head_began {
+        // From its first byte on, however slowly the others follow.
+        Some(began) => (began + timeouts.head, Reason::RequestHead),
+        None if client.served == 0 => (client.since + timeouts.head, Reason::FirstByte),
+        None => (client.since + timeouts.keep_alive, Reason::NextRequest),
+    };
+    if let (Some(since), None) = (draining, client.head_began) {
+        deadline = deadline.min(since + DRAIN_GRACE);
+    }
+    Step::Wait(wait_client(Interest::READ, deadline, reason))
+}
+
+/// Begins the request whose head is the first `end` bytes of what has arrived.
+fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
+    if !Arc::ptr_eq(&task.snapshot, cx.snapshot()) {
+        task.snapshot = Arc::clone(cx.snapshot());
+    }
+    let Task { client, request, snapshot, .. } = task;
+    client.served += 1;
+    client.scanned = 0;
+    client.head_began = None;
+    request.started = cx.now;
+    request.tries_left = snapshot.pool().retries();
+
+    let mut storage = HeadStorage::new();
+    let bytes = client.inbound.bytes().get(..end).unwrap_or_default();
+    let head = match http::parse_request(bytes, &mut storage) {
+        Ok(head) => head,
+        Err(error) => return Step::Fail(Failure::BadHead(error)),
+    };
+    request.method = head.method;
+    request.version = head.version;
+    request.keep_alive = head.keep_alive;
+    request.upgrade = head.upgrade.is_some();
+    request.upload = match head.body {
+        BodyLength::None | BodyLength::Fixed(0) => Upload::Done,
+        BodyLength::Fixed(length) => Upload::Fixed(length),
+        BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
+    };
+    let too_large = match (head.body, snapshot.plan.limits.body) {
+        (BodyLength::Fixed(length), Some(max)) => length > max,
+        _ => false,
+    };
+    request.outbound.prepare(&mut cx.buffers, Size::Small);
+    let listener = cx.shared.listeners.get(usize::from(client.listener));
+    let trusted = snapshot.plan.trusted_proxies.iter().any(|network| network.contains(&client.peer.ip()));
+    let from = rewrite::From { peer: client.peer_text.as_bytes(), listener: listener.copied(), trusted };
+    let verdict = rewrite::request(&head, &from, request, &mut cx.rng);
+    client.inbound.consume(end);
+    client.inbound.release_if_empty(&mut cx.buffers);
+    match verdict {
+        _ if request.method == Method::Connect => Step::Fail(Failure::Connect),
+        Err(failure) => Step::Fail(failure),
+        Ok(()) if too_large => Step::Fail(Failure::BodyTooLarge),
+        Ok(()) => Step::Go(Stage::Choose),
+    }
+}
+
+/// Sends the request as far as the client supplies it and the backend takes it.
+pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
+    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
+    let timeouts = &snapshot.plan.timeouts;
+    while !upstream.deaf {
+        // What is there already.
+        while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
+            match upstream.stream.write(rest) {
+                Ok(Io::Moved(count)) => {
+                    request.sent += count;
+                    request.moved = cx.now;
+                    upstream.connected = true;
+                }
+                Ok(_) => {
+                    let (deadline, reason) = match upstream.connected {
+                        false => (upstream.opened + timeouts.connect, Reason::Connect),
+                        true => (request.moved + timeouts.write_idle, Reason::SendRequest),
+                    };
+                    return Flow::Wait(wait_upstream(Interest::WRITE, deadline, reason));
+                }
+                Err(error) if !upstream.connected => return Flow::Fail(Failure::connecting(error)),
+                Err(_) => {
+                    // It takes no more, but it may have answered before it closed.
+                    upstream.deaf = true;
+                    upstream.stream.mark_readable();
+                    return Flow::Done;
+                }
+            }
+        }
+        if !request.whole {
+            request.outbound.clear();
+            request.sent = 0;
+        }
+        if matches!(request.upload, Upload::Done) {
+            break;
+        }
+
+        // More of the body.
+        if cx.quantum == 0 {
+            return Flow::Yield;
+        }
+        if client.inbound.is_empty() {
+            match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
+                Ok(Io::Moved(_)) => request.moved = cx.now,
+                Ok(Io::Blocked) => {
+                    client.inbound.release(&mut cx.buffers);
+                    let deadline = request.moved + timeouts.body_idle;
+                    return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+                }
+                Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
+            }
+        }
+        if let Err(failure) = take_body(&mut client.inbound, request, cx) {
+            return Flow::Fail(failure);
+        }
+        if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
+            return Flow::Fail(Failure::BodyTooLarge);
+        }
+    }
+    Flow::Done
+}
+
+/// Moves what has arrived of the body to what goes out.
+fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> Result<(), Failure> {
+    let moved = match &mut request.upload {
+        Upload::Done => return Ok(()),
+        Upload::Fixed(remaining) => {
+            let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
+            if count == inbound.len() && request.outbound.is_empty() && !request.whole {
+                // All of it belongs to the body: the buffers change places.
+                std::mem::swap(inbound, &mut request.outbound);
+            } else {
+                request.outbound.extend(inbound.bytes().get(..count).unwrap_or_default());
+                inbound.consume(count);
+            }
+            *remaining -= count as u64;
+            if *remaining == 0 {
+                request.upload = Upload::Done;
+            }
+            count
+        }
+        Upload::Chunked(decoder) => {
+            let reframed = reframe(decoder, inbound, &mut request.outbound, Framing::Chunked, usize::MAX)
+                .map_err(|error| match error {
+                    BadChunks::Chunk(error) => Failure::BadBody(error),
+                    BadChunks::Trailers(error) => Failure::BadTrailers(error),
+                })?;
+            if reframed.done {
+                request.upload = Upload::Done;
+            }
+            reframed.moved
+        }
+    };
+    request.uploaded += moved as u64;
+    cx.quantum = cx.quantum.saturating_sub(moved);
+    if request.uploaded > REPLAY_BYTES_MAX as u64 && request.whole {
+        // Too much to keep for another try; what was sent may go.
+        request.whole = false;
+        let sent = std::mem::take(&mut request.sent);
+        request.outbound.consume(sent);
+    }
+    if matches!(request.upload, Upload::Done) {
+        inbound.release_if_empty(&mut cx.buffers);
+    }
+    Ok(())
+}
+
+/// After a response, ours or a backend's: the next request, or the end of the connection.
+pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
+    if let Some(mut upstream) = task.upstream.take() {
+        let clean = task.request.is_sent() && upstream.inbound.is_empty();
+        upstream.inbound.release(&mut cx.buffers);
+        if let (true, Upstream { stream, lease, lifetime: Some(lifetime), .. }) = (clean, upstream) {
+            lease.backend().idle().give(stream, cx.now, lifetime);
+        }
+    }
+    let Task { client, request, .. } = task;
+    request.outbound.release(&mut cx.buffers);
+    client.outbound.release(&mut cx.buffers);
+    client.inbound.release_if_empty(&mut cx.buffers);
+    client.since = cx.now;
+    if request.keep_client {
+        if !client.inbound.is_empty() {
+            // The next one was sent without waiting for this answer.
+            client.head_began = Some(cx.now);
+        }
+        *request = Request::new(cx.now);
+        return Step::Go(Stage::Head);
+    }
+    client.stream.finish_writing();
+    if !request.keep_alive && request.is_read() && client.inbound.is_empty() {
+        // The client knew that this was the last.
+        return Step::Close;
+    }
+    Step::Go(Stage::Linger)
+}

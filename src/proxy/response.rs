@@ -1,0 +1,252 @@
+//! The way down: reading a response head and relaying the response.
+
+use std::time::Duration;
+
+use crate::base::buffer::{Buffer, Size};
+use crate::base::clock::Moment;
+use crate::base::limits::INTERIM_RESPONSES_MAX;
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
+use crate::net::stream::Io;
+use crate::net::wait::{Interest, Reason};
+use crate::proxy::context::Context;
+use crate::proxy::failure::Failure;
+use crate::proxy::relay::{
+    self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
+};
+use crate::proxy::rewrite;
+use crate::proxy::task::{Download, Framing, Task, Upstream};
+
+/// Receives the response as far as the backend supplies it and the client takes it.
+pub(super) fn receive(task: &mut Task, cx: &mut Context) -> Flow {
+    while !task.request.is_answered() {
+        match read_head(task, cx) {
+            Ok(()) => {}
+            Err(flow) => return flow,
+        }
+    }
+    relay_body(task, cx)
+}
+
+/// Reads and handles one response head: an interim one, or the final one.
+fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
+    let sent = task.request.is_sent();
+    let Some(upstream) = &mut task.upstream else { return Err(Flow::Fail(Failure::Closed)) };
+    loop {
+        if let Some(end) = http::head_end(upstream.inbound.bytes(), upstream.scanned) {
+            upstream.scanned = 0;
+            return begin(task, cx, end);
+        }
+        upstream.scanned = upstream.inbound.len();
+        if upstream.inbound.len() > task.snapshot.plan.limits.head {
+            return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
+        }
+        match upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(_)) => {}
+            Ok(Io::Blocked) => break,
+            Ok(Io::End) if upstream.inbound.is_empty() => return Err(Flow::Fail(Failure::Closed)),
+            Ok(Io::End) => return Err(Flow::Fail(Failure::Truncated)),
+            Err(error) => return Err(Flow::Fail(Failure::Reset(error))),
+        }
+    }
+    upstream.inbound.release_if_empty(&mut cx.buffers);
+    // While the request is still going up, its own deadlines apply.
+    let deadline = match sent || upstream.deaf {
+        true => task.request.moved + task.snapshot.plan.timeouts.response_head,
+        false => Moment::NEVER,
+    };
+    let mut wait = wait_upstream(Interest::READ, deadline, Reason::ResponseHead);
+    if !task.client.outbound.is_empty() {
+        // An interim response that the client has not taken yet.
+        match relay::flush(task, cx) {
+            Flow::Wait(writing) => wait = wait.and(writing),
+            Flow::Done => task.client.outbound.release(&mut cx.buffers),
+            flow => return Err(flow),
+        }
+    }
+    Err(Flow::Wait(wait))
+}
+
+/// Handles the response head that is the first `end` bytes of what has arrived.
+fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
+    let draining = cx.draining_since().is_some();
+    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
+        return Err(Flow::Fail(Failure::Closed));
+    };
+    let mut storage = HeadStorage::new();
+    let bytes = upstream.inbound.bytes().get(..end).unwrap_or_default();
+    let head = http::parse_response(bytes, request.method, &mut storage)
+        .map_err(|error| Flow::Fail(Failure::BadResponse(error)))?;
+    if end > snapshot.plan.limits.head {
+        return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
+    }
+    let out = client.outbound.prepare(&mut cx.buffers, Size::Small);
+    client.wrote = cx.now;
+    request.received = cx.now;
+
+    if head.status == 101 {
+        if !request.upgrade || head.upgrade.is_none() || !request.is_sent() {
+            return Err(Flow::Fail(Failure::UnaskedUpgrade));
+        }
+        upstream.lease.backend().record_success();
+        rewrite::switching(&head, out);
+        relay::settle(client);
+        upstream.inbound.consume(end);
+        request.download = Download::Done;
+        request.keep_client = false;
+        // From now on this is what the client says.
+        request.outbound.clear();
+        request.sent = 0;
+        return Err(Flow::Upgraded);
+    }
+    if head.status < 200 {
+        request.interim += 1;
+        if request.interim > INTERIM_RESPONSES_MAX {
+            return Err(Flow::Fail(Failure::EndlessInterim));
+        }
+        // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
+        if request.version == Version::Http11 {
+            rewrite::interim(&head, out);
+            relay::settle(client);
+        }
+        upstream.inbound.consume(end);
+        return Ok(());
+    }
+
+    upstream.lease.backend().record_success();
+    upstream.lifetime = lifetime(&head, snapshot.plan.timeouts.upstream_keep_alive);
+    let framing = match request.version {
+        Version::Http11 => Framing::Chunked,
+        Version::Http10 => Framing::UntilClose,
+    };
+    request.download = match head.body {
+        BodyLength::None | BodyLength::Fixed(0) => Download::Done,
+        BodyLength::Fixed(length) => Download::Fixed(length),
+        BodyLength::Chunked => Download::Chunked(ChunkDecoder::new(), framing),
+        BodyLength::UntilClose => Download::UntilClose(framing),
+    };
+    let ends_with_connection = matches!(
+        request.download,
+        Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
+    );
+    let last = snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
+    request.keep_client =
+        request.keep_alive && request.is_read() && !ends_with_connection && !last && !draining;
+    rewrite::response(&head, request, out);
+    relay::settle(client);
+    upstream.inbound.consume(end);
+    Ok(())
+}
+
+/// How long the connection may be kept after this response; a second less than the backend
+/// says it will, so that it is we who close it.
+fn lifetime(head: &ResponseHead<'_, '_>, ours: Duration) -> Option<Duration> {
+    if !head.keep_alive || matches!(head.body, BodyLength::UntilClose) {
+        return None;
+    }
+    match head.keep_alive_timeout_s {
+        Some(theirs) => Some(ours.min(Duration::from_secs(theirs.checked_sub(1)?))),
+        None => Some(ours),
+    }
+}
+
+/// Relays what follows the response head.
+fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
+    loop {
+        if let Err(flow) = pass_on(task, cx) {
+            return flow;
+        }
+        let Task { request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
+        if matches!(request.download, Download::Done) {
+            return Flow::Done;
+        }
+        if cx.quantum == 0 {
+            return Flow::Yield;
+        }
+        match upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(count)) => {
+                cx.quantum = cx.quantum.saturating_sub(count);
+                request.received = cx.now;
+            }
+            Ok(Io::Blocked) => {
+                upstream.inbound.release_if_empty(&mut cx.buffers);
+                let deadline = request.received + snapshot.plan.timeouts.upstream_idle;
+                return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
+            }
+            Ok(Io::End) => match request.download {
+                Download::UntilClose(framing) => {
+                    request.download = Download::Done;
+                    // No trailers came, and none are malformed.
+                    let _ = push_end(&mut task.client.outbound, b"\r\n", framing);
+                }
+                _ => return Flow::Fail(Failure::Truncated),
+            },
+            Err(error) => return Flow::Fail(Failure::Reset(error)),
+        }
+    }
+}
+
+/// Writes what there is to the client: what was rewritten, and the body bytes that can go as
+/// they are, in one call.
+fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
+    loop {
+        let Task { client, request, upstream: Some(Upstream { inbound, .. }), .. } = task else {
+            return Ok(());
+        };
+        let mut plain = match &mut request.download {
+            Download::Fixed(remaining) => {
+                usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len())
+            }
+            Download::UntilClose(Framing::UntilClose) => inbound.len(),
+            Download::UntilClose(framing) => {
+                push_chunk(&mut client.outbound, inbound.bytes(), *framing);
+                inbound.clear();
+                0
+            }
+            Download::Chunked(decoder, framing) => {
+                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing, usize::MAX);
+                match reframed {
+                    Ok(reframed) if reframed.done => request.download = Download::Done,
+                    Ok(_) => {}
+                    Err(BadChunks::Chunk(error)) => return Err(Flow::Fail(Failure::BadResponseBody(error))),
+                    Err(BadChunks::Trailers(error)) => return Err(Flow::Fail(Failure::BadResponse(error))),
+                }
+                0
+            }
+            Download::Head | Download::Done => 0,
+        };
+        if !client.outbound.is_empty() && plain <= SMALL_BODY_BYTES {
+            // Behind the head, so that both go in one plain call.
+            client.outbound.extend(inbound.bytes().get(..plain).unwrap_or_default());
+            took(&mut request.download, inbound, plain);
+            plain = 0;
+        }
+        let body = inbound.bytes().get(..plain).unwrap_or_default();
+        if client.outbound.is_empty() && body.is_empty() {
+            return Ok(());
+        }
+        match client.stream.write_both(client.outbound.bytes(), body) {
+            Ok(Io::Moved(count)) => {
+                let of_head = count.min(client.outbound.len());
+                client.outbound.consume(of_head);
+                took(&mut request.download, inbound, count - of_head);
+                client.wrote = cx.now;
+            }
+            Ok(_) => return Err(Flow::Wait(wait_to_write(task))),
+            Err(_) => return Err(Flow::Fail(Failure::ClientLeft)),
+        }
+    }
+}
+
+/// Notes that bytes of a body that goes as it is have left the queue.
+fn took(download: &mut Download, inbound: &mut Buffer, count: usize) {
+    inbound.consume(count);
+    if let Download::Fixed(remaining) = download {
+        *remaining -= count as u64;
+        if *remaining == 0 {
+            *download = Download::Done;
+        }
+    }
+}
+
+/// Bodies up to this many bytes are copied behind the head: gathering two slices costs more.
+const SMALL_BODY_BYTES: usize = 4 * 1024;

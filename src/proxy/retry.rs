@@ -1,0 +1,79 @@
+//! After a failed try: another one, an answer, or a cut.
+
+use crate::proxy::context::Context;
+use crate::proxy::failure::{Chance, Failure, Fault};
+use crate::proxy::task::{Download, Framing, Task};
+
+/// What is to be done.
+pub(super) enum Verdict {
+    /// Another backend.
+    Retry,
+    /// The same backend over a fresh connection: only the kept one was stale.
+    Refresh,
+    /// An answer of our own.
+    Answer,
+    /// The client is cut off, so that it cannot take what it has for a complete response.
+    Cut,
+}
+
+/// Decides, and notes on the task and its backend what the failure means for them.
+pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
+    let row = failure.row();
+    let stale = is_stale(task, failure);
+    let mut upstream = task.upstream.take();
+    if let Some(upstream) = &mut upstream {
+        upstream.inbound.release(&mut cx.buffers);
+        if row.fault == Fault::Backend && !stale {
+            let backend = upstream.lease.backend();
+            log::debug!("backend {} failed a request: {}", backend.name(), row.text);
+            if let Some(transition) = backend.record_failure(failure.health_reason()) {
+                log::warn!("{}", transition.describe(backend.name(), backend.address()));
+            }
+        }
+    }
+
+    let request = &mut task.request;
+    // Once a response has begun, no other may take its place.
+    if request.is_answered() || row.status == 0 {
+        if matches!(request.download, Download::UntilClose(Framing::UntilClose)) {
+            // For this client the end of the connection is the end of the body.
+            task.client.stream.reset_on_close();
+        }
+        return Verdict::Cut;
+    }
+    if stale {
+        request.refreshed = true;
+        request.sent = 0;
+        task.upstream = upstream;
+        return Verdict::Refresh;
+    }
+    let allowed = match row.chance {
+        Chance::NothingSent => request.sent == 0,
+        // The body must be whole to be sent again, and an interim response that was
+        // relayed belongs to this backend.
+        Chance::MaybeDone => request.method.is_idempotent() && request.whole,
+        Chance::None => false,
+    };
+    if !allowed || request.interim > 0 || request.tries_left == 0 {
+        return Verdict::Answer;
+    }
+    request.tries_left -= 1;
+    request.sent = 0;
+    if let Some(upstream) = upstream {
+        request.tried.insert(upstream.lease.index());
+    }
+    Verdict::Retry
+}
+
+/// A kept connection that died before it answered says nothing about the backend: it was
+/// closed for being idle. Once more on a fresh one, if nothing was sent or if it can be
+/// sent again without harm (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+fn is_stale(task: &Task, failure: Failure) -> bool {
+    let request = &task.request;
+    task.upstream.as_ref().is_some_and(|upstream| upstream.reused && upstream.inbound.is_empty())
+        && matches!(failure, Failure::Closed | Failure::Reset(_))
+        && !request.refreshed
+        && request.interim == 0
+        && !request.is_answered()
+        && (request.sent == 0 || (request.method.is_idempotent() && request.whole))
+}

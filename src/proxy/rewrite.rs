@@ -1,0 +1,298 @@
+//! What a head becomes on its way through: RFC 9110, section 7.6, and the fields that tell
+//! the backend about the client.
+//!
+//! Names, values and order of all other fields stay as they are, byte for byte. What comes
+//! out is canonical: one space, CRLF, one framing field.
+
+use std::net::SocketAddr;
+
+use crate::base::buffer::Buffer;
+use crate::base::limits::VIA_LOOPS_MAX;
+use crate::http::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
+use crate::proxy::failure::Failure;
+use crate::proxy::task::{Download, Framing, Request, Text};
+
+/// Where a request came from.
+pub(super) struct From<'t> {
+    /// The client's address.
+    pub(super) peer: &'t [u8],
+    /// The address it connected to.
+    pub(super) listener: Option<SocketAddr>,
+    /// Whether what it says about others is believed.
+    pub(super) trusted: bool,
+}
+
+/// Writes the request that is forwarded to `request.outbound`, and notes what of it is needed
+/// later.
+pub(super) fn request(
+    head: &RequestHead<'_, '_>,
+    from: &From<'_>,
+    request: &mut Request,
+    rng: &mut fastrand::Rng,
+) -> Result<(), Failure> {
+    let Request { outbound: out, id, prefers_json, .. } = request;
+    for part in [head.method_token, " ", head.target_prefix, head.target, " HTTP/1.1\r\n"] {
+        out.extend(part.as_bytes());
+    }
+    if head.host.is_none() {
+        // HTTP/1.1 wants one even where HTTP/1.0 did not send it (RFC 9112, section 3.2).
+        push_address_field(out, b"Host: ", from.listener);
+    }
+
+    let mut via_ours = 0;
+    let mut forwarded_for: Option<&[u8]> = None;
+    let (mut has_proto, mut has_host, mut has_port, mut has_real_ip) = (false, false, false, false);
+    for field in head.fields {
+        let seen = match field.known {
+            Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization
+            | Known::Te
+            | Known::Upgrade
+            | Known::TransferEncoding
+            | Known::ContentLength => continue,
+            Known::XForwardedFor => {
+                forwarded_for = forwarded_for.or(Some(field.value).filter(|_| from.trusted));
+                continue;
+            }
+            Known::XForwardedProto => &mut has_proto,
+            Known::XForwardedHost => &mut has_host,
+            Known::XForwardedPort => &mut has_port,
+            Known::XRealIp => &mut has_real_ip,
+            Known::Forwarded if !from.trusted => continue,
+            Known::XRequestId => {
+                id.set(field.value);
+                push_field(out, field);
+                continue;
+            }
+            known => {
+                if head.connection_names(field.name) || field.name.contains('_') {
+                    continue;
+                }
+                if known == Known::Via {
+                    via_ours += count_ours(field.value);
+                } else if field.name.eq_ignore_ascii_case("accept") {
+                    *prefers_json = field.value.starts_with(b"application/json");
+                }
+                push_field(out, field);
+                continue;
+            }
+        };
+        // These say what the connection to us was like: only a proxy in front of us knows
+        // better than we do.
+        if from.trusted && !*seen {
+            *seen = true;
+            push_field(out, field);
+        }
+    }
+    if via_ours >= VIA_LOOPS_MAX {
+        return Err(Failure::Loop);
+    }
+
+    match head.body {
+        BodyLength::None => {}
+        BodyLength::Fixed(length) => push_length(out, length),
+        BodyLength::Chunked | BodyLength::UntilClose => out.extend(b"Transfer-Encoding: chunked\r\n"),
+    }
+    out.extend(b"X-Forwarded-For: ");
+    if let Some(earlier) = forwarded_for {
+        out.extend(earlier);
+        out.extend(b", ");
+    }
+    out.extend(from.peer);
+    out.extend(b"\r\n");
+    if !has_proto {
+        out.extend(b"X-Forwarded-Proto: http\r\n");
+    }
+    if let (false, Some(host)) = (has_host, head.host) {
+        for part in [b"X-Forwarded-Host: ", host.as_bytes(), b"\r\n"] {
+            out.extend(part);
+        }
+    }
+    if let (false, Some(listener)) = (has_port, from.listener) {
+        out.extend(b"X-Forwarded-Port: ");
+        push_decimal(out, u64::from(listener.port()));
+        out.extend(b"\r\n");
+    }
+    if !has_real_ip {
+        for part in [b"X-Real-IP: ", from.peer, b"\r\n"] {
+            out.extend(part);
+        }
+    }
+    push_via(out, head.version);
+    if id.as_bytes().is_empty() {
+        make_id(id, rng);
+        for part in [b"X-Request-Id: ", id.as_bytes(), b"\r\n"] {
+            out.extend(part);
+        }
+    }
+    match head.upgrade {
+        Some(protocols) => {
+            for part in [b"Connection: Upgrade\r\nUpgrade: ", protocols, b"\r\n"] {
+                out.extend(part);
+            }
+        }
+        None if head.te_trailers => out.extend(b"Connection: TE\r\nTE: trailers\r\n"),
+        None => {}
+    }
+    out.extend(b"\r\n");
+    Ok(())
+}
+
+/// Writes the final response head that is relayed.
+pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut Buffer) {
+    push_status(head, out);
+    // A response without a body may still tell how long that body would be; 204 may not
+    // (RFC 9110, section 8.6).
+    let length = match head.body {
+        BodyLength::None if head.status != 204 => Length::Keep,
+        _ => Length::Drop,
+    };
+    push_response_fields(head, out, length);
+    match &request.download {
+        Download::Fixed(length) => push_length(out, *length),
+        Download::Done if matches!(head.body, BodyLength::Fixed(_)) => push_length(out, 0),
+        Download::Chunked(_, Framing::Chunked) | Download::UntilClose(Framing::Chunked) => {
+            out.extend(b"Transfer-Encoding: chunked\r\n");
+        }
+        _ => {}
+    }
+    push_via(out, head.version);
+    out.extend(connection_field(request));
+    out.extend(b"\r\n");
+}
+
+/// Writes the interim response head that is relayed.
+pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
+    push_status(head, out);
+    push_response_fields(head, out, Length::Drop);
+    push_via(out, head.version);
+    out.extend(b"\r\n");
+}
+
+/// Writes the head that agrees to another protocol.
+pub(super) fn switching(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
+    push_status(head, out);
+    push_response_fields(head, out, Length::Drop);
+    push_via(out, head.version);
+    for part in [b"Connection: Upgrade\r\nUpgrade: ", head.upgrade.unwrap_or_default(), b"\r\n\r\n"] {
+        out.extend(part);
+    }
+}
+
+/// The Connection field of a response, empty where the version's default is what is meant.
+pub(super) fn connection_field(request: &Request) -> &'static [u8] {
+    match (request.version, request.keep_client) {
+        (Version::Http11, true) => b"",
+        (Version::Http10, true) => b"Connection: keep-alive\r\n",
+        (_, false) => b"Connection: close\r\n",
+    }
+}
+
+/// Makes a request id: 128 bits of chance as 32 hexadecimal digits.
+pub(super) fn make_id(id: &mut Text<64>, rng: &mut fastrand::Rng) {
+    let mut digits = [0_u8; 32];
+    let mut bits = rng.u128(..);
+    for digit in &mut digits {
+        *digit = b"0123456789abcdef"[(bits & 15) as usize];
+        bits >>= 4;
+    }
+    id.set(&digits);
+}
+
+fn push_status(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
+    out.extend(b"HTTP/1.1 ");
+    push_decimal(out, u64::from(head.status));
+    out.extend(b" ");
+    out.extend(head.reason);
+    out.extend(b"\r\n");
+}
+
+/// How a response's own Content-Length is treated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// Passed on: it tells of a body that is not sent, as for HEAD.
+    Keep,
+    /// Dropped: the body is framed anew.
+    Drop,
+}
+
+fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, mut length: Length) {
+    for field in head.fields {
+        match field.known {
+            Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::ProxyAuthenticate
+            | Known::ProxyAuthorization
+            | Known::Te
+            | Known::Upgrade
+            | Known::TransferEncoding => {}
+            Known::ContentLength => {
+                // Sent twice with the same value, it is passed on once.
+                if std::mem::replace(&mut length, Length::Drop) == Length::Keep {
+                    push_field(out, field);
+                }
+            }
+            _ if head.connection_names(field.name) => {}
+            _ => push_field(out, field),
+        }
+    }
+}
+
+fn push_field(out: &mut Buffer, field: &Field<'_>) {
+    out.extend(field.name.as_bytes());
+    out.extend(b": ");
+    out.extend(field.value);
+    out.extend(b"\r\n");
+}
+
+fn push_length(out: &mut Buffer, length: u64) {
+    out.extend(b"Content-Length: ");
+    push_decimal(out, length);
+    out.extend(b"\r\n");
+}
+
+/// RFC 9110, section 7.6.3: the version is that of the message as it was received.
+fn push_via(out: &mut Buffer, version: Version) {
+    out.extend(match version {
+        Version::Http10 => b"Via: 1.0 ropewalk\r\n",
+        Version::Http11 => b"Via: 1.1 ropewalk\r\n",
+    });
+}
+
+fn push_address_field(out: &mut Buffer, name: &[u8], address: Option<SocketAddr>) {
+    out.extend(name);
+    if let Some(address) = address {
+        // Rare enough to allocate.
+        out.extend(address.to_string().as_bytes());
+    }
+    out.extend(b"\r\n");
+}
+
+fn push_decimal(out: &mut Buffer, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits.get(start..).unwrap_or_default());
+}
+
+/// How often a Via value names us.
+fn count_ours(value: &[u8]) -> usize {
+    value
+        .split(|&byte| byte == b',')
+        .filter(|entry| {
+            let mut words = entry.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+            words.nth(1) == Some(b"ropewalk")
+        })
+        .count()
+}

@@ -1,0 +1,340 @@
+//! A task: one client connection and whatever it is in the middle of.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::base::buffer::{Buffer, BufferPool};
+use crate::base::clock::Moment;
+use crate::http::{ChunkDecoder, Method, Version};
+use crate::net::stream::Stream;
+use crate::net::wait::{Sockets, Waiter};
+use crate::upstream::backend::Lease;
+use crate::upstream::pool::Tried;
+use crate::upstream::snapshot::Snapshot;
+
+/// One client connection and what it is in the middle of.
+pub struct Task {
+    pub(super) stage: Stage,
+    pub(super) client: Client,
+    pub(super) request: Request,
+    pub(super) upstream: Option<Upstream>,
+    /// The configuration that the request under way began with.
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// What a task is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Between requests, or while a request head arrives.
+    Head,
+    /// A backend is to be chosen.
+    Choose,
+    /// The request goes up and the response comes down.
+    Exchange,
+    /// Bytes go both ways after an upgrade.
+    Tunnel,
+    /// An answer of our own is on its way to the client.
+    Reply,
+    /// The connection is done with; the client may not know yet.
+    Linger,
+}
+
+/// The client's side.
+pub(super) struct Client {
+    pub(super) stream: Stream,
+    pub(super) peer: SocketAddr,
+    /// The peer's address as it goes into fields, made once per connection.
+    pub(super) peer_text: Text<45>,
+    /// Which listener it came through.
+    pub(super) listener: u16,
+    /// What has arrived and is not used yet.
+    pub(super) inbound: Buffer,
+    /// How much of it has been searched for the end of a head.
+    pub(super) scanned: usize,
+    /// What goes out and is not taken yet.
+    pub(super) outbound: Buffer,
+    /// Requests that were begun.
+    pub(super) served: u64,
+    /// When it was accepted, or its last request answered.
+    pub(super) since: Moment,
+    /// When the first byte of the head that is arriving came.
+    pub(super) head_began: Option<Moment>,
+    /// When it last took bytes from us.
+    pub(super) wrote: Moment,
+    /// It has finished sending, which was noticed while an answer was being waited for.
+    pub(super) ended: bool,
+    /// Bytes of its response that went out ahead, to see whether anybody is there.
+    pub(super) probed: usize,
+    /// The connection broke.
+    pub(super) broke: bool,
+    /// Bytes thrown away while lingering.
+    pub(super) discarded: usize,
+    _count: Counted,
+}
+
+/// The request under way.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    /// The client would like to keep the connection.
+    pub(super) keep_alive: bool,
+    /// It asks for an upgrade.
+    pub(super) upgrade: bool,
+    /// It would rather read JSON than text.
+    pub(super) prefers_json: bool,
+    pub(super) id: Text<64>,
+    pub(super) started: Moment,
+    /// What of the body is still to come from the client.
+    pub(super) upload: Upload,
+    /// Bytes of body seen so far, without framing.
+    pub(super) uploaded: u64,
+    /// What goes to the backend: the rewritten head and then the body.
+    pub(super) outbound: Buffer,
+    /// How much of `outbound` has been written to the present backend.
+    pub(super) sent: usize,
+    /// `outbound` still holds every byte from the first, so that it can be sent again.
+    pub(super) whole: bool,
+    /// When the upload last moved.
+    pub(super) moved: Moment,
+    pub(super) tried: Tried,
+    pub(super) tries_left: u32,
+    /// The one try on a fresh connection after a kept one died has been used.
+    pub(super) refreshed: bool,
+    pub(super) download: Download,
+    /// Interim responses relayed; after the first, nothing is tried again.
+    pub(super) interim: u32,
+    /// The client connection is kept after this response.
+    pub(super) keep_client: bool,
+    /// When the download last moved.
+    pub(super) received: Moment,
+}
+
+/// What of a request body is still to come.
+pub(super) enum Upload {
+    Done,
+    Fixed(u64),
+    Chunked(ChunkDecoder),
+}
+
+/// What of a response is still to come.
+pub(super) enum Download {
+    /// The head, and perhaps interim responses before it.
+    Head,
+    Fixed(u64),
+    Chunked(ChunkDecoder, Framing),
+    UntilClose(Framing),
+    Done,
+}
+
+/// How a body of unknown length is framed towards the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    Chunked,
+    /// It ends with the connection: for HTTP/1.0 clients.
+    UntilClose,
+}
+
+/// The upstream side.
+pub(super) struct Upstream {
+    pub(super) stream: Stream,
+    pub(super) lease: Lease,
+    pub(super) inbound: Buffer,
+    pub(super) scanned: usize,
+    /// It was kept from an earlier request.
+    pub(super) reused: bool,
+    /// It has taken a byte, so the connection came to be.
+    pub(super) connected: bool,
+    /// It takes no more; only what it may have said before that is of interest.
+    pub(super) deaf: bool,
+    pub(super) opened: Moment,
+    /// How long it may be kept after this response; `None` if it must be closed.
+    pub(super) lifetime: Option<Duration>,
+}
+
+impl Task {
+    /// A task for a connection that was just accepted.
+    pub fn new(
+        fd: OwnedFd,
+        peer: SocketAddr,
+        listener: u16,
+        snapshot: Arc<Snapshot>,
+        count: Counted,
+        now: Moment,
+    ) -> Self {
+        let mut peer_text = Text::default();
+        // INVARIANT: the longest IPv6 address has 45 characters.
+        let _ = write!(peer_text, "{}", peer.ip().to_canonical());
+        Self {
+            stage: Stage::Head,
+            client: Client {
+                stream: Stream::accepted(fd),
+                peer,
+                peer_text,
+                listener,
+                inbound: Buffer::default(),
+                scanned: 0,
+                outbound: Buffer::default(),
+                served: 0,
+                since: now,
+                head_began: None,
+                wrote: now,
+                ended: false,
+                probed: 0,
+                broke: false,
+                discarded: 0,
+                _count: count,
+            },
+            request: Request::new(now),
+            upstream: None,
+            snapshot,
+        }
+    }
+
+    /// What it is in the middle of.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Whether it is between requests, so that closing it loses nothing.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Head && self.client.head_began.is_none()
+    }
+
+    /// Gives all its memory back to the worker.
+    pub fn release(&mut self, pool: &mut BufferPool) {
+        self.client.inbound.release(pool);
+        self.client.outbound.release(pool);
+        self.request.outbound.release(pool);
+        if let Some(upstream) = &mut self.upstream {
+            upstream.inbound.release(pool);
+        }
+    }
+
+    /// Gives back the memory that it does not need while it waits.
+    pub fn shrink(&mut self, pool: &mut BufferPool) {
+        self.client.inbound.shrink(pool);
+        self.client.outbound.shrink(pool);
+        self.request.outbound.shrink(pool);
+        if let Some(upstream) = &mut self.upstream {
+            upstream.inbound.shrink(pool);
+        }
+    }
+}
+
+impl Waiter for Task {
+    fn sockets(&mut self) -> Sockets<'_> {
+        Sockets {
+            client: &mut self.client.stream,
+            upstream: self.upstream.as_mut().map(|upstream| &mut upstream.stream),
+        }
+    }
+
+    fn client_ended(&mut self) {
+        self.client.ended = true;
+    }
+
+    fn client_broke(&mut self) {
+        self.client.broke = true;
+    }
+}
+
+impl Request {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            method: Method::Other,
+            version: Version::Http11,
+            keep_alive: false,
+            upgrade: false,
+            prefers_json: false,
+            id: Text::default(),
+            started: now,
+            upload: Upload::Done,
+            uploaded: 0,
+            outbound: Buffer::default(),
+            sent: 0,
+            whole: true,
+            moved: now,
+            tried: Tried::default(),
+            tries_left: 0,
+            refreshed: false,
+            download: Download::Head,
+            interim: 0,
+            keep_client: false,
+            received: now,
+        }
+    }
+
+    /// Everything the client had to say has been read and passed on.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.upload, Upload::Done) && self.sent == self.outbound.len()
+    }
+
+    /// The client's message has been read to its end, so that another may follow.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.upload, Upload::Done)
+    }
+
+    /// The final response has begun, so that nothing else may be sent in its place.
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(self.download, Download::Head)
+    }
+}
+
+/// Counts an open connection until it is dropped.
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// Counts one more.
+    pub fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A short text that lives where it stands; what does not fit is cut off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Text<N> {
+    pub(super) fn set(&mut self, bytes: &[u8]) {
+        self.len = 0;
+        self.extend(bytes);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        for (place, byte) in self.bytes.iter_mut().skip(usize::from(self.len)).zip(bytes) {
+            *place = *byte;
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+}
+
+impl<const N: usize> std::fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.extend(text.as_bytes());
+        Ok(())
+    }
+}

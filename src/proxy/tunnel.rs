@@ -1,0 +1,100 @@
+//! After an upgrade: bytes both ways, until both sides have finished or fall silent.
+
+use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::net::stream::{Io, Stream};
+use crate::net::wait::{Interest, Reason, Wait};
+use crate::proxy::advance::Step;
+use crate::proxy::context::Context;
+use crate::proxy::task::Task;
+
+/// One direction of a tunnel.
+enum Way {
+    /// Everything was passed on, and the end of it too.
+    Ended,
+    /// The source has nothing.
+    Reading,
+    /// The sink takes nothing.
+    Writing,
+    /// The connection is broken.
+    Broken,
+}
+
+/// Relays what there is, in both directions.
+pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
+    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Step::Close };
+    let before = cx.quantum;
+    // What waits for the client is what the backend said; and the other way round.
+    let down =
+        pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
+    let up = pass(&mut client.stream, &mut client.inbound, &mut request.outbound, &mut upstream.stream, cx);
+    if cx.quantum < before {
+        request.received = cx.now;
+    }
+    if cx.quantum == 0 {
+        return Step::Yield;
+    }
+    let mut wait = Wait {
+        client: Interest::NONE,
+        upstream: Interest::NONE,
+        deadline: request.received + snapshot.plan.timeouts.tunnel_idle,
+        reason: Reason::Tunnel,
+    };
+    match (&down, &up) {
+        (Way::Broken, _) | (_, Way::Broken) | (Way::Ended, Way::Ended) => return Step::Close,
+        _ => {}
+    }
+    match down {
+        Way::Reading => wait.upstream.read = true,
+        Way::Writing => wait.client.write = true,
+        Way::Ended | Way::Broken => {}
+    }
+    match up {
+        Way::Reading => wait.client.read = true,
+        Way::Writing => wait.upstream.write = true,
+        Way::Ended | Way::Broken => {}
+    }
+    Step::Wait(wait)
+}
+
+/// Moves bytes from `source` to `sink`: first `ahead`, then `queue` and what follows it.
+fn pass(
+    source: &mut Stream,
+    queue: &mut Buffer,
+    ahead: &mut Buffer,
+    sink: &mut Stream,
+    cx: &mut Context,
+) -> Way {
+    loop {
+        while !(ahead.is_empty() && queue.is_empty()) {
+            match sink.write_both(ahead.bytes(), queue.bytes()) {
+                Ok(Io::Moved(count)) => {
+                    let of_ahead = count.min(ahead.len());
+                    ahead.consume(of_ahead);
+                    queue.consume(count - of_ahead);
+                    cx.quantum = cx.quantum.saturating_sub(count);
+                }
+                Ok(_) => return Way::Writing,
+                Err(_) => return Way::Broken,
+            }
+        }
+        ahead.release(&mut cx.buffers);
+        if cx.quantum == 0 {
+            return Way::Reading;
+        }
+        match read(source, queue, &mut cx.buffers) {
+            Ok(Io::Moved(_)) => {}
+            Ok(Io::Blocked) => return Way::Reading,
+            Ok(Io::End) => {
+                sink.finish_writing();
+                return Way::Ended;
+            }
+            Err(()) => return Way::Broken,
+        }
+    }
+}
+
+fn read(source: &mut Stream, queue: &mut Buffer, pool: &mut BufferPool) -> Result<Io, ()> {
+    let outcome = source.read(queue, pool, Size::Large).map_err(|_| ());
+    queue.release_if_empty(pool);
+    outcome
+}

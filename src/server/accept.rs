@@ -1,0 +1,114 @@
+//! Accepting connections, and what happens when there are too many.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use crate::base::clock::Moment;
+use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, RETRY_AFTER_S};
+use crate::net::listen::{Accept, Listener};
+use crate::proxy::task::{Counted, Task};
+use crate::server::worker::Hall;
+
+/// The listening sockets, owned by the poller.
+pub struct Acceptor {
+    listeners: Vec<Listener>,
+    /// Out of descriptors: nothing is accepted before this moment.
+    paused_until: Option<Moment>,
+}
+
+impl Acceptor {
+    /// An acceptor for bound sockets.
+    pub fn new(listeners: Vec<Listener>) -> Self {
+        Self { listeners, paused_until: None }
+    }
+
+    /// Starts to watch the sockets.
+    ///
+    /// # Errors
+    /// The kernel is out of memory for watches.
+    pub fn open(&self, hall: &Hall) -> std::io::Result<()> {
+        for (number, listener) in self.listeners.iter().enumerate() {
+            hall.parking.watch(listener, number as u32)?;
+        }
+        Ok(())
+    }
+
+    /// Accepts a batch from one listener.
+    pub fn accept(&mut self, number: u32, hall: &Hall, now: Moment) {
+        let Some(listener) = self.listeners.get(number as usize) else { return };
+        for _ in 0..ACCEPT_BATCH {
+            match listener.accept() {
+                Accept::Connection(fd, peer) => {
+                    let shared = &hall.shared;
+                    let snapshot = shared.snapshot.load_full();
+                    if shared.connections.load(Ordering::Relaxed) >= snapshot.plan.limits.connections {
+                        turn_away(&fd);
+                        continue;
+                    }
+                    let count = Counted::new(&shared.connections);
+                    let task = Task::new(fd, peer, number as u16, snapshot, count, now);
+                    // The channel holds as many tasks as there may be connections; should it be
+                    // full all the same, the connection is closed.
+                    drop(hall.ready.push(Box::new(task)));
+                }
+                Accept::Nobody => return,
+                Accept::Exhausted(error) => {
+                    log::error!("cannot accept connections for the moment: {error}");
+                    self.pause(hall, now);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// When accepting goes on, if it is paused.
+    pub fn resumes_at(&self) -> Moment {
+        self.paused_until.unwrap_or(Moment::NEVER)
+    }
+
+    /// Goes on accepting if the pause is over.
+    pub fn resume(&mut self, hall: &Hall, now: Moment) {
+        if self.paused_until.is_some_and(|until| now >= until) {
+            self.paused_until = None;
+            if let Err(error) = self.open(hall) {
+                log::error!("cannot watch the listeners for the moment: {error}");
+                self.pause(hall, now);
+            }
+        }
+    }
+
+    /// Takes in what has connected already, then closes the listeners.
+    pub fn close(&mut self, hall: &Hall, now: Moment) {
+        for number in 0..self.listeners.len() {
+            self.accept(number as u32, hall, now);
+        }
+        self.listeners.clear();
+        self.paused_until = None;
+    }
+
+    fn pause(&mut self, hall: &Hall, now: Moment) {
+        for listener in &self.listeners {
+            hall.parking.unwatch(listener);
+        }
+        self.paused_until = Some(now + ACCEPT_PAUSE);
+    }
+}
+
+/// Answers a connection over the limit without troubling a worker.
+fn turn_away(fd: &OwnedFd) {
+    let body = "503 Service Unavailable: the connection limit is reached\n";
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nRetry-After: {RETRY_AFTER_S}\r\n\
+         Proxy-Status: ropewalk; error=connection_limit_reached\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // A client that cannot take even this is closed like the others.
+    let _ = send(fd, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    let _ = shutdown(fd, Shutdown::Write);
+    // Closing over a request that is there unread would reset the connection and destroy
+    // the answer.
+    let _ = recv(fd, &mut [0_u8; 4096], RecvFlags::DONTWAIT);
+}

@@ -1,0 +1,6 @@
+//! Floor 5: the threads that carry requests.
+
+pub mod accept;
+pub mod poller;
+pub mod ready;
+pub mod worker;

@@ -1,0 +1,122 @@
+//! A group of backends that serve the same content, and the choice among them.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::limits::RETRIES_MAX;
+use crate::config::plan::{Limits, PoolPlan};
+use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::selector::{self, Candidates, Selector};
+
+/// A pool.
+pub struct Pool {
+    name: String,
+    retries: u32,
+    backends: Vec<Arc<Backend>>,
+    /// LOCK: guards the strategy's place in its rotation for one pick.
+    selector: Mutex<Box<dyn Selector>>,
+}
+
+impl Pool {
+    /// A pool as planned, with `seed` for what chance decides.
+    pub fn new(plan: &PoolPlan, limits: &Limits, seed: u64) -> Self {
+        let backends = plan
+            .backends
+            .iter()
+            .map(|backend| {
+                Arc::new(Backend::new(backend.clone(), plan.health_check.clone(), limits.upstream_idle))
+            })
+            .collect();
+        Self {
+            name: plan.name.clone(),
+            retries: plan.retries,
+            backends,
+            selector: Mutex::new(selector::build(plan.strategy, seed)),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Extra tries that a request may have.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Its members, in listed order.
+    pub fn backends(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
+    /// A backend for a request that has tried some already: those are chosen only if no
+    /// other is usable. `None` if none is usable at all.
+    pub fn pick(&self, tried: &Tried) -> Option<Lease> {
+        let mut selector = self.selector.lock();
+        let fresh = View { backends: &self.backends, tried };
+        let index = match selector.pick(&fresh) {
+            None if !tried.is_empty() => {
+                selector.pick(&View { backends: &self.backends, tried: &Tried::default() })?
+            }
+            choice => choice?,
+        };
+        // Counted before the lock is released, so that the next pick sees it.
+        self.backends.get(index).map(|backend| Lease::new(backend, index as u16))
+    }
+}
+
+/// Which members of a pool a request has tried.
+#[derive(Clone, Debug, Default)]
+pub struct Tried {
+    indexes: [u16; RETRIES_MAX as usize + 1],
+    count: u8,
+}
+
+impl Tried {
+    /// Notes that a member was tried.
+    pub fn insert(&mut self, index: u16) {
+        if let Some(place) = self.indexes.get_mut(usize::from(self.count)) {
+            *place = index;
+            self.count += 1;
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn contains(&self, index: usize) -> bool {
+        self.indexes.iter().take(usize::from(self.count)).any(|&tried| usize::from(tried) == index)
+    }
+}
+
+/// The backends as a strategy sees them.
+struct View<'p> {
+    backends: &'p [Arc<Backend>],
+    tried: &'p Tried,
+}
+
+impl Candidates for View<'_> {
+    fn len(&self) -> usize {
+        self.backends.len()
+    }
+
+    fn is_usable(&self, index: usize) -> bool {
+        self.backends[index].is_usable() && !self.tried.contains(index)
+    }
+
+    fn weight(&self, index: usize) -> u32 {
+        self.backends[index].weight()
+    }
+
+    fn active(&self, index: usize) -> u32 {
+        self.backends[index].active()
+    }
+}
