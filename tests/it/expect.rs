@@ -20,9 +20,9 @@ const ADDED: [&str; 7] = [
     "x-request-id",
 ];
 
-/// Fields that belong to one connection, which the balancer makes anew: they must be listed,
+/// Fields of framing and of one connection, which the balancer makes anew: they must be listed,
 /// but their place is not compared.
-const REMADE: [&str; 5] = ["connection", "transfer-encoding", "te", "upgrade", "trailer"];
+const REMADE: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"];
 
 /// Says how `seen` differs from `expected`, if it does.
 pub fn compare_head(expected: &HeadPattern, seen: &Head) -> Result<(), String> {
