@@ -95,3 +95,16 @@ pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// LIMIT: any configured wait, in seconds: 30 days. Longer is a slip of the unit.
 pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;
+
+/// LIMIT: probes of each backend that are kept to be shown.
+pub const PROBES_KEPT_MAX: usize = 32;
+
+/// LIMIT: threads that make HTTP probes. A backend that hangs holds one for its `timeout`.
+pub const PROBE_THREADS_MAX: usize = 8;
+
+/// How often the names of backends are looked up again.
+pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How often a backend is probed whose last probe contradicts the verdict on it, unless its
+/// `interval` is shorter still.
+pub const PROBE_EVERY_IN_TRANSITION: std::time::Duration = std::time::Duration::from_secs(1);
