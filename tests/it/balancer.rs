@@ -1,0 +1,211 @@
+//! The program under test: the real binary as a process of its own, with a configuration on
+//! disk, stopped by the same signals an operator sends.
+//!
+//! Nothing here knows how the balancer works. What a test may know of it is its port, its
+//! log lines, its exit status and its memory.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+use serde_json::{Value, json};
+
+use super::wait;
+
+/// A running balancer; killed when dropped.
+pub struct Balancer {
+    process: Process,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Balancer {
+    /// Starts the balancer with this configuration, on a free port unless it names one, and
+    /// returns once it accepts connections.
+    #[track_caller]
+    pub fn start(config: Value) -> Self {
+        Self::start_at(free_address(), config)
+    }
+
+    /// The same on a port of the caller's.
+    #[track_caller]
+    pub fn start_at(address: SocketAddr, mut config: Value) -> Self {
+        raise_descriptor_limit();
+        config["listen"] = json!(address.to_string());
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, config.to_string()).expect("write the configuration");
+        let mut process = Process::start(Command::new(BINARY).arg("--config").arg(path));
+        wait::until_some("the balancer accepts connections", || {
+            if let Some(status) = process.exited() {
+                panic!("the balancer ended at once, {status}, with {config}:\n{}", process.log());
+            }
+            TcpStream::connect(address).ok()
+        });
+        Self { process, address, _folder: folder }
+    }
+
+    /// Round robin over these backends, everything else at its default.
+    #[track_caller]
+    pub fn over(backends: &[Value]) -> Self {
+        Self::start(json!({ "backends": backends }))
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process, for signals, log lines and memory.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// The binary that Cargo built for this test run.
+const BINARY: &str = env!("CARGO_BIN_EXE_ropewalk");
+
+/// A child process with its stderr captured; killed when dropped.
+pub struct Process {
+    child: Child,
+    /// LOCK: what the process wrote so far; held to append a line or to search.
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts `command`.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start a process");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        std::thread::spawn({
+            let lines = Arc::clone(&lines);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    lines.lock().push(line);
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// How many log lines so far contain all of `parts`.
+    pub fn lines_with(&self, parts: &[&str]) -> usize {
+        self.lines.lock().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+
+    /// Waits for a log line that contains all of `parts`.
+    #[track_caller]
+    pub fn wait_for_line(&self, parts: &[&str]) {
+        if wait::within(wait::PATIENCE, || (self.lines_with(parts) > 0).then_some(())).is_none() {
+            panic!("no log line with {parts:?} in:\n{}", self.log());
+        }
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.lines.lock().join("\n")
+    }
+
+    /// Asks it to stop, as an init system does.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it without a chance to react, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // It may have ended by itself already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("wait for a child")
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
+        match wait::within(bound, || self.child.try_wait().expect("wait for a child")) {
+            Some(status) => status,
+            None => panic!("still running after {bound:?}:\n{}", self.log()),
+        }
+    }
+
+    /// The most memory it ever had resident, in KiB.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.status_field("VmHWM:")
+    }
+
+    /// Threads it has now.
+    pub fn threads(&self) -> u64 {
+        self.status_field("Threads:")
+    }
+
+    fn status_field(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the process is running");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a known field");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("send a signal");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `ropewalk origin`: a backend that is a process, so that it can be killed as one.
+#[cfg(feature = "demo")]
+pub fn origin_process(address: SocketAddr, name: &str) -> Process {
+    let port = address.port().to_string();
+    let process = Process::start(Command::new(BINARY).args(["origin", "--port", &port, "--name", name]));
+    wait::until("the sample origin accepts connections", || TcpStream::connect(address).is_ok());
+    process
+}
+
+/// An address on the loopback interface that nothing uses, and that no other test is given.
+///
+/// Below the range that the kernel hands to outgoing connections: a port from there could be
+/// taken between the choice and the bind, or while a stopped origin is to come back.
+pub fn free_address() -> SocketAddr {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..COUNT {
+        // Two test runs on one machine start far apart.
+        let start = u16::try_from(std::process::id().wrapping_mul(997) % u32::from(COUNT)).expect("below COUNT");
+        let offset = (u32::from(start) + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
+        let address = SocketAddr::from(([127, 0, 0, 1], FIRST + u16::try_from(offset).expect("below COUNT")));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// Lets this process, and the children it starts, hold as many sockets as they are allowed to.
+pub fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(Resource::Nofile, raised).expect("raise the soft limit to the hard one");
+}
+
+#[test]
+fn no_two_tests_are_given_the_same_port() {
+    assert_ne!(free_address(), free_address());
+}

@@ -1,0 +1,30 @@
+//! The black-box tests: the real binary, real sockets, real signals, in one test program.
+//!
+//! The behaviour itself stands in `tests/exchanges/*.exchange`, which [`exchanges`] runs. The
+//! modules here hold what a script cannot say: many clients at once, time, memory, processes
+//! that die. Each is named after the behaviour it shows.
+
+// `pub` marks what a module offers to the others; nothing here is seen from outside.
+#![allow(unreachable_pub)]
+
+// The harness: the two peers, the program between them, and how to wait.
+mod balancer;
+mod client;
+mod origin;
+mod wait;
+mod wire;
+
+// Scripted exchanges.
+mod exchanges;
+mod expect;
+mod script;
+mod text;
+
+// Behaviour.
+mod bodies;
+mod cut;
+mod failover;
+mod health;
+mod stopping;
+mod strategies;
+mod waiting;

@@ -1,0 +1,61 @@
+//! Waiting for a condition, with a bound.
+//!
+//! A test that sleeps and then looks is slow when the machine is fast and wrong when it is
+//! slow. Everything here looks first and gives up only at a stated bound, which is generous:
+//! it is the difference between "slow" and "never".
+
+use std::time::{Duration, Instant};
+
+/// How long any single thing may take before a test calls it "never". Two busy cores and a
+/// debug build stay far below it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks. Short beside everything waited for, long beside one look.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// Waits until `look` finds something and returns it; panics with `what` after [`PATIENCE`].
+#[track_caller]
+pub fn until_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    match within(PATIENCE, look) {
+        Some(found) => found,
+        None => panic!("not within {PATIENCE:?}: {what}"),
+    }
+}
+
+/// Waits until `holds` does; panics with `what` after [`PATIENCE`].
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    until_some(what, || holds().then_some(()));
+}
+
+/// Waits until `look` finds something, for at most `bound`.
+pub fn within<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let give_up = Instant::now() + bound;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() >= give_up {
+            return None;
+        }
+        // PACE: the gap between two looks at a condition, not a wait for it.
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+#[test]
+fn a_condition_that_never_holds_is_given_up_at_its_bound() {
+    let start = Instant::now();
+    assert_eq!(within(Duration::from_millis(20), || None::<()>), None);
+    assert!(start.elapsed() >= Duration::from_millis(20));
+}
+
+#[test]
+fn a_condition_is_seen_as_soon_as_it_holds() {
+    let mut looks = 0;
+    until("the third look", || {
+        looks += 1;
+        looks == 3
+    });
+    assert_eq!(looks, 3);
+}
