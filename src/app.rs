@@ -133,8 +133,7 @@ impl Balancer {
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
-        let targets =
-            snapshot.pools.iter().flat_map(|pool| pool.backends()).map(|backend| Arc::clone(backend) as _);
+        let targets = snapshot.pools.iter().flat_map(|pool| pool.backends()).map(Arc::clone);
         let health = HealthThread::spawn(targets.collect())?;
         health.wait_first_round(FIRST_ROUND_WAIT);
         balancer.health = Some(health);

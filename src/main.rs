@@ -26,4 +26,3 @@ fn main() -> ExitCode {
     };
     end.into()
 }
-fn main() {}

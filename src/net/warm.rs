@@ -2,7 +2,10 @@
 //!
 //! A busy client speaks again within a fraction of a millisecond. To hand it to the poller
 //! and back costs more than the request; to look at all of them in one call costs almost
-//! nothing each. What stays quiet past the patience is parked.
+//! nothing each. What stays quiet for too long is parked: when nothing at all has happened
+//! for the patience, or after so many polls that looking at it has cost about as much as
+//! parking it would have. Whatever the task does then, we have paid at most twice the least
+//! (it is the ski-rental problem).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFlags, Timespec, eventfd};
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::PATIENCE;
+use crate::base::limits::{PATIENCE, QUIET_POLLS_MAX};
 use crate::net::sys::PollList;
 use crate::net::wait::{Interest, Wait, Waiter};
 
@@ -43,6 +46,8 @@ struct Warm<T> {
     wait: Wait,
     /// When it last did anything.
     touched: Moment,
+    /// Polls that it has stayed quiet through.
+    polls: u32,
 }
 
 /// What has become of a warm task.
@@ -77,7 +82,7 @@ impl<T: Waiter> WarmSet<T> {
 
     /// Keeps a task warm.
     pub fn insert(&mut self, task: Box<T>, wait: Wait, now: Moment) {
-        self.tasks.push(Warm { task, wait, touched: now });
+        self.tasks.push(Warm { task, wait, touched: now, polls: 0 });
     }
 
     /// Waits until a task is ready, the bell rings or `timeout` is over, and moves every
@@ -95,7 +100,13 @@ impl<T: Waiter> WarmSet<T> {
             }
         }
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        let fired = self.list.wait(&timeout).unwrap_or(0) > 0;
+        // A poll that may sleep queues itself at every socket first, which costs three times
+        // the look. On a busy worker something is ready already, so looking comes first.
+        let glance = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fired = self.tasks.len() >= CROWD && self.list.wait(&glance).unwrap_or(0) > 0;
+        if !fired {
+            fired = self.list.wait(&timeout).unwrap_or(0) > 0;
+        }
         if fired && !self.list.events(0).is_empty() {
             bell.silence();
         }
@@ -105,7 +116,8 @@ impl<T: Waiter> WarmSet<T> {
         // has been looked at.
         let mut entry = self.list.len();
         for index in (0..self.tasks.len()).rev() {
-            let Warm { task, wait, touched } = &mut self.tasks[index];
+            let Warm { task, wait, touched, polls } = &mut self.tasks[index];
+            *polls += 1;
             let sockets = task.sockets();
             let mut ready = now >= wait.deadline;
             if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
@@ -126,7 +138,7 @@ impl<T: Waiter> WarmSet<T> {
             }
             if ready {
                 woken.push(Woken::Ready(self.tasks.swap_remove(index).task));
-            } else if now.since(*touched) >= PATIENCE {
+            } else if *polls >= QUIET_POLLS_MAX || (!fired && now.since(*touched) >= PATIENCE) {
                 let Warm { task, wait, .. } = self.tasks.swap_remove(index);
                 woken.push(Woken::Quiet(task, wait));
             }
@@ -145,6 +157,9 @@ impl<T: Waiter> Default for WarmSet<T> {
         Self::new()
     }
 }
+
+/// Tasks from which on it pays to look before sleeping.
+const CROWD: usize = 8;
 
 fn flags_of(interest: Interest) -> PollFlags {
     let mut flags = PollFlags::empty();

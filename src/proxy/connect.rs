@@ -46,7 +46,7 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
             // There is no connection to blame, so the backend is told here.
             task.request.tried.insert(lease.index());
             if let Some(transition) = lease.backend().record_failure(failure.health_reason()) {
-                log::warn!("{}", transition.describe(lease.backend().name(), lease.backend().address()));
+                transition.log(lease.backend().name(), lease.backend().address());
             }
             Err(failure)
         }

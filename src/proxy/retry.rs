@@ -27,7 +27,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
             let backend = upstream.lease.backend();
             log::debug!("backend {} failed a request: {}", backend.name(), row.text);
             if let Some(transition) = backend.record_failure(failure.health_reason()) {
-                log::warn!("{}", transition.describe(backend.name(), backend.address()));
+                transition.log(backend.name(), backend.address());
             }
         }
     }

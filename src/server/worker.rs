@@ -109,7 +109,9 @@ impl Worker {
     /// Keeps a task warm, unless others are waiting for their turn: then its next request
     /// queues behind them.
     fn keep(&mut self, task: Box<Task>, wait: Wait) {
-        let unfair = wait.reason == Reason::NextRequest && !self.hall.ready.is_empty();
+        let unfair = wait.reason == Reason::NextRequest
+            && self.warm.len() >= WARM_MAX - TAKE_BATCH
+            && !self.hall.ready.is_empty();
         if unfair || self.warm.len() >= WARM_MAX {
             self.park(task, wait);
         } else {

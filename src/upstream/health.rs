@@ -1,1 +1,310 @@
 //! Health judgement: pure data in, a verdict out. No clock, no sockets, no threads.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::clock::Moment;
+use crate::base::limits::PROBES_KEPT_MAX;
+use crate::config::plan::HealthCheck;
+
+/// What is held of one backend's health, and how the verdict changes.
+///
+/// A backend starts up: with nothing known, serving is the better guess. The very first probe
+/// alone then decides; after it, changes take as many results in a row as configured.
+#[derive(Debug)]
+pub struct Judgement {
+    rules: Option<Rules>,
+    up: bool,
+    probed: bool,
+    /// Probes in a row that contradict the verdict.
+    against: u32,
+    /// Requests in a row that failed.
+    failed_requests: u32,
+    history: VecDeque<Record>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    healthy_after: u32,
+    unhealthy_after: u32,
+    passive_failures: Option<u32>,
+}
+
+/// How one probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// The backend is as it should be.
+    Success,
+    /// It is not.
+    Failure(Reason),
+}
+
+/// What is wrong with a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// There is no way to it.
+    Unreachable,
+    /// It closed the connection before it had answered.
+    Reset,
+    /// Its name has no address.
+    Unresolved,
+    /// It answered with a status that does not count as healthy.
+    Status(u16),
+    /// What it answered is not HTTP as it should be.
+    BadResponse,
+}
+
+/// One probe that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When it ended.
+    pub at: Moment,
+    /// How long it took.
+    pub latency: Duration,
+    /// How it ended.
+    pub result: ProbeResult,
+}
+
+/// A change of the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The new verdict.
+    pub up: bool,
+    /// What decided it.
+    pub evidence: Evidence,
+}
+
+/// What decided a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// So many good probes in a row.
+    GoodProbes(u32),
+    /// So many bad probes in a row, the last for this reason.
+    BadProbes(u32, Reason),
+    /// So many failed requests in a row, the last for this reason.
+    FailedRequests(u32, Reason),
+}
+
+impl Judgement {
+    /// Nothing known yet. Without a check, the verdict never changes: nothing would ever
+    /// bring a backend back that failed requests had taken down.
+    pub fn new(check: Option<&HealthCheck>) -> Self {
+        let rules = check.map(|check| Rules {
+            healthy_after: check.healthy_after,
+            unhealthy_after: check.unhealthy_after,
+            passive_failures: check.passive_failures,
+        });
+        Self { rules, up: true, probed: false, against: 0, failed_requests: 0, history: VecDeque::new() }
+    }
+
+    /// The verdict.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Whether the last probe contradicts the verdict, so that the next should come sooner.
+    pub fn in_transition(&self) -> bool {
+        self.against > 0
+    }
+
+    /// The last probes, oldest first.
+    pub fn history(&self) -> impl ExactSizeIterator<Item = &Record> {
+        self.history.iter()
+    }
+
+    /// Counts a probe.
+    pub fn probe(&mut self, result: ProbeResult, latency: Duration, at: Moment) -> Option<Transition> {
+        if self.history.len() == PROBES_KEPT_MAX {
+            self.history.pop_front();
+        }
+        self.history.push_back(Record { at, latency, result });
+        let rules = self.rules?;
+        let first = !std::mem::replace(&mut self.probed, true);
+        if (result == ProbeResult::Success) == self.up {
+            self.against = 0;
+            return None;
+        }
+        self.against += 1;
+        let needed = match result {
+            _ if first => 1,
+            ProbeResult::Success => rules.healthy_after,
+            ProbeResult::Failure(_) => rules.unhealthy_after,
+        };
+        if self.against < needed {
+            return None;
+        }
+        let evidence = match result {
+            ProbeResult::Success => Evidence::GoodProbes(self.against),
+            ProbeResult::Failure(reason) => Evidence::BadProbes(self.against, reason),
+        };
+        Some(self.turn(evidence))
+    }
+
+    /// Counts a request that the backend failed. Only takes down; probes bring up again.
+    pub fn request_failed(&mut self, reason: Reason) -> Option<Transition> {
+        let limit = self.rules?.passive_failures?;
+        self.failed_requests = self.failed_requests.saturating_add(1);
+        if !self.up || self.failed_requests < limit {
+            return None;
+        }
+        Some(self.turn(Evidence::FailedRequests(self.failed_requests, reason)))
+    }
+
+    /// Counts a request that the backend answered.
+    pub fn request_succeeded(&mut self) {
+        self.failed_requests = 0;
+    }
+
+    fn turn(&mut self, evidence: Evidence) -> Transition {
+        self.up = matches!(evidence, Evidence::GoodProbes(_));
+        self.against = 0;
+        self.failed_requests = 0;
+        Transition { up: self.up, evidence }
+    }
+}
+
+impl Transition {
+    /// The line that is logged.
+    pub fn describe(&self, name: &str, address: Option<SocketAddr>) -> String {
+        let place = address.map(|address| format!(" ({address})")).unwrap_or_default();
+        let state = if self.up { "UP" } else { "DOWN" };
+        format!("backend {name}{place} is {state} after {}", self.evidence)
+    }
+
+    /// Logs that line.
+    pub fn log(&self, name: &str, address: Option<SocketAddr>) {
+        let level = if self.up { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, "{}", self.describe(name, address));
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u32| if count == 1 { "" } else { "s" };
+        match *self {
+            Self::GoodProbes(count) => write!(f, "{count} successful probe{}", plural(count)),
+            Self::BadProbes(count, reason) => write!(f, "{count} failed probe{}: {reason}", plural(count)),
+            Self::FailedRequests(count, reason) => {
+                write!(f, "{count} failed request{} in a row: {reason}", plural(count))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Reset => f.write_str("connection closed before it answered"),
+            Self::Unresolved => f.write_str("its name does not resolve"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::BadResponse => f.write_str("bad response"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::Probe;
+
+    const GOOD: ProbeResult = ProbeResult::Success;
+    const BAD: ProbeResult = ProbeResult::Failure(Reason::Refused);
+
+    fn judgement() -> Judgement {
+        Judgement::new(Some(&HealthCheck {
+            probe: Probe::Tcp,
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            healthy_after: 2,
+            unhealthy_after: 3,
+            passive_failures: Some(5),
+        }))
+    }
+
+    fn probe(judgement: &mut Judgement, result: ProbeResult) -> Option<Transition> {
+        judgement.probe(result, Duration::ZERO, Moment::ZERO)
+    }
+
+    #[test]
+    fn starts_up_and_the_first_probe_alone_can_take_down() {
+        let mut judgement = judgement();
+        assert!(judgement.is_up());
+        let transition = probe(&mut judgement, BAD).unwrap();
+        assert_eq!(transition, Transition { up: false, evidence: Evidence::BadProbes(1, Reason::Refused) });
+        assert!(!judgement.is_up());
+    }
+
+    #[test]
+    fn goes_down_on_the_third_failure_in_a_row_and_up_on_the_second_success() {
+        let mut judgement = judgement();
+        for result in [GOOD, BAD, BAD, GOOD, BAD, BAD] {
+            assert_eq!(probe(&mut judgement, result), None);
+        }
+        assert!(judgement.in_transition());
+        assert!(!probe(&mut judgement, BAD).unwrap().up);
+        for result in [GOOD, BAD, GOOD] {
+            assert_eq!(probe(&mut judgement, result), None);
+        }
+        let transition = probe(&mut judgement, GOOD).unwrap();
+        assert_eq!(transition.evidence, Evidence::GoodProbes(2));
+        assert!(judgement.is_up() && !judgement.in_transition());
+    }
+
+    #[test]
+    fn five_failed_requests_in_a_row_take_down_and_an_answer_starts_the_count_anew() {
+        let mut judgement = judgement();
+        probe(&mut judgement, GOOD);
+        for _ in 0..4 {
+            assert_eq!(judgement.request_failed(Reason::Reset), None);
+        }
+        judgement.request_succeeded();
+        for _ in 0..4 {
+            assert_eq!(judgement.request_failed(Reason::Reset), None);
+        }
+        let transition = judgement.request_failed(Reason::Reset).unwrap();
+        assert_eq!(transition.evidence, Evidence::FailedRequests(5, Reason::Reset));
+        assert_eq!(judgement.request_failed(Reason::Reset), None);
+        assert_eq!(probe(&mut judgement, GOOD), None);
+        assert!(probe(&mut judgement, GOOD).unwrap().up);
+    }
+
+    #[test]
+    fn without_a_check_nothing_takes_a_backend_down() {
+        let mut judgement = Judgement::new(None);
+        for _ in 0..100 {
+            assert_eq!(judgement.request_failed(Reason::Refused), None);
+        }
+        assert!(judgement.is_up());
+    }
+
+    #[test]
+    fn keeps_only_the_last_probes() {
+        let mut judgement = judgement();
+        for nanos in 0..100 {
+            judgement.probe(GOOD, Duration::ZERO, Moment::from_nanos(nanos));
+        }
+        assert_eq!(judgement.history().len(), PROBES_KEPT_MAX);
+        assert_eq!(judgement.history().next().unwrap().at, Moment::from_nanos(100 - PROBES_KEPT_MAX as u64));
+    }
+
+    #[test]
+    fn a_transition_reads_well() {
+        let down = Transition { up: false, evidence: Evidence::BadProbes(3, Reason::Status(503)) };
+        assert_eq!(
+            down.describe("server-2", Some(([127, 0, 0, 1], 9002).into())),
+            "backend server-2 (127.0.0.1:9002) is DOWN after 3 failed probes: status 503"
+        );
+        let up = Transition { up: true, evidence: Evidence::GoodProbes(1) };
+        assert_eq!(up.describe("a", None), "backend a is UP after 1 successful probe");
+    }
+}
