@@ -35,7 +35,10 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     let request = &mut task.request;
     // Once a response has begun, no other may take its place.
     if request.is_answered() || row.status == 0 {
-        if matches!(request.download, Download::UntilClose(Framing::UntilClose)) {
+        if matches!(
+            request.download,
+            Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
+        ) {
             // For this client the end of the connection is the end of the body.
             task.client.stream.reset_on_close();
         }

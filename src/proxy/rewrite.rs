@@ -40,7 +40,6 @@ pub(super) fn request(
     }
 
     let mut via_ours = 0;
-    let mut forwarded_for: Option<&[u8]> = None;
     let (mut has_proto, mut has_host, mut has_port, mut has_real_ip) = (false, false, false, false);
     for field in head.fields {
         let seen = match field.known {
@@ -52,11 +51,8 @@ pub(super) fn request(
             | Known::Te
             | Known::Upgrade
             | Known::TransferEncoding
-            | Known::ContentLength => continue,
-            Known::XForwardedFor => {
-                forwarded_for = forwarded_for.or(Some(field.value).filter(|_| from.trusted));
-                continue;
-            }
+            | Known::ContentLength
+            | Known::XForwardedFor => continue,
             Known::XForwardedProto => &mut has_proto,
             Known::XForwardedHost => &mut has_host,
             Known::XForwardedPort => &mut has_port,
@@ -97,9 +93,13 @@ pub(super) fn request(
         BodyLength::Chunked | BodyLength::UntilClose => out.extend(b"Transfer-Encoding: chunked\r\n"),
     }
     out.extend(b"X-Forwarded-For: ");
-    if let Some(earlier) = forwarded_for {
-        out.extend(earlier);
-        out.extend(b", ");
+    if from.trusted {
+        // The list may stand in several lines (RFC 9110, section 5.3).
+        let earlier = head.fields.iter().filter(|field| field.known == Known::XForwardedFor);
+        for field in earlier.filter(|field| !field.value.is_empty()) {
+            out.extend(field.value);
+            out.extend(b", ");
+        }
     }
     out.extend(from.peer);
     out.extend(b"\r\n");

@@ -5,15 +5,15 @@
 //! log lines, its exit status and its memory.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use super::wait;
 
@@ -157,7 +157,8 @@ impl Process {
         line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         rustix::process::kill_process(pid, signal).expect("send a signal");
     }
@@ -178,24 +179,27 @@ pub fn origin_process(address: SocketAddr, name: &str) -> Process {
     process
 }
 
-/// An address on the loopback interface that nothing uses, and that no other test is given.
+/// An address on the loopback interface that nothing uses, kept from other test runs.
 ///
-/// Below the range that the kernel hands to outgoing connections: a port from there could be
-/// taken between the choice and the bind, or while a stopped origin is to come back.
+/// The port is below the range that the kernel hands to outgoing connections: one from there
+/// could be taken between the choice and the bind, or while a stopped origin is to come back.
+/// A socket stays bound to it, so that no other test run on this machine chooses it too; as it
+/// never listens and allows reuse, the program that is to listen there can.
 pub fn free_address() -> SocketAddr {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 18_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    for _ in 0..COUNT {
-        // Two test runs on one machine start far apart.
-        let start = u16::try_from(std::process::id().wrapping_mul(997) % u32::from(COUNT)).expect("below COUNT");
-        let offset = (u32::from(start) + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
-        let address = SocketAddr::from(([127, 0, 0, 1], FIRST + u16::try_from(offset).expect("below COUNT")));
-        if TcpListener::bind(address).is_ok() {
+    const PORTS: std::ops::Range<u16> = 12_000..30_000;
+    /// LOCK: the bound sockets; held to add one.
+    static CLAIMS: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    raise_descriptor_limit();
+    for _ in 0..PORTS.len() {
+        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS)));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+        if socket.bind(&address.into()).is_ok() {
+            socket.set_reuse_address(true).expect("allow reuse");
+            CLAIMS.lock().push(socket);
             return address;
         }
     }
-    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+    panic!("no free port in {PORTS:?}");
 }
 
 /// Lets this process, and the children it starts, hold as many sockets as they are allowed to.
@@ -206,6 +210,9 @@ pub fn raise_descriptor_limit() {
 }
 
 #[test]
-fn no_two_tests_are_given_the_same_port() {
-    assert_ne!(free_address(), free_address());
+fn a_port_is_kept_from_other_test_runs_and_can_be_listened_on() {
+    let address = free_address();
+    let other_run = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    assert!(other_run.bind(&address.into()).is_err(), "the port is not kept");
+    assert!(std::net::TcpListener::bind(address).is_ok(), "the port cannot be listened on");
 }

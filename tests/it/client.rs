@@ -22,6 +22,11 @@ impl Client {
         }
     }
 
+    /// Connects if somebody listens.
+    pub fn connect_if_open(address: SocketAddr) -> Option<Self> {
+        TcpStream::connect(address).ok().map(|stream| Self { wire: Wire::new(stream) })
+    }
+
     /// Sends raw bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

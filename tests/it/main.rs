@@ -23,6 +23,7 @@ mod text;
 // Behaviour.
 mod bodies;
 mod cut;
+mod embedding;
 mod failover;
 mod health;
 mod stopping;

@@ -65,14 +65,6 @@ impl Origin {
         })
     }
 
-    /// Answers every request with `status`.
-    pub fn with_status(status: u16) -> Self {
-        Self::serve(move |_, wire| match wire.read_rest() {
-            Ok(_) => reply(wire, status, b"scripted\n"),
-            Err(_) => Next::Close,
-        })
-    }
-
     /// Calls `handler` for each request head; reading the body is the handler's affair.
     pub fn serve(handler: impl Fn(&Head, &mut Wire) -> Next + Send + Sync + 'static) -> Self {
         Self::serve_at(free_listener(), handler)

@@ -1,1 +1,170 @@
-//! x
+//! The one idea: nothing that waits holds a thread. Thousands of waits of every kind go on
+//! while two workers carry the requests of others as if they were alone.
+//!
+//! The bounds are those of the design where it names one; both peers run on the same cores
+//! as the balancer, so a debug build gets some room.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::balancer::{Balancer, raise_descriptor_limit};
+use super::client::{Client, Latencies, get_request};
+use super::origin::{Next, Origin, reply};
+use super::wait;
+
+/// What 99 of 100 requests to a fast backend stay below while thousands wait. An unoptimised
+/// balancer between unoptimised peers gets four times as long.
+const FAST_P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 80 } else { 20 });
+
+/// A thousand requests that take one second each must not take two.
+const THOUSAND_SLOW: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_900 } else { 1_500 });
+
+/// LOCK: the measurement that is running. Tests of this file take turns, because each of
+/// them loads the whole machine and measures time.
+static TURN: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
+fn two_workers(origin: &Origin) -> Balancer {
+    raise_descriptor_limit();
+    Balancer::start(json!({ "workers": 2, "request_timeout": "0s", "backends": [origin.backend()] }))
+}
+
+fn assert_fast(what: &str, seen: &Latencies) {
+    assert!(seen.p99() < FAST_P99, "{what}: p99 {:?} over {} requests", seen.p99(), seen.count());
+}
+
+#[test]
+fn a_thousand_slow_requests_are_answered_together_and_delay_nobody() {
+    let _turn = TURN.lock();
+    let origin = Origin::named("origin");
+    let balancer = two_workers(&origin);
+    let mut slow: Vec<_> = (0..1_000).map(|_| Client::connect(balancer.address())).collect();
+    let answered = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let fast = scope.spawn(|| {
+            Latencies::of_gets(balancer.address(), "/fast", |count| {
+                count < 100 || !answered.load(Ordering::Relaxed)
+            })
+        });
+        let start = Instant::now();
+        for client in &mut slow {
+            client.send(get_request("/slow/1000"));
+        }
+        for client in &mut slow {
+            assert_eq!(client.response().expect("a response").head.status(), 200);
+        }
+        let taken = start.elapsed();
+        answered.store(true, Ordering::Relaxed);
+        assert!(taken < THOUSAND_SLOW, "a thousand requests of 1 s took {taken:?}");
+        assert_fast("beside a thousand slow ones", &fast.join().expect("the fast client"));
+    });
+}
+
+#[test]
+fn idle_connections_and_half_heads_cost_others_nothing() {
+    let _turn = TURN.lock();
+    let origin = Origin::named("origin");
+    let mut balancer = two_workers(&origin);
+    let address = balancer.address();
+    let threads = balancer.process().threads();
+    let idle: Vec<_> = (0..2_000)
+        .map(|_| {
+            let mut client = Client::connect(address);
+            client.get("/");
+            client
+        })
+        .collect();
+    let mut half: Vec<_> = (0..2_000)
+        .map(|_| {
+            let mut client = Client::connect(address);
+            client.send("GET / HTTP/1.1\r\nHost: test.");
+            client
+        })
+        .collect();
+    assert_fast("beside 4 000 silent connections", &Latencies::of_gets(address, "/", |count| count < 1_000));
+    assert_eq!(balancer.process().threads(), threads, "connections cost threads");
+    // They were waiting, not forgotten.
+    for client in half.iter_mut().take(100) {
+        client.send("example\r\n\r\n");
+        assert_eq!(client.response().expect("a response").head.status(), 200);
+    }
+    drop(idle);
+}
+
+#[test]
+fn slow_readers_delay_nobody() {
+    let _turn = TURN.lock();
+    let origin = Origin::serve(|head, wire| {
+        let body = if head.target() == "/large" { vec![b'x'; 4 << 20] } else { b"small".to_vec() };
+        reply(wire, 200, &body)
+    });
+    let balancer = two_workers(&origin);
+    pass_beside(&balancer, |address, stop| {
+        let mut readers: Vec<_> = (0..50)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                client.send(get_request("/large"));
+                client
+            })
+            .collect();
+        wait::until("all slow responses are under way", || origin.requests() >= 50);
+        paced(stop, || {
+            // 1 KB each tenth of a second: 10 KB/s.
+            readers.iter_mut().for_each(|client| drop(client.wire.stream().read(&mut [0; 1_000])));
+        });
+    });
+}
+
+#[test]
+fn slow_writers_delay_nobody() {
+    let _turn = TURN.lock();
+    let uploads = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&uploads);
+    let origin = Origin::serve(move |head, wire| {
+        if head.target() == "/upload" {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        match wire.read_rest() {
+            Ok(_) => reply(wire, 200, b"small"),
+            Err(_) => Next::Close,
+        }
+    });
+    let balancer = two_workers(&origin);
+    pass_beside(&balancer, |address, stop| {
+        let mut writers: Vec<_> = (0..50)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                client.send("PUT /upload HTTP/1.1\r\nHost: test.example\r\nContent-Length: 10000000\r\n\r\n");
+                client
+            })
+            .collect();
+        wait::until("all slow uploads are under way", || uploads.load(Ordering::Relaxed) == 50);
+        paced(stop, || writers.iter_mut().for_each(|client| client.send([b'x'; 1_000])));
+    });
+}
+
+/// Measures fast requests while `beside` keeps the balancer company until it is told to stop.
+fn pass_beside(balancer: &Balancer, beside: impl FnOnce(SocketAddr, &AtomicBool) + Send) {
+    let (address, stop) = (balancer.address(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let company = scope.spawn(|| beside(address, &stop));
+        let end = Instant::now() + Duration::from_secs(2);
+        let fast = Latencies::of_gets(address, "/", |count| count < 200 || Instant::now() < end);
+        stop.store(true, Ordering::Relaxed);
+        company.join().expect("the slow clients");
+        assert_fast("beside slow clients", &fast);
+    });
+}
+
+/// Acts ten times a second until told to stop.
+fn paced(stop: &AtomicBool, mut act: impl FnMut()) {
+    while !stop.load(Ordering::Relaxed) {
+        act();
+        // PACE: what makes these clients slow.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

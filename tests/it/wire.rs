@@ -214,9 +214,9 @@ impl Wire {
         }
     }
 
-    /// Trailers of the chunked body that was just read to its end.
-    pub fn take_trailers(&mut self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.trailers)
+    /// Whether bytes have come that nobody has taken yet.
+    pub fn has_unread(&self) -> bool {
+        !self.buffer.is_empty()
     }
 
     /// Exactly `count` bytes, whatever they mean.
