@@ -45,7 +45,8 @@ impl Balancer {
             if let Some(status) = process.exited() {
                 panic!("the balancer ended at once, {status}, with {config}:\n{}", process.log());
             }
-            TcpStream::connect(address).ok()
+            // Not just bound: with all its threads running and signals obeyed.
+            (process.lines_with(&["listening on"]) > 0).then_some(())
         });
         Self { process, address, _folder: folder }
     }

@@ -13,7 +13,8 @@ use super::wait;
 
 /// Probes often enough for a test.
 fn quick(extra: &Value) -> Value {
-    let mut check = json!({ "interval": "200ms", "timeout": "150ms", "unhealthy_after": 3, "healthy_after": 2 });
+    let mut check =
+        json!({ "interval": "200ms", "timeout": "150ms", "unhealthy_after": 3, "healthy_after": 2 });
     for (key, value) in extra.as_object().into_iter().flatten() {
         check[key] = value.clone();
     }
@@ -105,7 +106,8 @@ fn an_http_check_believes_the_status() {
 #[test]
 fn a_healthy_backend_is_not_talked_about() {
     let origin = Origin::named("fine");
-    let mut balancer = Balancer::start(json!({ "health_check": quick(&json!({})), "backends": [origin.backend()] }));
+    let mut balancer =
+        Balancer::start(json!({ "health_check": quick(&json!({})), "backends": [origin.backend()] }));
     let mut client = Client::connect(balancer.address());
     wait::until("several probes were made", || {
         client.get("/");

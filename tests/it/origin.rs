@@ -128,7 +128,8 @@ impl Drop for Origin {
 
 /// A response with a Content-Length; `Keep` when it could be sent.
 pub fn reply(wire: &mut Wire, status: u16, body: &[u8]) -> Next {
-    let mut bytes = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     match wire.send(&bytes) {
         Ok(()) => Next::Keep,
@@ -145,7 +146,13 @@ pub fn backend_at(address: SocketAddr) -> serde_json::Value {
 pub fn free_listener() -> TcpListener {
     // The port allocator keeps clear of ports that outgoing connections may take, so that an
     // origin can be stopped and come back where it was.
-    TcpListener::bind(super::balancer::free_address()).expect("bind a listener")
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+    socket.set_reuse_address(true).expect("reuse the address");
+    socket.bind(&super::balancer::free_address().into()).expect("bind a listener");
+    // std's 128 overflows when a thousand requests come at once, and a client then takes a
+    // second to try again.
+    socket.listen(4096).expect("listen");
+    socket.into()
 }
 
 /// Where every connection is refused: the port is held, but nobody listens on it.
@@ -154,7 +161,8 @@ pub struct Refusing(socket2::Socket);
 impl Refusing {
     /// Takes a free port.
     pub fn new() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind");
         Self(socket)
     }
