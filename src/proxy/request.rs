@@ -1,6 +1,7 @@
 //! The way up: reading a request head, sending the request, and what follows a response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
@@ -96,6 +97,9 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         BodyLength::Fixed(length) => Upload::Fixed(length),
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
+    if snapshot.plan.limits.body_rate.is_some() {
+        request.too_slow_at = cx.now + snapshot.plan.timeouts.body_grace;
+    }
     let too_large = match (head.body, snapshot.plan.limits.body) {
         (BodyLength::Fixed(length), Some(max)) => length > max,
         _ => false,
@@ -124,6 +128,8 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
             match upstream.stream.write(rest) {
                 Ok(Io::Moved(count)) => {
+                    // While the backend took nothing, the client could send nothing.
+                    request.too_slow_at = request.too_slow_at + cx.now.since(request.moved);
                     request.sent += count;
                     request.moved = cx.now;
                     upstream.connected = true;
@@ -158,10 +164,16 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         }
         if client.inbound.is_empty() {
             match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-                Ok(Io::Moved(_)) => request.moved = cx.now,
+                Ok(Io::Moved(count)) => {
+                    request.moved = cx.now;
+                    if let Some(rate) = snapshot.plan.limits.body_rate {
+                        let earned = Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
+                        request.too_slow_at = request.too_slow_at + earned;
+                    }
+                }
                 Ok(Io::Blocked) => {
                     client.inbound.release(&mut cx.buffers);
-                    let deadline = request.moved + timeouts.body_idle;
+                    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
                     return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
                 }
                 Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
