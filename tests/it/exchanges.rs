@@ -69,7 +69,8 @@ fn run_file(path: &Path) -> Result<(), String> {
     let source = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let mut stage = Stage::set(&Script::backends_of(&source));
     stage.front = free_address();
-    let script = Script::parse(&source, &stage.names()).map_err(|m| format!("{name}:{}: {}", m.line, m.what))?;
+    let script =
+        Script::parse(&source, &stage.names()).map_err(|m| format!("{name}:{}: {}", m.line, m.what))?;
     let mut config = json!({ "workers": 2, "health_check": "off", "backends": stage.backends() });
     for (key, value) in &script.config {
         config[key] = value.clone();
@@ -252,9 +253,10 @@ impl Backdrop {
 fn act_on(wire: &mut Wire, role: Role, act: &Act) -> Result<(), String> {
     match act {
         Act::Sends(bytes) => wire.send(bytes).map_err(|error| format!("cannot send: {error}")),
-        Act::SendsBytewise(bytes) => {
-            bytes.iter().try_for_each(|byte| wire.send(&[*byte])).map_err(|error| format!("cannot send: {error}"))
-        }
+        Act::SendsBytewise(bytes) => bytes
+            .iter()
+            .try_for_each(|byte| wire.send(&[*byte]))
+            .map_err(|error| format!("cannot send: {error}")),
         Act::Sees { head, body, trailers } => {
             let seen = wire.read_message(role).map_err(|fault| missing("a message", &fault))?;
             compare_head(head, &seen.head)?;
@@ -273,7 +275,8 @@ fn act_on(wire: &mut Wire, role: Role, act: &Act) -> Result<(), String> {
             compare_head(head, &seen)
         }
         Act::SeesStatus(status) => {
-            let seen = wire.read_message(role).map_err(|fault| missing(&format!("status {status}"), &fault))?;
+            let seen =
+                wire.read_message(role).map_err(|fault| missing(&format!("status {status}"), &fault))?;
             match seen.head.status() {
                 code if code == *status => Ok(()),
                 _ => Err(format!("expected status {status}, saw {:?} {:?}", seen.head.start, seen.text())),
@@ -420,7 +423,9 @@ mod tests {
     #[test]
     fn a_cut_and_a_clean_end_are_told_apart() {
         let head = "origin sends\n| HTTP/1.1 200 OK\n| Content-Length: 2\n|\n| h\\\n";
-        let cut = format!("{REQUEST}{head}origin closes\nclient sees head\n| HTTP/1.1 200 OK\n| ...\nclient sees cut\n");
+        let cut = format!(
+            "{REQUEST}{head}origin closes\nclient sees head\n| HTTP/1.1 200 OK\n| ...\nclient sees cut\n"
+        );
         assert_eq!(play_directly(&cut), Ok(()));
         let whole = cut.replace("| h\\", "| hi\\");
         let (_, what) = play_directly(&whole).expect_err("a clean end");

@@ -69,7 +69,11 @@ fn compare_floating(expected: &HeadPattern, seen: &Head) -> Result<(), String> {
         match (wanted, had) {
             (Some(wanted), Some(had)) if wanted.matches(&bytes(&had)) => {}
             (Some(wanted), had) => {
-                return Err(format!("expected {name} {:?}, saw {:?}", wanted.show(), had.unwrap_or_default()));
+                return Err(format!(
+                    "expected {name} {:?}, saw {:?}",
+                    wanted.show(),
+                    had.unwrap_or_default()
+                ));
             }
             (None, Some(had)) if REMADE.contains(name) && expected.others == Others::Refused => {
                 return Err(format!("saw a field too many: \"{name}: {had}\""));

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::balancer::Balancer;
 use super::client::{Client, get};
-use super::origin::{Origin, reply};
+use super::origin::{Origin, listener_at, reply};
 use super::wait;
 
 /// Probes often enough for a test.
 fn quick(extra: &Value) -> Value {
-    let mut check = json!({ "interval": "200ms", "timeout": "150ms", "unhealthy_after": 3, "healthy_after": 2 });
+    let mut check =
+        json!({ "interval": "200ms", "timeout": "150ms", "unhealthy_after": 3, "healthy_after": 2 });
     for (key, value) in extra.as_object().into_iter().flatten() {
         check[key] = value.clone();
     }
@@ -75,8 +76,7 @@ fn all_backends_down_is_503_at_once_and_ends_by_itself() {
     // Nothing is tried, so nothing is waited for; the connect timeout alone would be 2 s.
     assert!(start.elapsed() < Duration::from_secs(1), "503 took {:?}", start.elapsed());
 
-    let listener = std::net::TcpListener::bind(addresses[0]).expect("bind again");
-    let _back = Origin::named_at(listener, "back");
+    let _back = Origin::named_at(listener_at(addresses[0]), "back");
     wait::until("a backend that came back is used", || get(balancer.address(), "/").head.status() == 200);
 }
 
@@ -105,7 +105,8 @@ fn an_http_check_believes_the_status() {
 #[test]
 fn a_healthy_backend_is_not_talked_about() {
     let origin = Origin::named("fine");
-    let mut balancer = Balancer::start(json!({ "health_check": quick(&json!({})), "backends": [origin.backend()] }));
+    let mut balancer =
+        Balancer::start(json!({ "health_check": quick(&json!({})), "backends": [origin.backend()] }));
     let mut client = Client::connect(balancer.address());
     wait::until("several probes were made", || {
         client.get("/");

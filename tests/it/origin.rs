@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::{Domain, Socket, Type};
 
 use super::wire::{Head, Role, Wire};
 
@@ -128,7 +129,8 @@ impl Drop for Origin {
 
 /// A response with a Content-Length; `Keep` when it could be sent.
 pub fn reply(wire: &mut Wire, status: u16, body: &[u8]) -> Next {
-    let mut bytes = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     match wire.send(&bytes) {
         Ok(()) => Next::Keep,
@@ -143,18 +145,26 @@ pub fn backend_at(address: SocketAddr) -> serde_json::Value {
 
 /// A listener on a free port of the loopback interface.
 pub fn free_listener() -> TcpListener {
-    // The port allocator keeps clear of ports that outgoing connections may take, so that an
-    // origin can be stopped and come back where it was.
-    TcpListener::bind(super::balancer::free_address()).expect("bind a listener")
+    listener_at(super::balancer::free_address())
+}
+
+/// A listener at this address, with room for a thousand connections that arrive at once: the
+/// standard library's 128 would drop most of them, and each would come back a second later.
+pub fn listener_at(address: SocketAddr) -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.set_reuse_address(true).expect("allow reuse");
+    socket.bind(&address.into()).expect("bind");
+    socket.listen(4096).expect("listen");
+    socket.into()
 }
 
 /// Where every connection is refused: the port is held, but nobody listens on it.
-pub struct Refusing(socket2::Socket);
+pub struct Refusing(Socket);
 
 impl Refusing {
     /// Takes a free port.
     pub fn new() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind");
         Self(socket)
     }
@@ -236,7 +246,7 @@ mod tests {
         drop(origin);
         assert!(client.try_get("/").is_err());
         assert!(TcpStream::connect(address).is_err());
-        let _origin = Origin::named_at(TcpListener::bind(address).expect("bind again"), "second");
+        let _origin = Origin::named_at(listener_at(address), "second");
         assert_eq!(get(address, "/").text(), "second\n");
     }
 

@@ -147,7 +147,8 @@ impl Script {
                 block.push(content[1..].strip_prefix(' ').unwrap_or(&content[1..]));
             }
             if text == "config" {
-                script.config = serde_json::from_str(&block.join("\n")).map_err(|e| at_line(e.to_string()))?;
+                script.config =
+                    serde_json::from_str(&block.join("\n")).map_err(|e| at_line(e.to_string()))?;
                 continue;
             }
             if let Some(of) = text.strip_suffix(" sees trailers") {
@@ -201,7 +202,8 @@ fn parse_act(what: &str, block: &[&str], names: &Names) -> Result<Act, String> {
         "sends" => Act::Sends(bytes()?),
         "sends bytewise" => Act::SendsBytewise(bytes()?),
         "sees" => {
-            let end = block.iter().position(|line| line.is_empty()).ok_or("a head ends with an empty line")?;
+            let end =
+                block.iter().position(|line| line.is_empty()).ok_or("a head ends with an empty line")?;
             let head = parse_head(&block[..end], names)?;
             Act::Sees { head, body: joined(&block[end + 1..], names)?, trailers: Vec::new() }
         }
@@ -287,7 +289,8 @@ mod tests {
 
     #[test]
     fn an_expected_head_knows_what_must_be_absent_and_what_may_be_there() {
-        let script = parse("client sees head\n| HTTP/1.1 200 OK\n| Via: 1.1 ropewalk\n| ! Server\n| ...\n").expect("a script");
+        let script = parse("client sees head\n| HTTP/1.1 200 OK\n| Via: 1.1 ropewalk\n| ! Server\n| ...\n")
+            .expect("a script");
         let Act::SeesHead(head) = &script.steps[0].act else { panic!("{:?}", script.steps) };
         assert_eq!((head.absent.as_slice(), head.others), (&["Server".to_owned()][..], Others::Allowed));
         assert_eq!(head.fields[0].0, "Via");

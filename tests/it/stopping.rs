@@ -122,8 +122,12 @@ fn a_port_in_use_is_told_with_its_address() {
     let holder = super::origin::free_listener();
     let address = holder.local_addr().expect("local address").to_string();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ropewalk"));
-    let mut second =
-        super::balancer::Process::start(command.args(["--listen", &address, "--backend", "http://127.0.0.1:9"]));
+    let mut second = super::balancer::Process::start(command.args([
+        "--listen",
+        &address,
+        "--backend",
+        "http://127.0.0.1:9",
+    ]));
     assert_eq!(second.wait_exit(PATIENCE).code(), Some(1));
     second.wait_for_line(&[&address]);
 }

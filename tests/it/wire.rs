@@ -253,7 +253,8 @@ impl Wire {
 
     fn read_chunk_size(&mut self) -> Result<(), Fault> {
         let line = self.read_line()?;
-        let size = u64::from_str_radix(&line, 16).ok().filter(|_| line.bytes().all(|b| b.is_ascii_hexdigit()));
+        let size =
+            u64::from_str_radix(&line, 16).ok().filter(|_| line.bytes().all(|b| b.is_ascii_hexdigit()));
         match size {
             Some(0) => self.read_trailers(),
             Some(size) => {
@@ -374,7 +375,8 @@ mod tests {
 
     #[test]
     fn a_fixed_body_and_the_next_message_are_told_apart() {
-        let mut wire = wire_fed_with(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 204 No\r\n\r\n");
+        let mut wire =
+            wire_fed_with(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 204 No\r\n\r\n");
         assert_eq!(wire.read_message(Role::Response).expect("first").body, b"hi");
         assert_eq!(wire.read_message(Role::Response).expect("second").head.status(), 204);
         assert_eq!(wire.read_head(Role::Response), Err(Fault::Closed));
