@@ -7,7 +7,8 @@ use ropewalk::config::plan::Plan;
 
 use super::args::Settings;
 use super::exit::{Exit, complain};
-use super::{check, logging, signals};
+use super::signals::Obedience;
+use super::{check, logging};
 
 /// Checks the settings, as `ropewalk check` does, and runs what they describe.
 pub(crate) fn run(settings: &Settings) -> Exit {
@@ -37,6 +38,13 @@ pub(crate) fn run(settings: &Settings) -> Exit {
 
 /// Starts the balancer, tells `started` the addresses it listens on, and waits for its end.
 pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
+    let signals = match Obedience::begin() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(format_args!("ropewalk: cannot listen for signals: {error}"));
+            return Exit::Failed;
+        }
+    };
     let balancer = match Balancer::start(plan) {
         Ok(balancer) => balancer,
         Err(error) => {
@@ -44,10 +52,7 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
             return Exit::Failed;
         }
     };
-    if let Err(error) = signals::obey(balancer.handle()) {
-        complain(format_args!("ropewalk: cannot listen for signals: {error}"));
-        return Exit::Failed;
-    }
+    signals.serve(balancer.handle());
     started(balancer.addresses());
     balancer.join();
     log::info!("stopped");

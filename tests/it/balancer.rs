@@ -41,7 +41,7 @@ impl Balancer {
         let path = folder.path().join("config.json");
         std::fs::write(&path, config.to_string()).expect("write the configuration");
         let mut process = Process::start(Command::new(BINARY).arg("--config").arg(path));
-        // It accepts connections a moment before it obeys signals; the line comes after both.
+        // Not just bound: with all its threads running.
         wait::until("the balancer says that it is listening", || {
             if let Some(status) = process.exited() {
                 panic!("the balancer ended at once, {status}, with {config}:\n{}", process.log());
