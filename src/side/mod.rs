@@ -1,6 +1,6 @@
 //! Floor 5: the threads that carry no requests.
 
+mod blocking;
 mod dial;
 pub mod health_thread;
-mod helpers;
 mod schedule;
