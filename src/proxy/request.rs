@@ -164,13 +164,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         }
         if client.inbound.is_empty() {
             match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-                Ok(Io::Moved(count)) => {
-                    request.moved = cx.now;
-                    if let Some(rate) = snapshot.plan.limits.body_rate {
-                        let earned = Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
-                        request.too_slow_at = request.too_slow_at + earned;
-                    }
-                }
+                Ok(Io::Moved(_)) => request.moved = cx.now,
                 Ok(Io::Blocked) => {
                     client.inbound.release(&mut cx.buffers);
                     let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
@@ -179,8 +173,13 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
                 Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
             }
         }
+        let before = request.uploaded;
         if let Err(failure) = take_body(&mut client.inbound, request, cx) {
             return Flow::Fail(failure);
+        }
+        if let Some(rate) = snapshot.plan.limits.body_rate {
+            let earned = Duration::from_nanos((request.uploaded - before) * 1_000_000_000 / rate);
+            request.too_slow_at = request.too_slow_at + earned;
         }
         if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
             return Flow::Fail(Failure::BodyTooLarge);
