@@ -64,6 +64,7 @@ impl Poller {
 
     /// During a stop: closes the listeners, and wakes idle tasks to learn of it. They have a
     /// moment left for a request that is on its way.
+    #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
     fn drain(&mut self, now: Moment, tasks: &mut Vec<Box<Task>>) {
         if self.hall.shared.draining_since.load(Ordering::Relaxed) == 0 {
             return;
