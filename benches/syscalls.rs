@@ -10,8 +10,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ropewalk::base::clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 const REQUESTS: usize = 5_000;
@@ -115,7 +116,7 @@ fn exchange(client: &mut TcpStream) {
 }
 
 fn connect(address: std::net::SocketAddr) -> TcpStream {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = clock::now() + Duration::from_secs(20);
     loop {
         match TcpStream::connect(address) {
             Ok(client) => {
@@ -123,7 +124,7 @@ fn connect(address: std::net::SocketAddr) -> TcpStream {
                 client.set_read_timeout(Some(Duration::from_secs(20))).expect("a bound");
                 return client;
             }
-            Err(error) => assert!(Instant::now() < deadline, "the balancer does not accept: {error}"),
+            Err(error) => assert!(clock::now() < deadline, "the balancer does not accept: {error}"),
         }
         thread::yield_now();
     }
