@@ -152,26 +152,28 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
             break;
         }
 
-        // More of the body.
+        // More of the body: what has arrived of it already, and if that was nothing that can be
+        // passed on (a piece of a trailer section, perhaps), what comes next.
         if cx.quantum == 0 {
             return Flow::Yield;
-        }
-        if client.inbound.is_empty() {
-            match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-                Ok(Io::Moved(_)) => request.moved = cx.now,
-                Ok(Io::Blocked) => {
-                    client.inbound.release(&mut cx.buffers);
-                    let deadline = request.moved + timeouts.body_idle;
-                    return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
-                }
-                Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
-            }
         }
         if let Err(failure) = take_body(&mut client.inbound, request, cx) {
             return Flow::Fail(failure);
         }
         if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
             return Flow::Fail(Failure::BodyTooLarge);
+        }
+        if request.sent < request.outbound.len() || matches!(request.upload, Upload::Done) {
+            continue;
+        }
+        match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(_)) => request.moved = cx.now,
+            Ok(Io::Blocked) => {
+                client.inbound.release_if_empty(&mut cx.buffers);
+                let deadline = request.moved + timeouts.body_idle;
+                return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+            }
+            Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
     Flow::Done
