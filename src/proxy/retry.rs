@@ -51,7 +51,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         return Verdict::Refresh;
     }
     let allowed = match row.chance {
-        Chance::NothingSent => request.sent == 0,
+        Chance::NothingSent => request.sent == 0 && request.whole,
         // The body must be whole to be sent again, and an interim response that was
         // relayed belongs to this backend.
         Chance::MaybeDone => request.method.is_idempotent() && request.whole,
@@ -71,6 +71,10 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
 /// A kept connection that died before it answered says nothing about the backend: it was
 /// closed for being idle. Once more on a fresh one, if nothing was sent or if it can be
 /// sent again without harm (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+///
+/// INVARIANT: only a whole request goes to another connection. `sent` counts within what is
+/// kept of it, so it is 0 again each time a piece of a large body has gone; the next piece,
+/// sent first, would be read as a request that the client has written.
 fn is_stale(task: &Task, failure: Failure) -> bool {
     let request = &task.request;
     task.upstream.as_ref().is_some_and(|upstream| upstream.reused && upstream.inbound.is_empty())
@@ -78,5 +82,6 @@ fn is_stale(task: &Task, failure: Failure) -> bool {
         && !request.refreshed
         && request.interim == 0
         && !request.is_answered()
-        && (request.sent == 0 || (request.method.is_idempotent() && request.whole))
+        && request.whole
+        && (request.sent == 0 || request.method.is_idempotent())
 }
