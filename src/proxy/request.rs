@@ -24,17 +24,16 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     let head_max = task.snapshot.plan.limits.head;
     loop {
         let client = &mut task.client;
-        // An empty line before a request is noise of old clients (RFC 9112, section 2.2).
-        while client.scanned == 0 && client.inbound.bytes().starts_with(b"\r\n") {
-            client.inbound.consume(2);
-        }
         let arrived = client.inbound.bytes();
         match http::head_end(arrived, client.scanned) {
             Some(end) if end > head_max => {
                 return Step::Fail(Failure::BadHead(HeadError::HeadTooLarge));
             }
             Some(end) => return begin(task, cx, end),
-            None if !matches!(arrived, b"" | b"\r") => {
+            // One empty line is noise of old clients, which they send behind a body (RFC 9112,
+            // section 2.2): it begins no head, so it is never a late one.
+            None if !matches!(arrived, b"" | b"\r" | b"\r\n") => {
+                client.head_began.get_or_insert(cx.now);
                 client.scanned = arrived.len();
                 if let Err(error) = http::check_partial_request(arrived, head_max) {
                     return Step::Fail(Failure::BadHead(error));
@@ -44,9 +43,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         }
 
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
-            Ok(Io::Moved(_)) => {
-                client.head_began.get_or_insert(cx.now);
-            }
+            Ok(Io::Moved(_)) => {}
             Ok(Io::Blocked) => break,
             // Between requests this is how it should end; in the middle of a head there is
             // nobody left to tell.
@@ -239,10 +236,6 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     client.inbound.release_if_empty(&mut cx.buffers);
     client.since = cx.now;
     if request.keep_client {
-        if !client.inbound.is_empty() {
-            // The next one was sent without waiting for this answer.
-            client.head_began = Some(cx.now);
-        }
         *request = Request::new(cx.now);
         return Step::Go(Stage::Head);
     }
