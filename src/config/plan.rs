@@ -77,7 +77,8 @@ pub struct Limits {
     pub body_rate: Option<u64>,
     /// Requests over one client connection; `None` for no such limit. 1 000.
     pub requests_per_connection: Option<u64>,
-    /// Unused connections kept to each backend. 64.
+    /// Unused connections kept to each backend, or as many as it has requests in flight if
+    /// those are more; 0 keeps none. 64.
     pub upstream_idle: usize,
 }
 

@@ -239,7 +239,8 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
         let clean = task.request.is_sent() && upstream.inbound.is_empty();
         upstream.inbound.release(&mut cx.buffers);
         if let (true, Upstream { stream, lease, lifetime: Some(lifetime), .. }) = (clean, upstream) {
-            lease.backend().idle().give(stream, cx.now, lifetime);
+            let backend = lease.backend();
+            backend.idle().give(stream, cx.now, lifetime, backend.active());
         }
     }
     let Task { client, request, .. } = task;

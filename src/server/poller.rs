@@ -71,7 +71,7 @@ impl Poller {
         self.sweep_at = now + SWEEP_EVERY;
         let snapshot = self.hall.shared.snapshot.load();
         for backend in snapshot.pools.iter().flat_map(|pool| pool.backends()) {
-            backend.idle().sweep(now);
+            backend.idle().sweep(now, backend.active());
         }
     }
 }
