@@ -43,11 +43,13 @@ impl Poller {
             }
             let now = clock::now();
             parking.expire(now, &mut events, &mut tasks);
-            if self.hall.shared.draining_since.load(Ordering::Relaxed) != 0 && !self.draining {
-                self.draining = true;
-                self.acceptor.close(&self.hall, now);
-                // They have a moment left for a request that is on its way.
-                parking.take(Task::is_idle, &mut tasks);
+            if self.hall.shared.draining_since.load(Ordering::Relaxed) != 0 {
+                self.drain(now);
+                // With every sweep again: a task that a worker kept warm through the first look
+                // is parked after it, with the deadline it had before.
+                if now >= self.sweep_at {
+                    self.hall.parking.take(Task::is_idle, &mut tasks);
+                }
             }
             for task in tasks.drain(..) {
                 // The channel holds as many tasks as there may be connections; should it be
@@ -60,6 +62,16 @@ impl Poller {
             self.hall.ready.announce();
             self.acceptor.resume(&self.hall, now);
             self.sweep(now);
+        }
+    }
+
+    /// Stops accepting. Idle clients learn of the stop at the next look, which is now; they
+    /// have a moment left for a request that is on its way.
+    fn drain(&mut self, now: Moment) {
+        if !self.draining {
+            self.draining = true;
+            self.sweep_at = now;
+            self.acceptor.close(&self.hall, now);
         }
     }
 
