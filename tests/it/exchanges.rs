@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::balancer::{Balancer, free_address};
 use super::expect::compare_head;
-use super::origin::{Refusing, backend_at, free_listener};
+use super::origin::{Deaf, Refusing, backend_at, free_listener};
 use super::script::{Act, Actor, Script, Standing, Step};
 use super::text::{Names, Text};
 use super::wait;
@@ -100,6 +100,7 @@ struct Stage {
 enum Backdrop {
     Origin { listener: TcpListener, connection: Option<Wire> },
     Refused(Refusing),
+    Deaf(Deaf),
 }
 
 /// A failure: the line of the step, and what was expected and seen.
@@ -114,6 +115,7 @@ impl Stage {
                 Backdrop::Origin { listener, connection: None }
             }
             Standing::Refused => Backdrop::Refused(Refusing::new()),
+            Standing::Deaf => Backdrop::Deaf(Deaf::new()),
         });
         let origins: Vec<_> = origins.collect();
         // Without a balancer the client talks to the first origin.
@@ -246,6 +248,7 @@ impl Backdrop {
         match self {
             Self::Origin { listener, .. } => listener.local_addr().expect("local address"),
             Self::Refused(refusing) => refusing.address(),
+            Self::Deaf(deaf) => deaf.address(),
         }
     }
 }

@@ -55,6 +55,7 @@ fn a_killed_process_is_logged_once_unseen_by_clients_and_comes_back() {
 
     let _back = origin_process(addresses[0], "going");
     wait::until("the backend serves again", || from_going(&ask(2)) > 0);
+    balancer.process().wait_for_line(&["is UP"]);
     assert_eq!(balancer.process().lines_with(&["is DOWN"]), 1, "{}", balancer.process().log());
     assert_eq!(balancer.process().lines_with(&["is UP"]), 1, "{}", balancer.process().log());
 }

@@ -175,6 +175,37 @@ impl Refusing {
     }
 }
 
+/// Where connections are never answered: the queue of a listener that does not accept is full,
+/// and Linux drops what comes then.
+pub struct Deaf {
+    listener: Socket,
+    _waiting: Vec<Socket>,
+}
+
+impl Deaf {
+    /// Takes a free port and fills its queue.
+    pub fn new() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind");
+        listener.listen(0).expect("listen");
+        let address = listener.local_addr().expect("local address");
+        // A queue of 0 holds one; a second connection is the first to be left unanswered.
+        let waiting = (0..2).map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+            socket.set_nonblocking(true).expect("non-blocking");
+            // Not complete at once, by intent.
+            let _ = socket.connect(&address);
+            socket
+        });
+        Self { _waiting: waiting.collect(), listener }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("local address").as_socket().expect("an IP address")
+    }
+}
+
 fn delay_of(target: &str) -> Option<Duration> {
     target.strip_prefix("/slow/")?.parse().ok().map(Duration::from_millis)
 }
@@ -257,6 +288,14 @@ mod tests {
             Next::Reset
         });
         assert_eq!(Client::connect(origin.address()).try_get("/"), Err(Fault::Cut));
+    }
+
+    #[test]
+    fn nobody_answers_where_the_queue_is_full() {
+        let deaf = Deaf::new();
+        let error =
+            TcpStream::connect_timeout(&deaf.address(), Duration::from_millis(100)).expect_err("silence");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

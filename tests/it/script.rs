@@ -26,6 +26,8 @@ pub enum Standing {
     Origin,
     /// A port where every connection is refused.
     Refused,
+    /// A port where no connection is ever answered.
+    Deaf,
 }
 
 /// One step.
@@ -128,7 +130,11 @@ impl Script {
     pub fn backends_of(source: &str) -> Vec<Standing> {
         let listed = source.lines().find_map(|line| line.strip_prefix("backends "));
         listed.map_or(vec![Standing::Origin], |listed| {
-            let standing = |word| if word == "refused" { Standing::Refused } else { Standing::Origin };
+            let standing = |word| match word {
+                "refused" => Standing::Refused,
+                "deaf" => Standing::Deaf,
+                _ => Standing::Origin,
+            };
             listed.split_whitespace().map(standing).collect()
         })
     }
