@@ -1,9 +1,10 @@
 //! The `rw-health` thread: probes backends on their schedules and writes the verdicts down.
 //!
 //! TCP dials are all in flight at once, watched with one `poll`. HTTP probes and name look-ups
-//! block, so a few helper threads make them. A backend that hangs holds one helper for its
-//! `timeout`; with fewer of those than helpers nobody else is delayed, with more each probe is
-//! late by at most `timeout` for every eight of them.
+//! block, so a few helper threads make them. A backend whose last probe timed out may hold only
+//! half of those, so backends that are known to hang delay each other and nobody else. One that
+//! begins to hang holds a helper for its `timeout` once: should eight begin at the same moment,
+//! the other HTTP probes are late by that much, once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +19,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::OwnedFd;
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::{PROBE_THREADS_MAX, RESOLVE_EVERY};
+use crate::base::limits::{PROBE_THREADS_MAX, RESOLVE_EVERY, RESOLVE_THREADS_MAX};
 use crate::config::plan::{HealthCheck, Probe};
-use crate::side::dial::Dial;
-use crate::side::helpers::{Answer, Helpers, Job, agent, judge};
+use crate::side::addresses::Addresses;
+use crate::side::dial::{Dial, Fault};
+use crate::side::helpers::{Answer, Helpers, Job, Lane, agent, judge};
 use crate::side::schedule::Schedule;
 use crate::upstream::backend::Backend;
 use crate::upstream::health::{ProbeResult, Reason};
@@ -105,17 +107,28 @@ struct Entry {
     backend: Arc<Backend>,
     schedule: Option<Schedule>,
     agent: Option<ureq::Agent>,
+    addresses: Addresses,
     /// Whether its host is a name, and when that is looked up next.
     resolve_at: Moment,
     resolving: bool,
+    /// How long the first probe waits for the name: as long as it may take itself.
+    name_by: Moment,
+    /// How long its next look-up and its next HTTP probe are expected to take.
+    name_lane: Lane,
+    probe_lane: Lane,
     probing: Option<Probing>,
     judged: bool,
 }
 
-/// A probe under way.
-enum Probing {
+/// A probe under way: at one address now, after `spent` at others.
+struct Probing {
+    spent: Duration,
+    attempt: Attempt,
+}
+
+enum Attempt {
     Dial(Dial),
-    Http { began: Moment },
+    Http,
 }
 
 impl Prober {
@@ -129,11 +142,12 @@ impl Prober {
         // channel of answers are bounded by their number.
         let count = entries.len();
         let http = entries.iter().filter(|entry| entry.agent.is_some()).count().min(PROBE_THREADS_MAX);
-        let names = entries.iter().any(|entry| entry.resolve_at != Moment::NEVER);
+        let names = entries.iter().filter(|entry| entry.resolve_at != Moment::NEVER).count();
+        let names = names.min(RESOLVE_THREADS_MAX);
         let start = |name, threads| Helpers::start(name, threads, count, tell(&answer, &shared));
         Ok(Self {
             http: if http > 0 { Some(start("rw-probe", http)?) } else { None },
-            names: if names { Some(start("rw-resolve", 1)?) } else { None },
+            names: if names > 0 { Some(start("rw-resolve", names)?) } else { None },
             shared,
             entries,
             answers,
@@ -147,9 +161,9 @@ impl Prober {
             for index in 0..self.entries.len() {
                 self.begin_what_is_due(index, now);
             }
-            self.wait();
+            let decided = self.wait(now);
             let now = clock::now();
-            self.end_dials(now);
+            self.end_dials(&decided, now);
             while let Ok(answer) = self.answers.try_recv() {
                 self.take(answer, now);
             }
@@ -164,14 +178,13 @@ impl Prober {
             && let Some(names) = &self.names
         {
             let (host, port) = (entry.backend.host().to_owned(), entry.backend.port());
-            entry.resolving = names.ask(Job::Resolve { backend: index, host, port });
+            entry.resolving = names.ask(Job::Resolve { backend: index, host, port }, entry.name_lane);
             entry.resolve_at = now + RESOLVE_EVERY;
         }
-        // The first probe of a named backend waits for the name.
-        if entry.resolving && !entry.judged {
+        if entry.waits_for_name(now) {
             return;
         }
-        let (Some(schedule), Some(check)) = (&mut entry.schedule, entry.backend.check()) else { return };
+        let Some(schedule) = &mut entry.schedule else { return };
         if now < schedule.due() {
             return;
         }
@@ -179,28 +192,72 @@ impl Prober {
         if entry.probing.is_some() {
             return;
         }
-        match begin(entry, check, index, self.http.as_ref(), now) {
-            Ok(probing) => self.entries[index].probing = Some(probing),
-            Err(reason) => self.record(index, ProbeResult::Failure(reason), now, now),
+        entry.addresses.begin();
+        self.try_next_address(index, Fault::Theirs(Reason::Unresolved), Duration::ZERO, now);
+    }
+
+    /// Goes on with a probe that has failed at every address so far, the last time with
+    /// `fault`, or ends it.
+    fn try_next_address(&mut self, index: usize, mut fault: Fault, spent: Duration, now: Moment) {
+        let backend = Arc::clone(&self.entries[index].backend);
+        let Some(check) = backend.check() else { return };
+        let left = check.timeout.saturating_sub(spent);
+        while fault.concerns_the_address()
+            && !left.is_zero()
+            && let Some(address) = self.entries[index].addresses.next()
+        {
+            match self.attempt(index, check, address, left, now) {
+                Ok(attempt) => {
+                    self.entries[index].probing = Some(Probing { spent, attempt });
+                    return;
+                }
+                Err(found) => fault = found,
+            }
+        }
+        match fault {
+            Fault::Theirs(reason) => self.record(index, ProbeResult::Failure(reason), spent, now),
+            Fault::Ours => {
+                log::debug!("no probe of backend {}: out of descriptors or memory", backend.name())
+            }
+        }
+    }
+
+    /// Begins a probe at one address, which may take as long as is `left`.
+    fn attempt(
+        &self,
+        index: usize,
+        check: &HealthCheck,
+        mut address: SocketAddr,
+        left: Duration,
+        now: Moment,
+    ) -> Result<Attempt, Fault> {
+        let entry = &self.entries[index];
+        if let Some(port) = check.port {
+            address.set_port(port);
+        }
+        match (&check.probe, &entry.agent, &self.http) {
+            (Probe::Http { path, host, .. }, Some(agent), Some(http)) => {
+                let host = host.clone().unwrap_or_else(|| host_of(&entry.backend, address));
+                let url = format!("http://{address}{path}");
+                let job = Job::Probe { backend: index, agent: agent.clone(), url, host, timeout: left };
+                // INVARIANT: the queue has a place for every backend.
+                if http.ask(job, entry.probe_lane) { Ok(Attempt::Http) } else { Err(Fault::Ours) }
+            }
+            _ => Dial::begin(address, now, now + left).map(Attempt::Dial),
         }
     }
 
     /// Sleeps until a dial ends, a helper answers, something is due, or it is time to stop.
-    fn wait(&self) {
+    /// Returns the backends whose dials are decided.
+    fn wait(&self, now: Moment) -> Vec<usize> {
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        let mut dialled = Vec::new();
         let mut until = Moment::NEVER;
-        for entry in &self.entries {
-            if let Some(schedule) = &entry.schedule
-                && (entry.judged || !entry.resolving)
-            {
-                until = until.min(schedule.due());
-            }
-            if !entry.resolving {
-                until = until.min(entry.resolve_at);
-            }
-            if let Some(Probing::Dial(dial)) = &entry.probing {
+        for (index, entry) in self.entries.iter().enumerate() {
+            until = until.min(entry.acts_at(now));
+            if let Some(dial) = entry.dial() {
                 fds.push(PollFd::new(dial, PollFlags::OUT));
-                until = until.min(dial.deadline);
+                dialled.push(index);
             }
         }
         let ahead = until.since(clock::now());
@@ -208,52 +265,54 @@ impl Prober {
         // However this ends, the loop looks at everything again.
         let _ = poll(&mut fds, (until != Moment::NEVER).then_some(&timeout));
         let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
+        let answers = fds.iter().skip(1).map(|fd| !fd.revents().is_empty());
+        dialled.into_iter().zip(answers).filter_map(|(index, decided)| decided.then_some(index)).collect()
     }
 
-    /// Ends the dials that are decided or too late.
-    fn end_dials(&mut self, now: Moment) {
+    /// Ends the dials that are decided, then those that are too late.
+    fn end_dials(&mut self, decided: &[usize], now: Moment) {
+        for &index in decided {
+            let Some((dial, spent)) = self.entries[index].take_dial() else { continue };
+            let spent = spent + now.since(dial.began);
+            match dial.result() {
+                Ok(()) => self.record(index, ProbeResult::Success, spent, now),
+                Err(fault) => self.try_next_address(index, fault, spent, now),
+            }
+        }
         for index in 0..self.entries.len() {
-            let entry = &mut self.entries[index];
-            let Some(Probing::Dial(dial)) = &entry.probing else { continue };
-            let (decided, late) = (is_decided(dial), now >= dial.deadline);
-            if !decided && !late {
+            if self.entries[index].dial().is_none_or(|dial| now < dial.deadline) {
                 continue;
             }
-            let Some(Probing::Dial(dial)) = entry.probing.take() else { continue };
-            let began = dial.began;
-            let result = if decided { dial.result() } else { ProbeResult::Failure(Reason::Timeout) };
-            self.record(index, result, began, now);
+            let Some((dial, spent)) = self.entries[index].take_dial() else { continue };
+            let spent = spent + now.since(dial.began);
+            self.record(index, ProbeResult::Failure(Reason::Timeout), spent, now);
         }
     }
 
     fn take(&mut self, answer: Answer, now: Moment) {
         match answer {
-            Answer::Probed { backend, status } => {
+            Answer::Probed { backend, status, took } => {
                 let entry = &mut self.entries[backend];
-                let Some(Probing::Http { began }) = entry.probing.take() else { return };
+                let Some(probing) = entry.probing.take() else { return };
+                let spent = probing.spent + took;
                 let expected = match entry.backend.check().map(|check| &check.probe) {
                     Some(Probe::Http { expect_status, .. }) => expect_status.as_slice(),
                     _ => &[],
                 };
-                let result = judge(status, expected);
-                self.record(backend, result, began, now);
-            }
-            Answer::Resolved { backend, address } => {
-                let entry = &mut self.entries[backend];
-                entry.resolving = false;
-                // A name that stops resolving keeps its last address: the resolver may be
-                // down while the backend is not, and probes tell.
-                if address.is_some() {
-                    entry.backend.set_address(address);
+                match status.map(|status| judge(status, expected)) {
+                    Ok(result) => self.record(backend, result, spent, now),
+                    Err(fault) => self.try_next_address(backend, fault, spent, now),
                 }
             }
+            Answer::Resolved { backend, addresses } => self.entries[backend].learn(addresses, now),
         }
     }
 
     /// Writes down how a probe ended.
-    fn record(&mut self, index: usize, result: ProbeResult, began: Moment, now: Moment) {
+    fn record(&mut self, index: usize, result: ProbeResult, spent: Duration, now: Moment) {
         let entry = &mut self.entries[index];
-        if let Some(transition) = entry.backend.record_probe(result, now.since(began), now) {
+        entry.settle(result);
+        if let Some(transition) = entry.backend.record_probe(result, spent, now) {
             transition.log(entry.backend.name(), entry.backend.address());
         }
         if entry.backend.in_transition()
@@ -278,48 +337,94 @@ impl Entry {
     fn new(backend: Arc<Backend>, now: Moment, chance: f64) -> Self {
         let check = backend.check();
         let is_name = backend.address().is_none();
+        let mut addresses = Addresses::default();
+        addresses.learn(backend.address());
         Self {
             schedule: check.map(|check| Schedule::new(check.interval, now, chance)),
-            agent: check
-                .filter(|check| matches!(check.probe, Probe::Http { .. }))
-                .map(|check| agent(check.timeout)),
+            agent: check.filter(|check| matches!(check.probe, Probe::Http { .. })).map(|_| agent()),
+            addresses,
             resolve_at: if is_name { now } else { Moment::NEVER },
             resolving: false,
+            name_by: check.map_or(now, |check| now + check.timeout),
+            name_lane: Lane::Prompt,
+            probe_lane: Lane::Prompt,
             probing: None,
             judged: false,
             backend,
+        }
+    }
+
+    /// Whether the first probe still waits for the name.
+    fn waits_for_name(&self, now: Moment) -> bool {
+        self.resolving && !self.judged && now < self.name_by
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn acts_at(&self, now: Moment) -> Moment {
+        let due = self.schedule.as_ref().map_or(Moment::NEVER, Schedule::due);
+        let probe = if self.waits_for_name(now) { self.name_by } else { due };
+        let look_up = if self.resolving { Moment::NEVER } else { self.resolve_at };
+        let give_up = self.dial().map_or(Moment::NEVER, |dial| dial.deadline);
+        probe.min(look_up).min(give_up)
+    }
+
+    fn dial(&self) -> Option<&Dial> {
+        match &self.probing {
+            Some(Probing { attempt: Attempt::Dial(dial), .. }) => Some(dial),
+            _ => None,
+        }
+    }
+
+    fn take_dial(&mut self) -> Option<(Dial, Duration)> {
+        self.dial()?;
+        match self.probing.take() {
+            Some(Probing { attempt: Attempt::Dial(dial), spent }) => Some((dial, spent)),
+            _ => None,
+        }
+    }
+
+    /// Takes over what a look-up found. A name that stops resolving keeps its last addresses:
+    /// the resolver may be down while the backend is not, and probes tell.
+    fn learn(&mut self, found: Vec<SocketAddr>, now: Moment) {
+        self.resolving = false;
+        self.name_lane = if found.is_empty() { Lane::Suspect } else { Lane::Prompt };
+        if found.is_empty() {
+            return;
+        }
+        self.addresses.learn(found);
+        let in_use = self.backend.address();
+        if in_use.is_some_and(|address| self.addresses.contains(address)) {
+            return;
+        }
+        self.backend.set_address(self.addresses.first());
+        // It was down for want of an address, which a probe at the usual time would leave so.
+        if in_use.is_none()
+            && self.judged
+            && let Some(schedule) = &mut self.schedule
+        {
+            schedule.hurry(now);
+        }
+    }
+
+    /// Draws the conclusions for the next probe, and for where requests go.
+    fn settle(&mut self, result: ProbeResult) {
+        self.probe_lane = match result {
+            ProbeResult::Failure(Reason::Timeout) => Lane::Suspect,
+            _ => Lane::Prompt,
+        };
+        if result != ProbeResult::Success {
+            self.addresses.failed();
+            return;
+        }
+        self.addresses.answered();
+        if self.backend.address() != self.addresses.first() {
+            self.backend.set_address(self.addresses.first());
         }
     }
 }
 
 fn needs_probe(backend: &Arc<Backend>) -> bool {
     backend.check().is_some()
-}
-
-/// Begins one probe.
-fn begin(
-    entry: &Entry,
-    check: &HealthCheck,
-    index: usize,
-    http: Option<&Helpers>,
-    now: Moment,
-) -> Result<Probing, Reason> {
-    let mut address = entry.backend.address().ok_or(Reason::Unresolved)?;
-    if let Some(port) = check.port {
-        address.set_port(port);
-    }
-    match (&check.probe, &entry.agent, http) {
-        (Probe::Http { path, host, .. }, Some(agent), Some(http)) => {
-            let host = host.clone().unwrap_or_else(|| host_of(&entry.backend, address));
-            let url = format!("http://{address}{path}");
-            match http.ask(Job::Probe { backend: index, agent: agent.clone(), url, host }) {
-                true => Ok(Probing::Http { began: now }),
-                // INVARIANT: the queue has a place for every backend.
-                false => Err(Reason::Timeout),
-            }
-        }
-        _ => Dial::begin(address, now, now + check.timeout).map(Probing::Dial),
-    }
 }
 
 /// What a probe puts into Host: what a request to this backend alone would.
@@ -329,11 +434,6 @@ fn host_of(backend: &Backend, address: SocketAddr) -> String {
         (Err(_), 80) => backend.host().to_owned(),
         (Err(_), port) => format!("{}:{port}", backend.host()),
     }
-}
-
-fn is_decided(dial: &Dial) -> bool {
-    let mut fds = [PollFd::new(dial, PollFlags::OUT)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) > 0
 }
 
 /// How helpers report: into the channel, then wake the thread.
