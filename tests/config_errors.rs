@@ -347,7 +347,7 @@ const ERRORS: &[Case] = &[
         r#"{ "timeouts": { "conect": "2s", "quux": "2s" }, "backends": [{"url": "http://a:1"}] }"#,
         &[
             r#"c.json:1:17  /timeouts/conect  unknown key "conect"; did you mean "connect"?"#,
-            r#"c.json:1:33  /timeouts/quux  unknown key "quux"; allowed here: head, keep_alive, body_idle, connect, response_head, upstream_idle, write_idle, tunnel_idle, upstream_keep_alive, drain"#,
+            r#"c.json:1:33  /timeouts/quux  unknown key "quux"; allowed here: head, keep_alive, body_idle, body_grace, connect, response_head, upstream_idle, write_idle, tunnel_idle, upstream_keep_alive, drain"#,
         ],
     ),
     (

@@ -1,5 +1,6 @@
 //! The unit tests of the benchmark's parts, which a benchmark cannot run itself.
 #![allow(dead_code, reason = "only what the tests reach is used here")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark waits and measures by the real clock")]
 #![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
 
 mod arguments;

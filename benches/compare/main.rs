@@ -5,6 +5,7 @@
 //! processes of their own under a subcommand, so that nothing else need be installed
 //! and each has its own accounts with the kernel.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark waits and measures by the real clock")]
 #![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
 
 mod arguments;

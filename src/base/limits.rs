@@ -114,3 +114,14 @@ pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(30
 /// How often a backend is probed whose last probe contradicts the verdict on it, unless its
 /// `interval` is shorter still.
 pub const PROBE_EVERY_IN_TRANSITION: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// LIMIT: retries of requests that a backend may have acted on, in percent of a pool's recent
+/// requests. A fifth more load is what a pool in trouble can be asked to bear.
+pub const RETRY_PERCENT: u64 = 20;
+
+/// What counts as recent for that: this window and the one before it.
+pub const RETRY_WINDOW: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// So many retries at once are allowed whatever the percentage says, or else a pool with
+/// little traffic could never retry.
+pub const RETRIES_IN_FLIGHT_MIN: u32 = 3;

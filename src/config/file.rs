@@ -54,6 +54,9 @@ pub struct Config {
     /// Extra tries after the first. 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Statuses of a backend that are worth another try, such as 503. None.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retry_on_status: Vec<u16>,
     /// How backends are probed. A TCP dial every 5 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -308,6 +311,9 @@ pub struct Timeouts {
     /// The next bytes of a request body. 30 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
+    /// How long a request body may be slower than `limits.body_rate`. 20 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_grace: Option<String>,
     /// A connection to a backend. 2 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
@@ -344,6 +350,10 @@ pub struct Limits {
     /// The size of a request body; `"0"` for no such limit. `"0"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Size>,
+    /// The bytes per second below which a request body is too slow; `"0"` for no such limit.
+    /// 500 B.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_rate: Option<Size>,
     /// Requests over one client connection; 0 for no such limit. 1 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u64>,
@@ -374,6 +384,7 @@ mod tests {
         "strategy": "random",
         "request_timeout": "5s",
         "retries": 1,
+        "retry_on_status": [503, 504],
         "health_check": {
             "type": "http", "path": "/p", "host": "h", "expect_status": [204, "300-399"], "port": 1,
             "interval": "3s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 1,
@@ -381,13 +392,13 @@ mod tests {
         },
         "backends": [{ "name": "n", "url": "http://a:1", "weight": 2 }, { "url": "http://b:1" }],
         "timeouts": {
-            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "connect": "1s", "response_head": "1s",
-            "upstream_idle": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
+            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "connect": "1s",
+            "response_head": "1s", "upstream_idle": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "head": "1KiB", "body": "1MiB", "requests_per_connection": 1,
-            "upstream_idle": 1
+            "connections": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB",
+            "requests_per_connection": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"]
     }"#;

@@ -43,6 +43,8 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// The next bytes of a request body. 30 s.
     pub body_idle: Duration,
+    /// How long a request body may be slower than `limits.body_rate`. 20 s.
+    pub body_grace: Duration,
     /// A connection to a backend. 2 s.
     pub connect: Duration,
     /// A response head, from the last byte of the request. 30 s.
@@ -70,9 +72,13 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request body; `None` for no such limit.
     pub body: Option<u64>,
+    /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;
+    /// `None` for no such limit. 500.
+    pub body_rate: Option<u64>,
     /// Requests over one client connection; `None` for no such limit. 1 000.
     pub requests_per_connection: Option<u64>,
-    /// Unused connections kept to each backend. 64.
+    /// Unused connections kept to each backend, or as many as it has requests in flight if
+    /// those are more; 0 keeps none. 64.
     pub upstream_idle: usize,
 }
 
@@ -85,6 +91,8 @@ pub struct PoolPlan {
     pub strategy: Strategy,
     /// Extra tries after the first. 2.
     pub retries: u32,
+    /// Statuses of a backend that are worth another try. None.
+    pub retry_on_status: Vec<u16>,
     /// How backends are probed; `None` when health checks are off.
     pub health_check: Option<HealthCheck>,
     /// The members, in listed order; at least one.

@@ -45,6 +45,8 @@ pub(super) enum Failure {
     Closed,
     /// The backend reset the connection.
     Reset(Errno),
+    /// The backend answered with a status that is worth another try.
+    Status(u16),
     /// The response head did not come in time.
     ResponseTimeout,
     /// `request_timeout` is over.
@@ -79,6 +81,8 @@ pub(super) enum Chance {
     NothingSent,
     /// The backend may have acted on it: only what can be repeated without harm may be.
     MaybeDone,
+    /// Leave for another try has been taken already.
+    Granted,
     /// Another try would be no better, or there is no time for one.
     None,
 }
@@ -188,6 +192,9 @@ impl Failure {
                 MaybeDone,
                 "the backend reset the connection before it answered",
             ),
+            Self::Status(status) => {
+                (status, "http_request_error", Service, Chance::Granted, "the backend answered with an error")
+            }
             Self::ResponseTimeout => {
                 (504, "http_response_timeout", Backend, MaybeDone, "the backend took too long to answer")
             }

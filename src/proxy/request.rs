@@ -1,6 +1,7 @@
 //! The way up: reading a request head, sending the request, and what follows a response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
@@ -96,6 +97,9 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         BodyLength::Fixed(length) => Upload::Fixed(length),
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
+    if snapshot.plan.limits.body_rate.is_some() {
+        request.too_slow_at = cx.now + snapshot.plan.timeouts.body_grace;
+    }
     let too_large = match (head.body, snapshot.plan.limits.body) {
         (BodyLength::Fixed(length), Some(max)) => length > max,
         _ => false,
@@ -124,6 +128,8 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
             match upstream.stream.write(rest) {
                 Ok(Io::Moved(count)) => {
+                    // While the backend took nothing, the client could send nothing.
+                    request.too_slow_at = request.too_slow_at + cx.now.since(request.moved);
                     request.sent += count;
                     request.moved = cx.now;
                     upstream.connected = true;
@@ -161,14 +167,19 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
                 Ok(Io::Moved(_)) => request.moved = cx.now,
                 Ok(Io::Blocked) => {
                     client.inbound.release(&mut cx.buffers);
-                    let deadline = request.moved + timeouts.body_idle;
+                    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
                     return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
                 }
                 Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
             }
         }
+        let before = request.uploaded;
         if let Err(failure) = take_body(&mut client.inbound, request, cx) {
             return Flow::Fail(failure);
+        }
+        if let Some(rate) = snapshot.plan.limits.body_rate {
+            let earned = Duration::from_nanos((request.uploaded - before) * 1_000_000_000 / rate);
+            request.too_slow_at = request.too_slow_at + earned;
         }
         if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
             return Flow::Fail(Failure::BodyTooLarge);
@@ -228,7 +239,8 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
         let clean = task.request.is_sent() && upstream.inbound.is_empty();
         upstream.inbound.release(&mut cx.buffers);
         if let (true, Upstream { stream, lease, lifetime: Some(lifetime), .. }) = (clean, upstream) {
-            lease.backend().idle().give(stream, cx.now, lifetime);
+            let backend = lease.backend();
+            backend.idle().give(stream, cx.now, lifetime, backend.active());
         }
     }
     let Task { client, request, .. } = task;

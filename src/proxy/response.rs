@@ -13,8 +13,8 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
 };
-use crate::proxy::rewrite;
 use crate::proxy::task::{Download, Framing, Task, Upstream};
+use crate::proxy::{retry, rewrite};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
 pub(super) fn receive(task: &mut Task, cx: &mut Context) -> Flow {
@@ -113,6 +113,9 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     }
 
     upstream.lease.backend().record_success();
+    if retry::on_status(request, snapshot.pool(), head.status, cx.now) {
+        return Err(Flow::Fail(Failure::Status(head.status)));
+    }
     upstream.lifetime = lifetime(&head, snapshot.plan.timeouts.upstream_keep_alive);
     let framing = match request.version {
         Version::Http11 => Framing::Chunked,

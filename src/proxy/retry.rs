@@ -1,8 +1,10 @@
 //! After a failed try: another one, an answer, or a cut.
 
+use crate::base::clock::Moment;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Chance, Failure, Fault};
-use crate::proxy::task::{Download, Framing, Task};
+use crate::proxy::task::{Download, Framing, Request, Task};
+use crate::upstream::pool::Pool;
 
 /// What is to be done.
 pub(super) enum Verdict {
@@ -50,14 +52,14 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         task.upstream = upstream;
         return Verdict::Refresh;
     }
+    let pool = task.snapshot.pool();
     let allowed = match row.chance {
-        Chance::NothingSent => request.sent == 0,
-        // The body must be whole to be sent again, and an interim response that was
-        // relayed belongs to this backend.
-        Chance::MaybeDone => request.method.is_idempotent() && request.whole,
+        Chance::NothingSent => request.sent == 0 && request.tries_left > 0,
+        Chance::MaybeDone => may_repeat(request) && spend(request, pool, cx.now),
+        Chance::Granted => true,
         Chance::None => false,
     };
-    if !allowed || request.interim > 0 || request.tries_left == 0 {
+    if !allowed {
         return Verdict::Answer;
     }
     request.tries_left -= 1;
@@ -66,6 +68,27 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         request.tried.insert(upstream.lease.index());
     }
     Verdict::Retry
+}
+
+/// Whether a backend's own error response is given up for another try. If it is not, it is
+/// relayed as it is.
+pub(super) fn on_status(request: &mut Request, pool: &Pool, status: u16, now: Moment) -> bool {
+    pool.retries_status(status) && may_repeat(request) && spend(request, pool, now)
+}
+
+/// Whether a request that a backend may have acted on can be sent again without harm. The
+/// body must be whole for that, and an interim response that was relayed belongs to this
+/// backend.
+fn may_repeat(request: &Request) -> bool {
+    request.method.is_idempotent() && request.whole && request.interim == 0 && request.tries_left > 0
+}
+
+/// Takes what another try costs from the pool's budget.
+fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
+    // What an earlier try of the same request took is given back first.
+    request.retrying = None;
+    request.retrying = pool.spend_retry(now);
+    request.retrying.is_some()
 }
 
 /// A kept connection that died before it answered says nothing about the backend: it was

@@ -14,6 +14,7 @@ use crate::net::stream::Stream;
 use crate::net::wait::{Sockets, Waiter};
 use crate::upstream::backend::Lease;
 use crate::upstream::pool::Tried;
+use crate::upstream::retry_budget::Retrying;
 use crate::upstream::snapshot::Snapshot;
 
 /// One client connection and what it is in the middle of.
@@ -100,8 +101,13 @@ pub(super) struct Request {
     pub(super) whole: bool,
     /// When the upload last moved.
     pub(super) moved: Moment,
+    /// When the body will have been slower than the minimum rate for too long, unless more of
+    /// it comes.
+    pub(super) too_slow_at: Moment,
     pub(super) tried: Tried,
     pub(super) tries_left: u32,
+    /// Counts against the pool's budget for second tries while it lasts.
+    pub(super) retrying: Option<Retrying>,
     /// The one try on a fresh connection after a kept one died has been used.
     pub(super) refreshed: bool,
     pub(super) download: Download,
@@ -258,8 +264,10 @@ impl Request {
             sent: 0,
             whole: true,
             moved: now,
+            too_slow_at: Moment::NEVER,
             tried: Tried::default(),
             tries_left: 0,
+            retrying: None,
             refreshed: false,
             download: Download::Head,
             interim: 0,

@@ -16,12 +16,14 @@ pub struct Acceptor {
     listeners: Vec<Listener>,
     /// Out of descriptors: nothing is accepted before this moment.
     paused_until: Option<Moment>,
+    /// Connections could not be accepted last time; told once, not ten times a second.
+    exhausted: bool,
 }
 
 impl Acceptor {
     /// An acceptor for bound sockets.
     pub fn new(listeners: Vec<Listener>) -> Self {
-        Self { listeners, paused_until: None }
+        Self { listeners, paused_until: None, exhausted: false }
     }
 
     /// Starts to watch the sockets.
@@ -41,6 +43,7 @@ impl Acceptor {
         for _ in 0..ACCEPT_BATCH {
             match listener.accept() {
                 Accept::Connection(fd, peer) => {
+                    self.exhausted = false;
                     let shared = &hall.shared;
                     let snapshot = shared.snapshot.load_full();
                     if shared.connections.load(Ordering::Relaxed) >= snapshot.plan.limits.connections {
@@ -55,7 +58,10 @@ impl Acceptor {
                 }
                 Accept::Nobody => return,
                 Accept::Exhausted(error) => {
-                    log::error!("cannot accept connections for the moment: {error}");
+                    if !std::mem::replace(&mut self.exhausted, true) {
+                        log::error!("cannot accept connections for the moment: {error}");
+                    }
+                    shed(hall);
                     self.pause(hall, now);
                     return;
                 }
@@ -94,6 +100,23 @@ impl Acceptor {
         }
         self.paused_until = Some(now + ACCEPT_PAUSE);
     }
+}
+
+/// Makes room by closing what can be closed without harm: unused connections to backends,
+/// and clients between requests.
+fn shed(hall: &Hall) {
+    for backend in hall.shared.snapshot.load().pools.iter().flat_map(|pool| pool.backends()) {
+        backend.idle().clear();
+    }
+    let (mut left, mut idle) = (ACCEPT_BATCH, Vec::new());
+    hall.parking.take(
+        |task| {
+            let take = left > 0 && task.is_idle();
+            left -= usize::from(take);
+            take
+        },
+        &mut idle,
+    );
 }
 
 /// Answers a connection over the limit without troubling a worker.

@@ -1,7 +1,7 @@
 //! Floor 5: the threads that carry no requests.
 
 mod addresses;
+mod blocking;
 mod dial;
 pub mod health_thread;
-mod helpers;
 mod schedule;

@@ -10,6 +10,10 @@ use crate::net::stream::Stream;
 
 /// The unused connections to one backend. The one used last is used next: it is the least
 /// likely to have been closed, and the others get the chance to grow old and be closed.
+///
+/// At most `max` are kept, or as many as there are requests in flight if those are more: a
+/// busy backend's connections come and go by the dozen within a millisecond, and closing one
+/// only to open it again costs more than the request it carries.
 #[derive(Debug)]
 pub struct IdleConnections {
     /// LOCK: guards the list for one push or pop. Checking and closing happen outside it.
@@ -41,11 +45,12 @@ impl IdleConnections {
         }
     }
 
-    /// Keeps a connection for up to `lifetime`, or closes it if there are enough.
-    pub fn give(&self, stream: Stream, now: Moment, lifetime: Duration) {
+    /// Keeps a connection for up to `lifetime`, or closes it if there are enough while
+    /// `active` requests are in flight.
+    pub fn give(&self, stream: Stream, now: Moment, lifetime: Duration, active: u32) {
         let idle = Idle { stream, expires: now + lifetime };
         let mut list = self.list.lock();
-        if list.len() < self.max {
+        if list.len() < self.enough(active) {
             list.push_back(idle);
         } else {
             drop(list);
@@ -53,18 +58,25 @@ impl IdleConnections {
         }
     }
 
-    /// Closes the connections that have been kept for too long. Returns how many are left.
-    pub fn sweep(&self, now: Moment) -> usize {
+    /// Closes the connections that have been kept for too long, and what is more than enough
+    /// while `active` requests are in flight.
+    pub fn sweep(&self, now: Moment, active: u32) {
         let mut old = Vec::new();
-        let left = {
-            let mut list = self.list.lock();
-            while list.front().is_some_and(|idle| idle.expires <= now) {
-                old.extend(list.pop_front());
-            }
-            list.len()
-        };
+        let mut list = self.list.lock();
+        let enough = self.enough(active);
+        while list.len() > enough || list.front().is_some_and(|idle| idle.expires <= now) {
+            old.extend(list.pop_front());
+        }
+        drop(list);
         drop(old);
-        left
+    }
+
+    fn enough(&self, active: u32) -> usize {
+        match self.max {
+            // Keeping none is a wish, not a bound.
+            0 => 0,
+            max => max.max(active as usize),
+        }
     }
 
     /// Closes all of them: the backend is down, or moved.

@@ -4,5 +4,6 @@ pub mod backend;
 pub mod health;
 pub mod idle_connections;
 pub mod pool;
+pub mod retry_budget;
 pub mod selector;
 pub mod snapshot;

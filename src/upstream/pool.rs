@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::base::clock::Moment;
 use crate::base::limits::RETRIES_MAX;
 use crate::config::plan::{Limits, PoolPlan};
 use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::retry_budget::{RetryBudget, Retrying};
 use crate::upstream::selector::{self, Candidates, Selector};
 
 /// A pool.
 pub struct Pool {
     name: String,
     retries: u32,
+    retry_on_status: Vec<u16>,
+    budget: RetryBudget,
     backends: Vec<Arc<Backend>>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
     selector: Mutex<Box<dyn Selector>>,
@@ -31,6 +35,8 @@ impl Pool {
         Self {
             name: plan.name.clone(),
             retries: plan.retries,
+            retry_on_status: plan.retry_on_status.clone(),
+            budget: RetryBudget::default(),
             backends,
             selector: Mutex::new(selector::build(plan.strategy, seed)),
         }
@@ -44,6 +50,17 @@ impl Pool {
     /// Extra tries that a request may have.
     pub fn retries(&self) -> u32 {
         self.retries
+    }
+
+    /// Whether a response with this status is worth another try.
+    pub fn retries_status(&self, status: u16) -> bool {
+        self.retry_on_status.contains(&status)
+    }
+
+    /// Leave to send a request again that a backend may have acted on already.
+    pub fn spend_retry(&self, now: Moment) -> Option<Retrying> {
+        let requests = self.backends.iter().map(|backend| backend.requests()).sum();
+        self.budget.spend(requests, now)
     }
 
     /// Its members, in listed order.

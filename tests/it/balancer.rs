@@ -5,7 +5,7 @@
 //! log lines, its exit status and its memory.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// Starts the balancer with this configuration, on a free port unless it names one, and
-    /// returns once it accepts connections.
+    /// returns once it is ready for clients and for signals.
     #[track_caller]
     pub fn start(config: Value) -> Self {
         Self::start_at(free_address(), config)
@@ -41,12 +41,12 @@ impl Balancer {
         let path = folder.path().join("config.json");
         std::fs::write(&path, config.to_string()).expect("write the configuration");
         let mut process = Process::start(Command::new(BINARY).arg("--config").arg(path));
-        wait::until_some("the balancer accepts connections", || {
+        // Not just bound: with all its threads running.
+        wait::until("the balancer says that it is listening", || {
             if let Some(status) = process.exited() {
                 panic!("the balancer ended at once, {status}, with {config}:\n{}", process.log());
             }
-            // Not just bound: with all its threads running and signals obeyed.
-            (process.lines_with(&["listening on"]) > 0).then_some(())
+            process.lines_with(&["listening on"]) > 0
         });
         Self { process, address, _folder: folder }
     }
@@ -185,7 +185,7 @@ impl Drop for Process {
 pub fn origin_process(address: SocketAddr, name: &str) -> Process {
     let port = address.port().to_string();
     let process = Process::start(Command::new(BINARY).args(["origin", "--port", &port, "--name", name]));
-    wait::until("the sample origin accepts connections", || TcpStream::connect(address).is_ok());
+    wait::until("the sample origin accepts connections", || std::net::TcpStream::connect(address).is_ok());
     process
 }
 

@@ -1,40 +1,70 @@
-//! The library: a balancer inside another program.
+//! The library face: what a program that embeds ropewalk relies on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ropewalk::{Balancer, Config};
 
-use super::client::get;
+use super::client::Client;
 use super::origin::Origin;
+use super::wait;
 
-fn start(origin: &Origin) -> Balancer {
-    let config = Config::new().listen("127.0.0.1:0").backend(&format!("http://{}", origin.address()));
-    Balancer::start(config.check().expect("a good configuration").plan).expect("a balancer")
+fn balancer(origin: &Origin) -> Balancer {
+    let url = format!("http://{}", origin.address());
+    let config = Config::new().listen("127.0.0.1:0").named_backend("only", &url);
+    Balancer::start(config.check().expect("a good configuration").plan).expect("a start")
 }
 
 #[test]
 fn two_balancers_in_one_process_do_not_know_of_each_other() {
-    let origins = ["one", "two"].map(Origin::named);
-    let [first, second] = origins.each_ref().map(start);
-    let (at_first, at_second) = (first.addresses()[0], second.addresses()[0]);
-    assert_eq!(get(at_first, "/").text(), "one\n");
-    assert_eq!(get(at_second, "/").text(), "two\n");
-
+    let (first_origin, second_origin) = (Origin::named("first"), Origin::named("second"));
+    let (first, second) = (balancer(&first_origin), balancer(&second_origin));
+    assert_ne!(first.addresses(), second.addresses());
+    for _ in 0..3 {
+        assert_eq!(Client::connect(first.addresses()[0]).get("/").text(), "first\n");
+        assert_eq!(Client::connect(second.addresses()[0]).get("/").text(), "second\n");
+    }
     first.handle().drain();
     first.join();
-    assert!(std::net::TcpStream::connect(at_first).is_err());
-    assert_eq!(get(at_second, "/").text(), "two\n");
-    assert_eq!(second.handle().panics(), 0);
+    assert_eq!(Client::connect(second.addresses()[0]).get("/").text(), "second\n");
 }
 
 #[test]
-fn a_dropped_balancer_stops_at_once() {
-    let origin = Origin::named("one");
-    let balancer = start(&origin);
-    let address = balancer.addresses()[0];
-    assert_eq!(get(address, "/").text(), "one\n");
-    let start = Instant::now();
+fn a_handle_shows_backends_and_connections() {
+    let origin = Origin::named("origin");
+    let balancer = balancer(&origin);
+    let handle = balancer.handle();
+    let mut client = Client::connect(balancer.addresses()[0]);
+    client.get("/");
+    let [backend] = &handle.backends()[..] else { panic!("one backend") };
+    assert_eq!((backend.name.as_str(), backend.pool.as_str()), ("only", "default"));
+    assert_eq!((backend.up, backend.weight, backend.requests), (true, 1, 1));
+    wait::until("the request is over", || handle.backends()[0].active == 0);
+    assert_eq!(handle.connections(), 1);
+    drop(client);
+    wait::until("the connection is gone", || handle.connections() == 0);
+    assert_eq!(handle.panics(), 0);
+}
+
+#[test]
+fn dropping_a_balancer_stops_it_and_closes_its_connections() {
+    let origin = Origin::named("origin");
+    let balancer = balancer(&origin);
+    let (address, handle) = (balancer.addresses()[0], balancer.handle());
+    let mut client = Client::connect(address);
+    client.get("/");
     drop(balancer);
-    assert!(start.elapsed() < Duration::from_secs(5));
-    assert!(std::net::TcpStream::connect(address).is_err());
+    assert_eq!(handle.connections(), 0, "a handle keeps no connection alive");
+    assert!(client.response().is_err());
+    assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_remedy() {
+    let origin = Origin::named("origin");
+    let first = balancer(&origin);
+    let taken = first.addresses()[0];
+    let config = Config::new().listen(&taken.to_string()).backend("http://127.0.0.1:1");
+    let error = Balancer::start(config.check().expect("a good configuration").plan).err().expect("a refusal");
+    let text = error.to_string();
+    assert!(text.contains(&taken.to_string()) && text.contains("ss -ltnp"), "{text}");
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::balancer::Balancer;
 use super::client::{Client, get};
-use super::origin::{Origin, reply};
+use super::origin::{Origin, listener_at, reply};
 use super::wait;
 
 /// Probes often enough for a test.
@@ -76,8 +76,7 @@ fn all_backends_down_is_503_at_once_and_ends_by_itself() {
     // Nothing is tried, so nothing is waited for; the connect timeout alone would be 2 s.
     assert!(start.elapsed() < Duration::from_secs(1), "503 took {:?}", start.elapsed());
 
-    let listener = std::net::TcpListener::bind(addresses[0]).expect("bind again");
-    let _back = Origin::named_at(listener, "back");
+    let _back = Origin::named_at(listener_at(addresses[0]), "back");
     wait::until("a backend that came back is used", || get(balancer.address(), "/").head.status() == 200);
 }
 

@@ -4,8 +4,8 @@
 //! modules here hold what a script cannot say: many clients at once, time, memory, processes
 //! that die. Each is named after the behaviour it shows.
 
-// `pub` marks what a module offers to the others; nothing here is seen from outside.
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
+#![allow(clippy::disallowed_methods, reason = "these tests wait and measure by the real clock")]
 
 // The harness: the two peers, the program between them, and how to wait.
 mod balancer;

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::{Domain, Socket, Type};
 
 use super::wire::{Head, Role, Wire};
 
@@ -144,25 +145,26 @@ pub fn backend_at(address: SocketAddr) -> serde_json::Value {
 
 /// A listener on a free port of the loopback interface.
 pub fn free_listener() -> TcpListener {
-    // The port allocator keeps clear of ports that outgoing connections may take, so that an
-    // origin can be stopped and come back where it was.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
-    socket.set_reuse_address(true).expect("reuse the address");
-    socket.bind(&super::balancer::free_address().into()).expect("bind a listener");
-    // std's 128 overflows when a thousand requests come at once, and a client then takes a
-    // second to try again.
+    listener_at(super::balancer::free_address())
+}
+
+/// A listener at this address, with room for a thousand connections that arrive at once: the
+/// standard library's 128 would drop most of them, and each would come back a second later.
+pub fn listener_at(address: SocketAddr) -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.set_reuse_address(true).expect("allow reuse");
+    socket.bind(&address.into()).expect("bind");
     socket.listen(4096).expect("listen");
     socket.into()
 }
 
 /// Where every connection is refused: the port is held, but nobody listens on it.
-pub struct Refusing(socket2::Socket);
+pub struct Refusing(Socket);
 
 impl Refusing {
     /// Takes a free port.
     pub fn new() -> Self {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind");
         Self(socket)
     }
@@ -244,7 +246,7 @@ mod tests {
         drop(origin);
         assert!(client.try_get("/").is_err());
         assert!(TcpStream::connect(address).is_err());
-        let _origin = Origin::named_at(TcpListener::bind(address).expect("bind again"), "second");
+        let _origin = Origin::named_at(listener_at(address), "second");
         assert_eq!(get(address, "/").text(), "second\n");
     }
 

@@ -208,6 +208,7 @@ fn timeouts(node: Option<&Node>, request: Option<Duration>, problems: &mut Probl
         head: read("head", Duration::from_secs(10)),
         keep_alive: read("keep_alive", Duration::from_secs(30)),
         body_idle: read("body_idle", Duration::from_secs(30)),
+        body_grace: read("body_grace", Duration::from_secs(20)),
         connect: read("connect", Duration::from_secs(2)),
         response_head: read("response_head", Duration::from_secs(30)),
         upstream_idle: read("upstream_idle", Duration::from_secs(30)),
@@ -230,6 +231,7 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         connections: 10_000,
         head: 32 * 1024,
         body: None,
+        body_rate: Some(500),
         requests_per_connection: Some(1_000),
         upstream_idle: 64,
     };
@@ -249,6 +251,9 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     }
     if let Some(node) = fields.take("body") {
         limits.body = reader::size(node, problems).filter(|size| *size > 0);
+    }
+    if let Some(node) = fields.take("body_rate") {
+        limits.body_rate = reader::size(node, problems).filter(|size| *size > 0);
     }
     if let Some(node) = fields.take("requests_per_connection") {
         let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
@@ -313,6 +318,7 @@ mod tests {
                 head: seconds(10),
                 keep_alive: seconds(30),
                 body_idle: seconds(30),
+                body_grace: seconds(20),
                 connect: seconds(2),
                 response_head: seconds(30),
                 upstream_idle: seconds(30),
@@ -326,6 +332,7 @@ mod tests {
                 connections: 10_000,
                 head: 32 * 1024,
                 body: None,
+                body_rate: Some(500),
                 requests_per_connection: Some(1_000),
                 upstream_idle: 64,
             },
@@ -334,6 +341,7 @@ mod tests {
                 name: "default".to_owned(),
                 strategy: Strategy::RoundRobin,
                 retries: 2,
+                retry_on_status: Vec::new(),
                 health_check: Some(HealthCheck {
                     probe: Probe::Tcp,
                     port: None,

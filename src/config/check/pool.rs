@@ -32,6 +32,7 @@ pub(super) fn read(
     let strategy = strategy.unwrap_or(Strategy::RoundRobin);
     let retries_node = fields.take("retries");
     let retries = retries_node.and_then(|node| reader::number(node, 0..=u64::from(RETRIES_MAX), problems));
+    let retry_on_status = fields.take("retry_on_status").map(|node| error_statuses(node, problems));
     let health_check = health_check(fields.take("health_check"), problems);
     let Some(backends_node) = fields.take("backends") else {
         // The caller may still ask for more keys, but none of them resembles this one.
@@ -65,9 +66,20 @@ pub(super) fn read(
         name: "default".to_owned(),
         strategy,
         retries: retries.map_or(2, |retries| retries as u32),
+        retry_on_status: retry_on_status.unwrap_or_default(),
         health_check,
         backends: members.into_iter().map(|(_, backend)| backend).collect(),
     })
+}
+
+/// Statuses that tell of an error.
+fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
+    let nodes = reader::list(node, problems).unwrap_or_default();
+    nodes
+        .iter()
+        .filter_map(|node| reader::number(node, 400..=599, problems))
+        .map(|status| status as u16)
+        .collect()
 }
 
 /// The members, each with the node it was read from. `None` when one of them is wrong, so

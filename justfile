@@ -1,0 +1,35 @@
+# `just` lists what there is.
+default:
+    @just --list
+
+# What CI runs.
+ci:
+    .ci/run
+
+# Everything the project promises.
+test:
+    cargo test
+
+# The exchange scripts whose names hold a word: just exchanges upgrade
+exchanges word="":
+    ROPEWALK_EXCHANGES={{word}} cargo test --test it exchanges
+
+# The tests that take too long for every day: bodies of 1 GiB.
+test-long:
+    ROPEWALK_LONG_TESTS=1 cargo test --release --test it bodies
+
+# Formats the code.
+fmt:
+    cargo fmt
+
+# What Clippy has to say.
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# ropewalk beside its peers, as a Markdown report: just compare --quick
+compare *options:
+    cargo bench --bench compare -- {{options}}
+
+# Three sample backends and the balancer.
+demo:
+    cargo run --release -- demo
