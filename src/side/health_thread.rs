@@ -445,3 +445,123 @@ fn tell(answer: &Sender<Answer>, shared: &Arc<Shared>) -> impl Fn(Answer) + Send
         shared.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+    use super::*;
+    use crate::config::plan::BackendPlan;
+
+    /// What the system says to a name is not for a test to rely on, so the test says it.
+    const NAME: &str = "two-addresses.invalid";
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn prober(probe: Probe) -> Prober {
+        let check = HealthCheck {
+            probe,
+            port: None,
+            interval: TIMEOUT * 2,
+            timeout: TIMEOUT,
+            healthy_after: 2,
+            unhealthy_after: 3,
+            passive_failures: None,
+        };
+        let plan = BackendPlan { name: NAME.to_owned(), host: NAME.to_owned(), port: 80, weight: 1 };
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),
+            unjudged: Mutex::new(1),
+            judged: Condvar::new(),
+        });
+        let mut prober = Prober::new(shared, vec![Arc::new(Backend::new(plan, Some(check), 1))]).unwrap();
+        // As if the look-up had been asked for and had not come back.
+        prober.entries[0].resolving = true;
+        prober.entries[0].resolve_at = Moment::NEVER;
+        prober
+    }
+
+    /// Runs the prober until the probe that is due has its verdict.
+    fn judge_first(prober: &mut Prober) {
+        let give_up = clock::now() + TIMEOUT;
+        while !prober.entries[0].judged {
+            let now = clock::now();
+            assert!(now < give_up, "no verdict");
+            prober.begin_what_is_due(0, now);
+            if prober.entries[0].probing.is_none() {
+                continue;
+            }
+            let decided = prober.wait(now);
+            let now = clock::now();
+            prober.end_dials(&decided, now);
+            while let Ok(answer) = prober.answers.try_recv() {
+                prober.take(answer, now);
+            }
+        }
+    }
+
+    /// A name with an address where nobody listens, as `::1` often is, before one that answers.
+    fn judged_at_its_second_address(probe: Probe, listener: &TcpListener) -> (Arc<Backend>, SocketAddr) {
+        let refusing = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&refusing, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let refused = SocketAddr::try_from(getsockname(&refusing).unwrap()).unwrap();
+        let good = listener.local_addr().unwrap();
+        let mut prober = prober(probe);
+        prober.take(Answer::Resolved { backend: 0, addresses: vec![refused, good] }, clock::now());
+        assert_eq!(prober.entries[0].backend.address(), Some(refused));
+        judge_first(&mut prober);
+        (Arc::clone(&prober.entries[0].backend), good)
+    }
+
+    #[test]
+    fn requests_follow_a_dial_to_the_address_that_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (backend, good) = judged_at_its_second_address(Probe::Tcp, &listener);
+        assert!(backend.is_up());
+        assert_eq!(backend.address(), Some(good));
+    }
+
+    #[test]
+    fn requests_follow_an_http_probe_to_the_address_that_answers() {
+        use std::io::{Read, Write};
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = listener.try_clone().unwrap();
+        let origin = thread::spawn(move || {
+            let (mut stream, _) = origin.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let probe = Probe::Http { path: "/health".to_owned(), host: None, expect_status: vec![200..=299] };
+        let (backend, good) = judged_at_its_second_address(probe, &listener);
+        assert!(backend.is_up());
+        assert_eq!(backend.address(), Some(good));
+        let head = origin.join().unwrap().to_lowercase();
+        assert!(head.contains(&format!("host: {NAME}:{}\r\n", good.port())), "{head}");
+    }
+
+    #[test]
+    fn a_look_up_that_hangs_delays_the_first_verdict_by_one_timeout() {
+        let mut prober = prober(Probe::Tcp);
+        let name_by = prober.entries[0].name_by;
+        let just_before = Moment::from_nanos(name_by.as_nanos() - 1);
+        prober.begin_what_is_due(0, just_before);
+        assert!(!prober.entries[0].judged);
+        assert_eq!(prober.entries[0].acts_at(just_before), name_by);
+        prober.begin_what_is_due(0, name_by);
+        assert!(prober.entries[0].judged && !prober.entries[0].backend.is_up());
+    }
+
+    #[test]
+    fn an_address_that_comes_late_is_probed_soon() {
+        let mut prober = prober(Probe::Tcp);
+        let name_by = prober.entries[0].name_by;
+        prober.begin_what_is_due(0, name_by);
+        prober.take(Answer::Resolved { backend: 0, addresses: vec![([192, 0, 2, 1], 80).into()] }, name_by);
+        assert!(prober.entries[0].acts_at(name_by) <= name_by + Duration::from_secs(1));
+    }
+}
