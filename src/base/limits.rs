@@ -102,6 +102,12 @@ pub const PROBES_KEPT_MAX: usize = 32;
 /// LIMIT: threads that make HTTP probes. A backend that hangs holds one for its `timeout`.
 pub const PROBE_THREADS_MAX: usize = 8;
 
+/// LIMIT: threads that look up names. One that hangs in the system's resolver holds one.
+pub const RESOLVE_THREADS_MAX: usize = 4;
+
+/// LIMIT: addresses of one name that probes try.
+pub const ADDRESSES_MAX: usize = 16;
+
 /// How often the names of backends are looked up again.
 pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(30);
 

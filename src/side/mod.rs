@@ -1,5 +1,6 @@
 //! Floor 5: the threads that carry no requests.
 
+mod addresses;
 mod blocking;
 mod dial;
 pub mod health_thread;

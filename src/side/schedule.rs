@@ -32,9 +32,9 @@ impl Schedule {
         while self.grid <= now {
             self.grid = self.grid + self.interval;
         }
-        // A tenth of the interval, half of it to either side.
-        let early = self.interval / 20;
-        let jitter = (self.interval / 10).mul_f64(chance);
+        // A tenth of the interval to either side.
+        let early = self.interval / 10;
+        let jitter = (self.interval / 5).mul_f64(chance);
         let due = Moment::from_nanos(self.grid.as_nanos().saturating_sub(early.as_nanos() as u64)) + jitter;
         // The first grid point may be so near that it would be the same probe twice.
         self.due = if due.since(now) < self.interval / 4 { due + self.interval } else { due };
@@ -66,6 +66,16 @@ mod tests {
             schedule.began(START, 0.99);
             schedule.hurry(START);
             assert!(schedule.due() <= START + Duration::from_millis(expected_ms));
+        }
+    }
+
+    #[test]
+    fn jitter_is_a_tenth_of_the_interval_to_either_side() {
+        let interval = Duration::from_secs(10);
+        for (chance, due_ms) in [(0.0, 14_000), (0.5, 15_000), (1.0, 16_000)] {
+            let mut schedule = Schedule::new(interval, START, 0.5);
+            schedule.began(START + interval.mul_f64(0.6), chance);
+            assert_eq!(schedule.due(), START + Duration::from_millis(due_ms));
         }
     }
 

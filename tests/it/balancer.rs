@@ -158,10 +158,19 @@ impl Process {
         line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
+    /// From here on it can open nothing more: all that it has is all that it may have.
+    pub fn forbid_new_descriptors(&self) {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::prlimit(Some(self.pid()), Resource::Nofile, none).expect("limit a child");
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        rustix::process::kill_process(pid, signal).expect("send a signal");
+        rustix::process::kill_process(self.pid(), signal).expect("send a signal");
+    }
+
+    fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id")
     }
 }
 
