@@ -175,14 +175,16 @@ impl<T: Waiter> Parking<T> {
 /// Notes on a task's sockets what an event said.
 fn note<T: Waiter>(task: &mut T, of_client: bool, flags: EventFlags) {
     let readable = flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-    let broke = flags.contains(EventFlags::ERR) || flags.contains(EventFlags::HUP);
     let Sockets { client, upstream } = task.sockets();
+    if of_client && flags.contains(EventFlags::HUP) {
+        client.hang_up();
+    }
     match (of_client, upstream) {
         (true, _) if readable => client.mark_readable(),
         (false, Some(upstream)) if readable => upstream.mark_readable(),
         _ => {}
     }
-    if of_client && broke {
+    if of_client && flags.contains(EventFlags::ERR) {
         task.client_broke();
     } else if of_client && flags.contains(EventFlags::RDHUP) {
         task.client_ended();
@@ -213,6 +215,7 @@ struct Armed {
     fd: RawFd,
     flags: EventFlags,
     registered: bool,
+    hung_up: bool,
 }
 
 impl Armed {
@@ -221,10 +224,14 @@ impl Armed {
         flags.set(EventFlags::IN, interest.read);
         flags.set(EventFlags::RDHUP, interest.read || interest.end);
         flags.set(EventFlags::OUT, interest.write);
-        Self { fd: stream.raw_fd(), flags, registered: stream.register() }
+        let (registered, hung_up) = (stream.register(), stream.is_hung_up());
+        Self { fd: stream.raw_fd(), flags, registered, hung_up }
     }
 
     fn arm(&self, epoll: &OwnedFd, token: u64) -> Result<(), Errno> {
+        if self.hung_up {
+            return Ok(());
+        }
         let data = EventData::new_u64(token);
         sys::with_fd(self.fd, |fd| {
             if self.registered {

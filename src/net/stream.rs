@@ -36,13 +36,14 @@ pub struct Stream {
     fd: OwnedFd,
     readable: bool,
     registered: bool,
+    hung_up: bool,
 }
 
 impl Stream {
     /// Takes over a socket that was accepted without blocking. It is worth reading at once:
     /// most clients have sent their request by then.
     pub fn accepted(fd: OwnedFd) -> Self {
-        Self { fd, readable: true, registered: false }
+        Self { fd, readable: true, registered: false, hung_up: false }
     }
 
     /// Begins to connect. The first write tells whether it came to be: it is refused with
@@ -57,7 +58,7 @@ impl Stream {
         sockopt::set_tcp_nodelay(&fd, true)?;
         match net::connect(&fd, &address) {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {
-                Ok(Self { fd, readable: false, registered: false })
+                Ok(Self { fd, readable: false, registered: false, hung_up: false })
             }
             Err(error) => Err(error),
         }
@@ -156,6 +157,17 @@ impl Stream {
 
     pub(super) fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    /// Notes that both directions have ended. What has arrived can still be read; no event is
+    /// left to come, but epoll would report this one for ever.
+    pub(super) fn hang_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    /// Whether both directions have ended, so that there is nothing left to watch for.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.hung_up
     }
 
     /// Notes that the epoll instance knows this socket; returns whether it did before.

@@ -25,17 +25,16 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     let head_max = task.snapshot.plan.limits.head;
     loop {
         let client = &mut task.client;
-        // An empty line before a request is noise of old clients (RFC 9112, section 2.2).
-        while client.scanned == 0 && client.inbound.bytes().starts_with(b"\r\n") {
-            client.inbound.consume(2);
-        }
         let arrived = client.inbound.bytes();
         match http::head_end(arrived, client.scanned) {
             Some(end) if end > head_max => {
                 return Step::Fail(Failure::BadHead(HeadError::HeadTooLarge));
             }
             Some(end) => return begin(task, cx, end),
-            None if !matches!(arrived, b"" | b"\r") => {
+            // One empty line is noise of old clients, which they send behind a body (RFC 9112,
+            // section 2.2): it begins no head, so it is never a late one.
+            None if !matches!(arrived, b"" | b"\r" | b"\r\n") => {
+                client.head_began.get_or_insert(cx.now);
                 client.scanned = arrived.len();
                 if let Err(error) = http::check_partial_request(arrived, head_max) {
                     return Step::Fail(Failure::BadHead(error));
@@ -45,9 +44,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         }
 
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
-            Ok(Io::Moved(_)) => {
-                client.head_began.get_or_insert(cx.now);
-            }
+            Ok(Io::Moved(_)) => {}
             Ok(Io::Blocked) => break,
             // Between requests this is how it should end; in the middle of a head there is
             // nobody left to tell.
@@ -158,20 +155,10 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
             break;
         }
 
-        // More of the body.
+        // More of the body: what has arrived of it already, and if that was nothing that can be
+        // passed on (a piece of a trailer section, perhaps), what comes next.
         if cx.quantum == 0 {
             return Flow::Yield;
-        }
-        if client.inbound.is_empty() {
-            match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-                Ok(Io::Moved(_)) => request.moved = cx.now,
-                Ok(Io::Blocked) => {
-                    client.inbound.release(&mut cx.buffers);
-                    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
-                    return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
-                }
-                Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
-            }
         }
         let before = request.uploaded;
         if let Err(failure) = take_body(&mut client.inbound, request, cx) {
@@ -183,6 +170,18 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         }
         if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
             return Flow::Fail(Failure::BodyTooLarge);
+        }
+        if request.sent < request.outbound.len() || matches!(request.upload, Upload::Done) {
+            continue;
+        }
+        match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(_)) => request.moved = cx.now,
+            Ok(Io::Blocked) => {
+                client.inbound.release_if_empty(&mut cx.buffers);
+                let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
+                return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+            }
+            Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
     Flow::Done
@@ -249,10 +248,6 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     client.inbound.release_if_empty(&mut cx.buffers);
     client.since = cx.now;
     if request.keep_client {
-        if !client.inbound.is_empty() {
-            // The next one was sent without waiting for this answer.
-            client.head_began = Some(cx.now);
-        }
         *request = Request::new(cx.now);
         return Step::Go(Stage::Head);
     }

@@ -54,7 +54,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     }
     let pool = task.snapshot.pool();
     let allowed = match row.chance {
-        Chance::NothingSent => request.sent == 0 && request.tries_left > 0,
+        Chance::NothingSent => request.sent == 0 && request.whole && request.tries_left > 0,
         Chance::MaybeDone => may_repeat(request) && spend(request, pool, cx.now),
         Chance::Granted => true,
         Chance::None => false,
@@ -94,6 +94,10 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
 /// A kept connection that died before it answered says nothing about the backend: it was
 /// closed for being idle. Once more on a fresh one, if nothing was sent or if it can be
 /// sent again without harm (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+///
+/// INVARIANT: only a whole request goes to another connection. `sent` counts within what is
+/// kept of it, so it is 0 again each time a piece of a large body has gone; the next piece,
+/// sent first, would be read as a request that the client has written.
 fn is_stale(task: &Task, failure: Failure) -> bool {
     let request = &task.request;
     task.upstream.as_ref().is_some_and(|upstream| upstream.reused && upstream.inbound.is_empty())
@@ -101,5 +105,6 @@ fn is_stale(task: &Task, failure: Failure) -> bool {
         && !request.refreshed
         && request.interim == 0
         && !request.is_answered()
-        && (request.sent == 0 || (request.method.is_idempotent() && request.whole))
+        && request.whole
+        && (request.sent == 0 || request.method.is_idempotent())
 }

@@ -34,9 +34,16 @@ pub(super) fn request(
     for part in [head.method_token, " ", head.target_prefix, head.target, " HTTP/1.1\r\n"] {
         out.extend(part.as_bytes());
     }
-    if head.host.is_none() {
+    if !head.fields.iter().any(|field| field.known == Known::Host) {
         // HTTP/1.1 wants one even where HTTP/1.0 did not send it (RFC 9112, section 3.2).
-        push_address_field(out, b"Host: ", from.listener);
+        match head.host {
+            Some(named_by_target) => {
+                for part in [b"Host: ", named_by_target.as_bytes(), b"\r\n"] {
+                    out.extend(part);
+                }
+            }
+            None => push_address_field(out, b"Host: ", from.listener),
+        }
     }
 
     let mut via_ours = 0;

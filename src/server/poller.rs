@@ -10,6 +10,10 @@ use crate::proxy::task::Task;
 use crate::server::accept::Acceptor;
 use crate::server::worker::Hall;
 
+/// How often, during a stop, idle clients are looked for. Those that a worker had warm when the
+/// stop began are parked only after the first look.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// How often kept upstream connections are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -17,15 +21,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub struct Poller {
     hall: Arc<Hall>,
     acceptor: Acceptor,
-    /// Whether the stop has been seen and the idle tasks been woken for it.
-    draining: bool,
+    /// When idle tasks are to be woken for a stop; `NEVER` while there is none.
+    drain_at: Moment,
     sweep_at: Moment,
 }
 
 impl Poller {
     /// A poller that accepts through `acceptor`.
     pub fn new(hall: Arc<Hall>, acceptor: Acceptor) -> Self {
-        Self { hall, acceptor, draining: false, sweep_at: Moment::ZERO }
+        Self { hall, acceptor, drain_at: Moment::NEVER, sweep_at: Moment::ZERO }
     }
 
     /// Works until the balancer stops.
@@ -34,7 +38,7 @@ impl Poller {
         let mut tasks: Vec<Box<Task>> = Vec::new();
         let mut listeners = Vec::new();
         while !self.hall.stop.load(Ordering::Relaxed) {
-            let until = self.acceptor.resumes_at().min(self.sweep_at);
+            let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
             let parking = &self.hall.parking;
             if let Err(error) = parking.wait(&mut events, until, &mut tasks, |number| listeners.push(number))
             {
@@ -43,14 +47,7 @@ impl Poller {
             }
             let now = clock::now();
             parking.expire(now, &mut events, &mut tasks);
-            if self.hall.shared.draining_since.load(Ordering::Relaxed) != 0 {
-                self.drain(now);
-                // With every sweep again: a task that a worker kept warm through the first look
-                // is parked after it, with the deadline it had before.
-                if now >= self.sweep_at {
-                    self.hall.parking.take(Task::is_idle, &mut tasks);
-                }
-            }
+            self.drain(now, &mut tasks);
             for task in tasks.drain(..) {
                 // The channel holds as many tasks as there may be connections; should it be
                 // full all the same, the connection is closed.
@@ -65,14 +62,20 @@ impl Poller {
         }
     }
 
-    /// Stops accepting. Idle clients learn of the stop at the next look, which is now; they
-    /// have a moment left for a request that is on its way.
-    fn drain(&mut self, now: Moment) {
-        if !self.draining {
-            self.draining = true;
-            self.sweep_at = now;
-            self.acceptor.close(&self.hall, now);
+    /// During a stop: closes the listeners, and wakes idle tasks to learn of it. They have a
+    /// moment left for a request that is on its way.
+    #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
+    fn drain(&mut self, now: Moment, tasks: &mut Vec<Box<Task>>) {
+        if self.hall.shared.draining_since.load(Ordering::Relaxed) == 0 {
+            return;
         }
+        if self.drain_at == Moment::NEVER {
+            self.acceptor.close(&self.hall, now);
+        } else if now < self.drain_at {
+            return;
+        }
+        self.drain_at = now + LOOK_EVERY;
+        self.hall.parking.take(Task::is_idle, tasks);
     }
 
     /// Closes kept upstream connections that nobody has used for too long.

@@ -111,6 +111,19 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
+fn an_idle_client_does_not_hold_up_a_stop() {
+    let origin = Origin::named("origin");
+    let mut balancer = Balancer::over(&[origin.backend()]);
+    let mut client = Client::connect(balancer.address());
+    client.get("/");
+    // The connection is still warm: its worker parks it only after the poller has looked for
+    // idle ones.
+    balancer.process().terminate();
+    // Far below the 30 s of its keep-alive and of the drain.
+    assert!(balancer.process().wait_exit(Duration::from_secs(10)).success());
+}
+
+#[test]
 fn a_drain_ends_at_its_timeout() {
     let origin = Origin::named("very slow");
     let mut balancer =
