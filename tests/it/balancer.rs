@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -144,6 +144,29 @@ impl Process {
     /// The most memory it ever had resident, in KiB.
     pub fn peak_resident_kib(&self) -> u64 {
         self.status_field("VmHWM:")
+    }
+
+    /// Waits until it has done no work for a while: what was begun is either done or waiting.
+    pub fn wait_until_idle(&self) {
+        let mut last = (self.processor_ticks(), Instant::now());
+        wait::until("the process is idle", || {
+            let ticks = self.processor_ticks();
+            if ticks != last.0 {
+                last = (ticks, Instant::now());
+            }
+            last.1.elapsed() > Duration::from_millis(100)
+        });
+    }
+
+    /// Processor time it has used, in ticks of the kernel's clock (10 ms).
+    fn processor_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("the process is running");
+        // The name, in parentheses, may hold spaces; the fields behind it do not. User time
+        // and system time are the 14th and 15th of all (proc(5)).
+        let (_, behind_name) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks = behind_name.split_whitespace().skip(11).take(2);
+        ticks.map(|field| field.parse::<u64>().expect("a number")).sum()
     }
 
     /// Threads it has now.

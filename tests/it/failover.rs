@@ -1,13 +1,11 @@
 //! A backend dies, and clients do not see it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::json;
 
 use super::balancer::Balancer;
 use super::client::Client;
 use super::origin::{Origin, Refusing, backend_at};
-use super::wait;
+use super::wait::{self, Enough};
 
 #[test]
 fn a_refusing_backend_is_unseen_by_clients() {
@@ -27,7 +25,7 @@ fn a_refusing_backend_is_unseen_by_clients() {
 fn a_backend_that_stops_under_load_is_unseen_by_clients() {
     let (staying, going) = (Origin::named("staying"), Origin::named("going"));
     let balancer = Balancer::over(&[staying.backend(), going.backend()]);
-    let stop = AtomicBool::new(false);
+    let enough = Enough::not_yet();
     std::thread::scope(|scope| {
         let load: Vec<_> = (0..4)
             .map(|_| {
@@ -35,7 +33,7 @@ fn a_backend_that_stops_under_load_is_unseen_by_clients() {
                     let mut client = Client::connect(balancer.address());
                     for count in 1.. {
                         assert_eq!(client.get("/").head.status(), 200);
-                        if stop.load(Ordering::Relaxed) {
+                        if enough.is() {
                             return;
                         }
                         if count % 500 == 0 {
@@ -49,7 +47,7 @@ fn a_backend_that_stops_under_load_is_unseen_by_clients() {
         drop(going);
         let before = staying.requests();
         wait::until("the other one serves alone", || staying.requests() > before + 200);
-        stop.store(true, Ordering::Relaxed);
+        enough.say();
         for client in load {
             client.join().expect("no client saw a failure");
         }

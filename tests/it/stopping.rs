@@ -10,7 +10,7 @@ use serde_json::json;
 use super::balancer::Balancer;
 use super::client::{Client, get_request};
 use super::origin::Origin;
-use super::wait::{self, PATIENCE};
+use super::wait::{self, Enough, PATIENCE};
 use super::wire::Fault;
 
 #[test]
@@ -38,12 +38,13 @@ fn no_request_fails_when_it_stops_under_load() {
     let origin = Origin::named("fast");
     let mut balancer = Balancer::over(&[origin.backend()]);
     let address = balancer.address();
-    let answered = AtomicUsize::new(0);
+    let (answered, enough) = (AtomicUsize::new(0), Enough::not_yet());
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 while let Some(client) = Client::connect_if_open(address) {
                     serve_until_closed(client, &answered);
+                    assert!(!enough.is(), "the balancer goes on serving");
                 }
             });
         }

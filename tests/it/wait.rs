@@ -4,11 +4,36 @@
 //! slow. Everything here looks first and gives up only at a stated bound, which is generous:
 //! it is the difference between "slow" and "never".
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long any single thing may take before a test calls it "never". Two busy cores and a
 /// debug build stay far below it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tells the threads of a test how long to go on: until the test says that it is enough, or has
+/// failed and cannot say so any more. Without the second, a failed test would never end.
+pub struct Enough {
+    said: AtomicBool,
+    at_last: Instant,
+}
+
+impl Enough {
+    /// Not yet enough.
+    pub fn not_yet() -> Self {
+        Self { said: AtomicBool::new(false), at_last: Instant::now() + 3 * PATIENCE }
+    }
+
+    /// It is enough.
+    pub fn say(&self) {
+        self.said.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is(&self) -> bool {
+        self.said.load(Ordering::Relaxed) || Instant::now() >= self.at_last
+    }
+}
 
 /// Between two looks. Short beside everything waited for, long beside one look.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);

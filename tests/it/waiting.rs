@@ -5,9 +5,8 @@
 //! as the balancer, so a debug build gets some room.
 
 use std::io::Read;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -15,7 +14,7 @@ use serde_json::json;
 use super::balancer::{Balancer, raise_descriptor_limit};
 use super::client::{Client, Latencies, get_request};
 use super::origin::{Next, Origin, reply};
-use super::wait;
+use super::wait::{self, Enough};
 
 /// What 99 of 100 requests to a fast backend stay below while thousands wait. An unoptimised
 /// balancer between unoptimised peers gets four times as long.
@@ -43,13 +42,10 @@ fn a_thousand_slow_requests_are_answered_together_and_delay_nobody() {
     let origin = Origin::named("origin");
     let balancer = two_workers(&origin);
     let mut slow: Vec<_> = (0..1_000).map(|_| Client::connect(balancer.address())).collect();
-    let answered = AtomicBool::new(false);
+    let answered = Enough::not_yet();
     std::thread::scope(|scope| {
-        let fast = scope.spawn(|| {
-            Latencies::of_gets(balancer.address(), "/fast", |count| {
-                count < 100 || !answered.load(Ordering::Relaxed)
-            })
-        });
+        let fast = scope
+            .spawn(|| Latencies::of_gets(balancer.address(), "/fast", |count| count < 100 || !answered.is()));
         let start = Instant::now();
         for client in &mut slow {
             client.send(get_request("/slow/1000"));
@@ -58,7 +54,7 @@ fn a_thousand_slow_requests_are_answered_together_and_delay_nobody() {
             assert_eq!(client.response().expect("a response").head.status(), 200);
         }
         let taken = start.elapsed();
-        answered.store(true, Ordering::Relaxed);
+        answered.say();
         assert!(taken < THOUSAND_SLOW, "a thousand requests of 1 s took {taken:?}");
         assert_fast("beside a thousand slow ones", &fast.join().expect("the fast client"));
     });
@@ -102,20 +98,15 @@ fn slow_readers_delay_nobody() {
         let body = if head.target() == "/large" { vec![b'x'; 4 << 20] } else { b"small".to_vec() };
         reply(wire, 200, &body)
     });
-    let balancer = two_workers(&origin);
-    pass_beside(&balancer, |address, stop| {
-        let mut readers: Vec<_> = (0..50)
-            .map(|_| {
-                let mut client = Client::connect(address);
-                client.send(get_request("/large"));
-                client
-            })
-            .collect();
-        wait::until("all slow responses are under way", || origin.requests() >= 50);
-        paced(stop, || {
-            // 1 KB each tenth of a second: 10 KB/s.
-            readers.iter_mut().for_each(|client| drop(client.wire.stream().read(&mut [0; 1_000])));
-        });
+    let mut balancer = two_workers(&origin);
+    let mut readers: Vec<_> = (0..50).map(|_| Client::connect(balancer.address())).collect();
+    readers.iter_mut().for_each(|client| client.send(get_request("/large")));
+    wait::until("all slow responses are under way", || origin.requests() == 50);
+    // What fits into the sockets on the way has been sent; the rest waits for the readers.
+    balancer.process().wait_until_idle();
+    assert_fast_beside(&balancer, || {
+        // 1 KB each tenth of a second: 10 KB/s.
+        readers.iter_mut().for_each(|client| drop(client.wire.stream().read(&mut [0; 1_000])));
     });
 }
 
@@ -133,38 +124,29 @@ fn slow_writers_delay_nobody() {
             Err(_) => Next::Close,
         }
     });
-    let balancer = two_workers(&origin);
-    pass_beside(&balancer, |address, stop| {
-        let mut writers: Vec<_> = (0..50)
-            .map(|_| {
-                let mut client = Client::connect(address);
-                client.send("PUT /upload HTTP/1.1\r\nHost: test.example\r\nContent-Length: 10000000\r\n\r\n");
-                client
-            })
-            .collect();
-        wait::until("all slow uploads are under way", || uploads.load(Ordering::Relaxed) == 50);
-        paced(stop, || writers.iter_mut().for_each(|client| client.send([b'x'; 1_000])));
-    });
+    let mut balancer = two_workers(&origin);
+    let mut writers: Vec<_> = (0..50).map(|_| Client::connect(balancer.address())).collect();
+    let head = "PUT /upload HTTP/1.1\r\nHost: test.example\r\nContent-Length: 10000000\r\n\r\n";
+    writers.iter_mut().for_each(|client| client.send(head));
+    wait::until("all slow uploads are under way", || uploads.load(Ordering::Relaxed) == 50);
+    balancer.process().wait_until_idle();
+    assert_fast_beside(&balancer, || writers.iter_mut().for_each(|client| client.send([b'x'; 1_000])));
 }
 
-/// Measures fast requests while `beside` keeps the balancer company until it is told to stop.
-fn pass_beside(balancer: &Balancer, beside: impl FnOnce(SocketAddr, &AtomicBool) + Send) {
-    let (address, stop) = (balancer.address(), AtomicBool::new(false));
+/// Measures fast requests for two seconds, in which `slowly` is called ten times a second.
+fn assert_fast_beside(balancer: &Balancer, mut slowly: impl FnMut() + Send) {
+    let enough = Enough::not_yet();
     std::thread::scope(|scope| {
-        let company = scope.spawn(|| beside(address, &stop));
+        scope.spawn(|| {
+            while !enough.is() {
+                slowly();
+                // PACE: what makes these clients slow.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
         let end = Instant::now() + Duration::from_secs(2);
-        let fast = Latencies::of_gets(address, "/", |count| count < 200 || Instant::now() < end);
-        stop.store(true, Ordering::Relaxed);
-        company.join().expect("the slow clients");
+        let fast = Latencies::of_gets(balancer.address(), "/", |count| count < 200 || Instant::now() < end);
+        enough.say();
         assert_fast("beside slow clients", &fast);
     });
-}
-
-/// Acts ten times a second until told to stop.
-fn paced(stop: &AtomicBool, mut act: impl FnMut()) {
-    while !stop.load(Ordering::Relaxed) {
-        act();
-        // PACE: what makes these clients slow.
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
