@@ -26,8 +26,9 @@ pub const BUFFERS_KEPT_MAX: usize = 128;
 /// LIMIT: bytes of a request body that are kept so that the request can be sent again.
 pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
-/// LIMIT: bytes of bodies that a task may move before the next task gets its turn.
-pub const QUANTUM_BYTES: usize = 1024 * 1024;
+/// LIMIT: bytes of bodies that a task may move before the next task gets its turn. Fifty large
+/// downloads then delay a small request by some 10 ms; a turn costs less than a microsecond.
+pub const QUANTUM_BYTES: usize = 256 * 1024;
 
 /// LIMIT: pipelined requests answered before the next task gets its turn.
 pub const QUANTUM_REQUESTS: u32 = 16;
