@@ -215,7 +215,7 @@ impl Balancer {
         // Handles may outlive the balancer; its connections must not.
         let mut left = Vec::new();
         hall.parking.take(|_| true, &mut left);
-        while let Some(task) = hall.ready.try_take() {
+        while let Some(task) = hall.ready.take() {
             left.push(task);
         }
     }

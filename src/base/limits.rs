@@ -69,6 +69,14 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
 /// others. Looking at a socket once costs about 40 ns, parking and fetching it 1 to 2 µs.
 pub const QUIET_POLLS_MAX: u32 = 32;
 
+/// Tasks that may wait in the ready channel for each worker that is awake before another one is
+/// woken. A worker gets through so many small requests in half a millisecond.
+pub const QUEUE_PER_WORKER: usize = 128;
+
+/// How long a worker works without a pause before it gives half of what is ready to another.
+/// Shorter spreads work that one thread does more cheaply; longer keeps clients waiting.
+pub const SATURATED_AFTER: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// How long accepting pauses when the process is out of descriptors or memory.
 pub const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 

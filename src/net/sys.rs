@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -34,8 +35,12 @@ impl PollList {
         self.0.push(PollFd::from_borrowed_fd(fd, events));
     }
 
-    pub(super) fn wait(&mut self, timeout: &Timespec) -> Result<usize, Errno> {
-        poll(&mut self.0, Some(timeout))
+    /// Polls for up to `timeout`, which is shorter than a second; without one, until
+    /// something happens.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<usize, Errno> {
+        let timeout =
+            timeout.map(|timeout| Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) });
+        poll(&mut self.0, timeout.as_ref())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{PATIENCE, QUIET_POLLS_MAX};
@@ -58,6 +58,26 @@ pub enum Woken<T> {
     Quiet(Box<T>, Wait),
 }
 
+/// How long a poll may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// For [`PATIENCE`].
+    Short,
+    /// Until the bell rings.
+    Endless,
+}
+
+/// What a poll came to, beside the tasks it woke.
+#[derive(Clone, Copy, Debug)]
+pub struct Polled {
+    /// The time after it.
+    pub now: Moment,
+    /// Nothing was ready at first, so the thread slept.
+    pub slept: bool,
+}
+
 /// Warm tasks of type `T`.
 pub struct WarmSet<T> {
     tasks: Vec<Warm<T>>,
@@ -85,9 +105,9 @@ impl<T: Waiter> WarmSet<T> {
         self.tasks.push(Warm { task, wait, touched: now, polls: 0 });
     }
 
-    /// Waits until a task is ready, the bell rings or `timeout` is over, and moves every
-    /// task that is ready, due or too quiet to `woken`. Returns the time.
-    pub fn poll(&mut self, bell: &Bell, timeout: Duration, woken: &mut Vec<Woken<T>>) -> Moment {
+    /// Waits until a task is ready, the bell rings or the patience is over, and moves every
+    /// task that is ready, due or too quiet to `woken`.
+    pub fn poll(&mut self, bell: &Bell, patience: Patience, woken: &mut Vec<Woken<T>>) -> Polled {
         self.list.clear();
         self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
         for Warm { task, wait, .. } in &mut self.tasks {
@@ -99,13 +119,14 @@ impl<T: Waiter> WarmSet<T> {
                 self.list.push(upstream.raw_fd(), flags_of(wait.upstream));
             }
         }
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) };
         // A poll that may sleep queues itself at every socket first, which costs three times
         // the look. On a busy worker something is ready already, so looking comes first.
-        let glance = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut fired = self.tasks.len() >= CROWD && self.list.wait(&glance).unwrap_or(0) > 0;
-        if !fired {
-            fired = self.list.wait(&timeout).unwrap_or(0) > 0;
+        let glances = patience == Patience::None || self.tasks.len() >= CROWD;
+        let mut fired = glances && self.list.wait(Some(Duration::ZERO)).unwrap_or(0) > 0;
+        let slept = !fired && patience != Patience::None;
+        if slept {
+            let timeout = (patience == Patience::Short).then_some(PATIENCE);
+            fired = self.list.wait(timeout).unwrap_or(0) > 0;
         }
         if fired && !self.list.events(0).is_empty() {
             bell.silence();
@@ -143,7 +164,7 @@ impl<T: Waiter> WarmSet<T> {
                 woken.push(Woken::Quiet(task, wait));
             }
         }
-        now
+        Polled { now, slept }
     }
 
     /// Empties the set.

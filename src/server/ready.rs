@@ -1,29 +1,34 @@
-//! The ready channel, and how new work reaches a worker that is looking elsewhere.
+//! The ready channel, and which worker is woken for what is in it.
 //!
-//! Workers that have nothing block in `recv`. Workers with a warm set sit in `poll`, where
-//! the channel cannot reach them: each has a bell in its poll set, and whoever puts work
-//! into the channel rings one if nobody is blocked in `recv`. A worker that is neither is
-//! running, and looks at the channel before it sleeps again.
+//! Waking a sleeping thread costs as much as a request, and tasks spread over more workers than
+//! are needed make smaller batches. So few workers are kept awake: one that is awake looks at
+//! the channel before it sleeps, and needs no waking; if all sleep, it is always the first
+//! that is woken. Others join when the channel is long, when a body keeps a worker busy, or when
+//! a worker has not slept for a while ([`Worker`](crate::server::worker::Worker) sees to that).
+//!
+//! Every worker sleeps in `poll`, with or without warm tasks, and every one has a bell in it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
+use crate::base::limits::QUEUE_PER_WORKER;
 use crate::net::warm::Bell;
 use crate::proxy::task::Task;
 
 /// Tasks that can go on, and the workers that may take them.
 pub struct Ready {
-    sender: Sender<Option<Box<Task>>>,
-    receiver: Receiver<Option<Box<Task>>>,
-    blocked: AtomicUsize,
+    sender: Sender<Box<Task>>,
+    receiver: Receiver<Box<Task>>,
     seats: Box<[Seat]>,
 }
 
 /// Where one worker can be reached.
 struct Seat {
     bell: Bell,
-    polling: AtomicBool,
+    /// Set before a worker looks at the channel for the last time before it sleeps. SeqCst, as
+    /// the channel is: either the worker sees what was put there, or who put it sees this.
+    asleep: AtomicBool,
 }
 
 impl Ready {
@@ -32,46 +37,22 @@ impl Ready {
     /// # Errors
     /// The process is out of descriptors.
     pub fn new(workers: usize, capacity: usize) -> std::io::Result<Self> {
-        let (sender, receiver) = bounded(capacity + workers);
+        let (sender, receiver) = bounded(capacity);
         let seats = (0..workers)
-            .map(|_| Ok(Seat { bell: Bell::new()?, polling: AtomicBool::new(false) }))
+            .map(|_| Ok(Seat { bell: Bell::new()?, asleep: AtomicBool::new(false) }))
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { sender, receiver, blocked: AtomicUsize::new(0), seats })
+        Ok(Self { sender, receiver, seats })
     }
 
     /// Puts a task at the end of the channel. Gives it back if the channel is full, which
     /// takes more tasks than there may be connections.
     pub fn push(&self, task: Box<Task>) -> Result<(), Box<Task>> {
-        match self.sender.try_send(Some(task)) {
-            Ok(()) => Ok(()),
-            // INVARIANT: what is given back is what was given.
-            Err(error) => error.into_inner().map_or(Ok(()), Err),
-        }
+        self.sender.try_send(task).map_err(|error| error.into_inner())
     }
 
     /// Takes the task at the front, if there is one.
-    pub fn try_take(&self) -> Option<Box<Task>> {
-        self.receiver.try_recv().ok().flatten()
-    }
-
-    /// Waits for a task. `None` when the balancer stops.
     pub fn take(&self) -> Option<Box<Task>> {
-        // SeqCst, here and below: a task that was put into the channel before the count was
-        // looked at is seen by `recv`, and one put there after it sees the count.
-        self.blocked.fetch_add(1, Ordering::SeqCst);
-        let task = self.receiver.recv().ok().flatten();
-        self.blocked.fetch_sub(1, Ordering::SeqCst);
-        task
-    }
-
-    /// Wakes every worker, for good.
-    pub fn stop(&self) {
-        for seat in &self.seats {
-            // The channel has room for one of these for each worker; when it is full all the
-            // same, then nobody is blocked in it.
-            let _ = self.sender.try_send(None);
-            seat.bell.ring();
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// Whether work is waiting.
@@ -86,16 +67,32 @@ impl Ready {
 
     /// Makes sure that what was just put into the channel is noticed.
     pub fn announce(&self) {
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.blocked.load(Ordering::SeqCst) >= self.receiver.len() {
-            return;
+        fence(Ordering::SeqCst);
+        let waiting = self.len();
+        let awake = self.seats.iter().filter(|seat| !seat.asleep.load(Ordering::SeqCst)).count();
+        if waiting > awake * QUEUE_PER_WORKER {
+            self.wake_another();
         }
+    }
+
+    /// Wakes the first worker that sleeps, if any does.
+    pub fn wake_another(&self) {
+        let sleeps =
+            |seat: &&Seat| seat.asleep.load(Ordering::SeqCst) && seat.asleep.swap(false, Ordering::SeqCst);
+        if let Some(seat) = self.seats.iter().find(sleeps) {
+            seat.bell.ring();
+        }
+    }
+
+    /// Whether some worker sleeps.
+    pub fn has_sleeper(&self) -> bool {
+        self.seats.iter().any(|seat| seat.asleep.load(Ordering::Relaxed))
+    }
+
+    /// Wakes every worker, to see that the balancer stops.
+    pub fn stop(&self) {
         for seat in &self.seats {
-            // One bell is enough: a worker that finds more than it can take rings the next.
-            if seat.polling.load(Ordering::SeqCst) && seat.polling.swap(false, Ordering::SeqCst) {
-                seat.bell.ring();
-                return;
-            }
+            seat.bell.ring();
         }
     }
 
@@ -108,12 +105,12 @@ impl Ready {
     /// Says that a worker is about to poll. Returns whether it may sleep in it: false if
     /// there is work in the channel.
     pub fn begin_poll(&self, worker: usize) -> bool {
-        self.seats[worker].polling.store(true, Ordering::SeqCst);
+        self.seats[worker].asleep.store(true, Ordering::SeqCst);
         self.is_empty()
     }
 
     /// Says that a worker is looking again.
     pub fn end_poll(&self, worker: usize) {
-        self.seats[worker].polling.store(false, Ordering::SeqCst);
+        self.seats[worker].asleep.store(false, Ordering::SeqCst);
     }
 }

@@ -3,13 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use crate::base::clock;
-use crate::base::limits::{PATIENCE, TAKE_BATCH, WARM_MAX};
+use crate::base::clock::{self, Moment};
+use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
 use crate::net::parking::Parking;
 use crate::net::wait::{Reason, Wait};
-use crate::net::warm::{WarmSet, Woken};
+use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
 use crate::proxy::context::{Context, Shared};
 use crate::proxy::task::Task;
@@ -35,13 +34,16 @@ pub struct Worker {
     hall: Arc<Hall>,
     warm: WarmSet<Task>,
     cx: Context,
+    /// When it last slept.
+    awake_since: Moment,
 }
 
 impl Worker {
     /// The worker with this number.
     pub fn new(number: usize, hall: Arc<Hall>) -> Self {
-        let cx = Context::new(Arc::clone(&hall.shared), clock::now());
-        Self { number, hall, warm: WarmSet::new(), cx }
+        let now = clock::now();
+        let cx = Context::new(Arc::clone(&hall.shared), now);
+        Self { number, hall, warm: WarmSet::new(), cx, awake_since: now }
     }
 
     /// Works until the balancer stops.
@@ -49,14 +51,20 @@ impl Worker {
         let mut woken = Vec::new();
         while !self.hall.stop.load(Ordering::Relaxed) {
             self.take_ready();
-            if self.warm.is_empty() {
-                continue;
-            }
-            // With work in the channel, the warm set is only glanced at.
             let may_sleep = self.hall.ready.begin_poll(self.number);
-            let timeout = if may_sleep { PATIENCE } else { Duration::ZERO };
-            self.cx.now = self.warm.poll(self.hall.ready.bell(self.number), timeout, &mut woken);
+            let patience = match (may_sleep, self.warm.is_empty()) {
+                // With work in the channel, the warm set is only glanced at.
+                (false, _) => Patience::None,
+                (true, false) => Patience::Short,
+                (true, true) => Patience::Endless,
+            };
+            let polled = self.warm.poll(self.hall.ready.bell(self.number), patience, &mut woken);
             self.hall.ready.end_poll(self.number);
+            self.cx.now = polled.now;
+            if polled.slept {
+                self.awake_since = polled.now;
+            }
+            self.share(&mut woken);
             for woken in woken.drain(..) {
                 match woken {
                     Woken::Ready(task) => self.advance(task),
@@ -69,22 +77,40 @@ impl Worker {
         }
     }
 
-    /// Advances what is in the ready channel; waits for it if there is nothing else to do.
+    /// Advances what is in the ready channel.
     fn take_ready(&mut self) {
-        if self.warm.is_empty() {
-            let Some(task) = self.hall.ready.take() else { return };
-            self.cx.now = clock::now();
-            self.advance(task);
-        }
         for _ in 0..TAKE_BATCH {
             if self.warm.len() >= WARM_MAX {
                 break;
             }
-            let Some(task) = self.hall.ready.try_take() else { return };
+            let Some(task) = self.hall.ready.take() else { return };
             self.advance(task);
         }
         // There may be more than one worker can do.
         self.hall.ready.announce();
+    }
+
+    /// Gives every other task that is ready to another worker, if this one has not slept for a
+    /// while and one sleeps. They stay with whoever takes them.
+    fn share(&mut self, woken: &mut Vec<Woken<Task>>) {
+        if self.cx.now.since(self.awake_since) < SATURATED_AFTER || !self.hall.ready.has_sleeper() {
+            return;
+        }
+        self.awake_since = self.cx.now;
+        let mut give = false;
+        let ready = &self.hall.ready;
+        let given = woken.extract_if(.., |woken| {
+            give = !give;
+            give && matches!(woken, Woken::Ready(_))
+        });
+        for woken in given {
+            if let Woken::Ready(task) = woken {
+                // The channel holds as many tasks as there may be connections; should it be
+                // full all the same, the connection is closed.
+                drop(ready.push(task));
+            }
+        }
+        ready.wake_another();
     }
 
     fn advance(&mut self, mut task: Box<Task>) {
@@ -101,6 +127,8 @@ impl Worker {
                 if let Err(task) = self.hall.ready.push(task) {
                     self.close(task);
                 }
+                // A body keeps one worker busy; others should not have to wait for that.
+                self.hall.ready.wake_another();
             }
             Next::Close => self.close(task),
         }
