@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_error;
 
 use crate::base::clock::Moment;
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, is_shortage};
 use crate::upstream::health::{ProbeResult, Reason};
 
 /// One dial under way.
@@ -51,6 +51,7 @@ fn reason(error: Errno) -> Reason {
         Errno::CONNREFUSED => Reason::Refused,
         Errno::CONNRESET | Errno::PIPE => Reason::Reset,
         Errno::TIMEDOUT => Reason::Timeout,
+        error if is_shortage(error) => Reason::Shortage,
         _ => Reason::Unreachable,
     }
 }

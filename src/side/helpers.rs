@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
+use rustix::io::Errno;
+
+use crate::net::stream::is_shortage;
 use crate::upstream::health::{ProbeResult, Reason};
 
 /// What a helper is asked to do for the backend with this number.
@@ -99,6 +102,9 @@ fn probe(agent: &ureq::Agent, url: &str, host: &str) -> Result<u16, Reason> {
     match agent.get(url).header("Host", host).header("Connection", "close").call() {
         Ok(response) => Ok(response.status().as_u16()),
         Err(ureq::Error::Timeout(_)) => Err(Reason::Timeout),
+        Err(ureq::Error::Io(error)) if Errno::from_io_error(&error).is_some_and(is_shortage) => {
+            Err(Reason::Shortage)
+        }
         Err(ureq::Error::Io(error)) => Err(match error.kind() {
             io::ErrorKind::ConnectionRefused => Reason::Refused,
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Reason::Timeout,

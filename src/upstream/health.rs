@@ -58,6 +58,8 @@ pub enum Reason {
     Status(u16),
     /// What it answered is not HTTP as it should be.
     BadResponse,
+    /// Nothing is known to be: this machine is out of descriptors or memory.
+    Shortage,
 }
 
 /// One probe that was made.
@@ -124,6 +126,10 @@ impl Judgement {
             self.history.pop_front();
         }
         self.history.push_back(Record { at, latency, result });
+        if result == ProbeResult::Failure(Reason::Shortage) {
+            // It never reached the backend: a shortage here must not take all of them down.
+            return None;
+        }
         let rules = self.rules?;
         let first = !std::mem::replace(&mut self.probed, true);
         if (result == ProbeResult::Success) == self.up {
@@ -207,6 +213,7 @@ impl fmt::Display for Reason {
             Self::Unresolved => f.write_str("its name does not resolve"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::BadResponse => f.write_str("bad response"),
+            Self::Shortage => f.write_str("out of descriptors or memory"),
         }
     }
 }
@@ -218,6 +225,7 @@ mod tests {
 
     const GOOD: ProbeResult = ProbeResult::Success;
     const BAD: ProbeResult = ProbeResult::Failure(Reason::Refused);
+    const NOT_MADE: ProbeResult = ProbeResult::Failure(Reason::Shortage);
 
     fn judgement() -> Judgement {
         Judgement::new(Some(&HealthCheck {
@@ -258,6 +266,16 @@ mod tests {
         let transition = probe(&mut judgement, GOOD).unwrap();
         assert_eq!(transition.evidence, Evidence::GoodProbes(2));
         assert!(judgement.is_up() && !judgement.in_transition());
+    }
+
+    #[test]
+    fn a_probe_that_could_not_be_made_says_nothing() {
+        let mut judgement = judgement();
+        for result in [NOT_MADE, GOOD, NOT_MADE, BAD, NOT_MADE, BAD, NOT_MADE] {
+            assert_eq!(probe(&mut judgement, result), None);
+        }
+        assert!(!probe(&mut judgement, BAD).unwrap().up);
+        assert_eq!(judgement.history().len(), 8);
     }
 
     #[test]

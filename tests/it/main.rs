@@ -26,6 +26,7 @@ mod cut;
 mod embedding;
 mod failover;
 mod health;
+mod hostile;
 mod stopping;
 mod strategies;
 mod waiting;
