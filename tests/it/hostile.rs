@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use crossbeam::channel;
 use serde_json::json;
 
 use super::balancer::Balancer;
-use super::client::Client;
-use super::origin::Origin;
+use super::client::{Client, get_request};
+use super::origin::{Next, Origin};
 use super::wait;
+use super::wire::{Fault, Role};
 
 /// Clients that connect while there are descriptors for a few of them.
 const CLIENTS: usize = 40;
@@ -41,4 +43,39 @@ fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
         Client::connect(address).try_get("/").is_ok_and(|answer| answer.head.status() == 200)
     });
     assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
+}
+
+#[test]
+fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
+    // More than the kernel's buffers hold, so that the balancer has to wait for the client.
+    const FIRST: usize = 16 * 1024 * 1024;
+    let (release, held) = channel::bounded::<()>(0);
+    // Ready to be sent at once: the wait for the client must be the first of this exchange.
+    let mut bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", FIRST + 4).into_bytes();
+    bytes.resize(bytes.len() + FIRST, b'a');
+    let origin = Origin::serve(move |_, wire| {
+        if wire.send(&bytes).is_err() {
+            return Next::Close;
+        }
+        let _ = held.recv_timeout(wait::PATIENCE);
+        match wire.send(b"last") {
+            Ok(()) => Next::Keep,
+            Err(_) => Next::Close,
+        }
+    });
+    let balancer = Balancer::over(&[origin.backend()]);
+    let mut client = Client::connect(balancer.address());
+    client.send(get_request("/"));
+    client.wire.read_head(Role::Response).expect("the head");
+    // PACE: a client that reads nothing for a while.
+    std::thread::sleep(Duration::from_millis(50));
+    let mut received = 0;
+    while received < FIRST {
+        received += client.wire.read_piece(FIRST - received).expect("the first part").len();
+    }
+    client.wire.set_patience(Duration::from_millis(50));
+    assert_eq!(client.wire.read_piece(4), Err(Fault::Silence));
+    client.wire.set_patience(wait::PATIENCE);
+    drop(release);
+    assert_eq!(client.wire.read_piece(4).expect("the last part"), b"last");
 }
