@@ -45,7 +45,7 @@ pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&Field<'_>)) -> Resul
 /// Whether a field may be sent after the body.
 fn may_be_trailer(name: &str) -> bool {
     /// What RFC 9110 and its kin say must be known before the body, by purpose.
-    const FORBIDDEN: [&str; 38] = [
+    const FORBIDDEN: [&str; 39] = [
         // Authentication and cookies.
         "authorization",
         "authentication-info",
@@ -89,7 +89,12 @@ fn may_be_trailer(name: &str) -> bool {
         "upgrade",
         "via",
         "x-real-ip",
+        "x-request-id",
     ];
+    // CGI and its kin cannot tell `X_Real_IP` from `X-Real-IP`. Trailers are rare enough to
+    // allocate.
+    let hyphenated = name.replace('_', "-");
+    let name = hyphenated.as_str();
     let has_prefix = |prefix: &str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
@@ -117,8 +122,9 @@ mod tests {
 
     #[test]
     fn fields_that_may_come_late_come_through_in_order() {
-        let section = "Server-Timing: a\r\ngrpc-status: 0\r\nETag: x\r\nContent-Digest: y\r\n\r\n";
-        let expected = ["Server-Timing", "grpc-status", "ETag", "Content-Digest"];
+        let section =
+            "Server-Timing: a\r\ngrpc-status: 0\r\nETag: x\r\nmy_sum: 1\r\nContent-Digest: y\r\n\r\n";
+        let expected = ["Server-Timing", "grpc-status", "ETag", "my_sum", "Content-Digest"];
         assert_eq!(names(section), Ok(expected.map(String::from).to_vec()));
     }
 
@@ -137,7 +143,11 @@ mod tests {
             "X-Forwarded-For",
             "X-Forwarded-Anything",
             "X-Real-IP",
+            "X-Request-ID",
             "If-Match",
+            "Content_Length",
+            "X_Forwarded_For",
+            "x_real-ip",
             "Trailer",
             "Upgrade",
         ] {

@@ -78,15 +78,15 @@ impl<T: Waiter> Parking<T> {
     pub fn park(&self, shard: usize, mut task: Box<T>, wait: &Wait) -> Result<(), (Box<T>, Option<Errno>)> {
         let Sockets { client, upstream } = task.sockets();
         let client = Armed::new(client, wait.client);
-        let upstream = upstream.map(|stream| Armed::new(stream, wait.upstream));
+        // One that is not watched must not be noted as known to epoll.
+        let upstream =
+            upstream.filter(|_| wait.upstream.is_urgent()).map(|stream| Armed::new(stream, wait.upstream));
         let Some(shard_lock) = self.shards.get(shard) else { return Err((task, Some(Errno::INVAL))) };
 
         let (slot, generation) = shard_lock.lock().insert(task, wait.deadline);
         let token = Token { shard: shard as u8, slot, generation };
         let mut outcome = client.arm(&self.epoll, token.of_client());
-        if let (Ok(()), Some(upstream)) = (outcome, upstream)
-            && wait.upstream.is_urgent()
-        {
+        if let (Ok(()), Some(upstream)) = (outcome, upstream) {
             outcome = upstream.arm(&self.epoll, token.of_upstream());
         }
 

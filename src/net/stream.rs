@@ -182,6 +182,15 @@ impl AsFd for Stream {
     }
 }
 
+/// Whether a connection could not be made because this machine is out of descriptors or memory.
+/// That says nothing about whoever was to be connected to.
+///
+/// A lack of ports is not among it: the kernel reports it like an address family that this
+/// machine does not have, and a backend behind that must go down.
+pub fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+}
+
 fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {

@@ -3,7 +3,7 @@
 use crate::net::stream::Stream;
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
-use crate::proxy::failure::Failure;
+use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::task::{Stage, Task, Upstream};
 use crate::upstream::backend::Lease;
 
@@ -45,7 +45,9 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
         Err(failure) => {
             // There is no connection to blame, so the backend is told here.
             task.request.tried.insert(lease.index());
-            if let Some(transition) = lease.backend().record_failure(failure.health_reason()) {
+            if failure.row().fault == Fault::Backend
+                && let Some(transition) = lease.backend().record_failure(failure.health_reason())
+            {
                 transition.log(lease.backend().name(), lease.backend().address());
             }
             Err(failure)

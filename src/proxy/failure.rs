@@ -4,6 +4,7 @@
 use rustix::io::Errno;
 
 use crate::http::{ChunkError, HeadError};
+use crate::net::stream::is_shortage;
 use crate::upstream::health::Reason;
 
 /// Why a request, or one try of it, failed.
@@ -37,6 +38,8 @@ pub(super) enum Failure {
     Refused,
     /// The backend cannot be reached.
     Unreachable(Errno),
+    /// This machine is out of descriptors or memory for another connection.
+    Shortage(Errno),
     /// The connection did not come to be in time.
     ConnectTimeout,
     /// The backend takes no more of the request.
@@ -107,6 +110,7 @@ impl Failure {
             Errno::TIMEDOUT => Self::ConnectTimeout,
             // Linux reports a connection that was refused between two calls as a broken pipe.
             Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => Self::Refused,
+            error if is_shortage(error) => Self::Shortage(error),
             error => Self::Unreachable(error),
         }
     }
@@ -168,6 +172,14 @@ impl Failure {
             Self::Unreachable(_) => {
                 (502, "destination_ip_unroutable", Backend, NothingSent, "the backend cannot be reached")
             }
+            // A kept connection to another backend needs none of it.
+            Self::Shortage(_) => (
+                503,
+                "proxy_internal_error",
+                Service,
+                NothingSent,
+                "the balancer has no room for another connection to a backend",
+            ),
             Self::ConnectTimeout => {
                 (504, "connection_timeout", Backend, NothingSent, "connecting to the backend took too long")
             }

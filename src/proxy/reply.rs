@@ -18,8 +18,10 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
         rewrite::make_id(&mut request.id, &mut cx.rng);
     }
     // After a mistake of the client's nothing that follows can be trusted, and a body that
-    // has not been read stands in the way of the next request.
+    // has not been read stands in the way of the next request. In a shortage of descriptors,
+    // those of clients that have their answer are what the others wait for.
     request.keep_client = row.fault != Fault::Client
+        && !matches!(failure, Failure::Shortage(_))
         && request.keep_alive
         && request.is_read()
         && cx.draining_since().is_none();

@@ -66,8 +66,11 @@ pub(super) fn request(
             Known::XRealIp => &mut has_real_ip,
             Known::Forwarded if !from.trusted => continue,
             Known::XRequestId => {
-                id.set(field.value);
-                push_field(out, field);
+                // One request, one id: an empty one is none, and of several the first counts.
+                if id.as_bytes().is_empty() && !field.value.is_empty() {
+                    id.set(field.value);
+                    push_field(out, field);
+                }
                 continue;
             }
             known => {

@@ -8,7 +8,7 @@ use rustix::net::sockopt::socket_error;
 use rustix::net::{getpeername, getsockname};
 
 use crate::base::clock::Moment;
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, is_shortage};
 use crate::upstream::health::Reason;
 
 /// One dial under way.
@@ -62,7 +62,7 @@ impl Fault {
     /// What a failed call on a socket says.
     pub(super) fn of(error: Errno) -> Self {
         match error {
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Self::Ours,
+            error if is_shortage(error) => Self::Ours,
             Errno::CONNREFUSED => Self::Theirs(Reason::Refused),
             Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE => Self::Theirs(Reason::Reset),
             Errno::TIMEDOUT | Errno::AGAIN => Self::Theirs(Reason::Timeout),

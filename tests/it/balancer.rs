@@ -174,6 +174,17 @@ impl Process {
         self.status_field("Threads:")
     }
 
+    /// Descriptors that it holds now.
+    pub fn descriptors(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is running").count() as u64
+    }
+
+    /// Lets it hold no more than so many descriptors from now on.
+    pub fn limit_descriptors(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::prlimit(Some(self.pid()), Resource::Nofile, limit).expect("limit the descriptors");
+    }
+
     fn status_field(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the process is running");

@@ -26,6 +26,7 @@ mod cut;
 mod embedding;
 mod failover;
 mod health;
+mod hostile;
 mod probing;
 mod stopping;
 mod strategies;

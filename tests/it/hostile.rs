@@ -1,0 +1,139 @@
+//! Attacks that a script cannot say: many connections at once, and a process that is short of
+//! what it needs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel;
+use serde_json::json;
+
+use super::balancer::Balancer;
+use super::client::{Client, get_request};
+use super::origin::{Next, Origin, reply};
+use super::wait;
+use super::wire::{Fault, Role};
+
+/// Clients that connect while there are descriptors for a few of them.
+const CLIENTS: usize = 40;
+
+/// Descriptors that are left when the clients come.
+const SPARE: u64 = 10;
+
+#[test]
+fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
+    let origin = Origin::named("one");
+    let mut balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "health_check": { "type": "tcp", "interval": "100ms", "timeout": "50ms", "unhealthy_after": 1 },
+    }));
+    let address = balancer.address();
+    let process = balancer.process();
+    process.limit_descriptors(process.descriptors() + SPARE);
+
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::connect(address)).collect();
+    process.wait_for_line(&["cannot accept connections"]);
+    for client in &mut clients {
+        // One that waits in the kernel is not answered before another has gone.
+        client.wire.set_patience(Duration::from_millis(100));
+        if let Ok(answer) = client.try_get("/") {
+            assert!(matches!(answer.head.status(), 200 | 503), "{}", answer.head.status());
+        }
+    }
+    drop(clients);
+    wait::until("the balancer has recovered", || {
+        Client::connect(address).try_get("/").is_ok_and(|answer| answer.head.status() == 200)
+    });
+    assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
+}
+
+#[test]
+fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
+    // More than the kernel's buffers hold, so that the balancer has to wait for the client.
+    const FIRST: usize = 16 * 1024 * 1024;
+    let (release, held) = channel::bounded::<()>(0);
+    // Ready to be sent at once: the wait for the client must be the first of this exchange.
+    let mut bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", FIRST + 4).into_bytes();
+    bytes.resize(bytes.len() + FIRST, b'a');
+    let origin = Origin::serve(move |_, wire| {
+        if wire.send(&bytes).is_err() {
+            return Next::Close;
+        }
+        let _ = held.recv_timeout(wait::PATIENCE);
+        match wire.send(b"last") {
+            Ok(()) => Next::Keep,
+            Err(_) => Next::Close,
+        }
+    });
+    let balancer = Balancer::over(&[origin.backend()]);
+    let mut client = Client::connect(balancer.address());
+    client.send(get_request("/"));
+    client.wire.read_head(Role::Response).expect("the head");
+    // PACE: a client that reads nothing for a while.
+    std::thread::sleep(Duration::from_millis(50));
+    let mut received = 0;
+    while received < FIRST {
+        received += client.wire.read_piece(FIRST - received).expect("the first part").len();
+    }
+    client.wire.set_patience(Duration::from_millis(50));
+    assert_eq!(client.wire.read_piece(4), Err(Fault::Silence));
+    client.wire.set_patience(wait::PATIENCE);
+    drop(release);
+    assert_eq!(client.wire.read_piece(4).expect("the last part"), b"last");
+}
+
+#[test]
+fn a_backend_that_dies_under_a_kept_connection_and_stays_away_is_unseen() {
+    let (release, held) = channel::bounded::<()>(0);
+    let seen = AtomicUsize::new(0);
+    let dying = Origin::serve(move |_, wire| match seen.fetch_add(1, Ordering::Relaxed) {
+        0 => reply(wire, 200, b"one"),
+        _ => {
+            let _ = held.recv_timeout(wait::PATIENCE);
+            Next::Close
+        }
+    });
+    let other = Origin::named("two");
+    let balancer = Balancer::start(json!({
+        "backends": [dying.backend(), other.backend()],
+        "health_check": "off",
+    }));
+    let mut client = Client::connect(balancer.address());
+    assert_eq!(client.get("/").text(), "one");
+    assert_eq!(client.get("/").text(), "two\n");
+    client.send(get_request("/"));
+    wait::until("the kept connection is used again", || dying.requests() == 2);
+    // First it listens no more, then its connections end.
+    drop(dying);
+    assert_eq!(client.response().expect("an answer").text(), "two\n");
+    drop(release);
+}
+
+#[test]
+fn every_test_that_the_security_document_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md");
+    let scripts: Vec<String> = std::fs::read_dir(root.join("tests/exchanges"))
+        .expect("the scripts")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_suffix(".exchange")?.to_owned()))
+        .collect();
+    let (_, table) = document.split_once("\n## Attack, behaviour, test\n").expect("the table");
+    let mut named = 0;
+    for row in table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")) {
+        let tests = row.rsplit('|').next().unwrap_or_default();
+        // What stands between back-ticks is every second piece.
+        for name in tests.split('`').skip(1).step_by(2) {
+            let exists = match (name.split_once("::"), name.strip_suffix('*')) {
+                (Some((module, test)), _) => {
+                    std::fs::read_to_string(root.join(format!("tests/it/{module}.rs")))
+                        .is_ok_and(|source| source.contains(&format!("\nfn {test}()")))
+                }
+                (None, Some(start)) => scripts.iter().any(|script| script.starts_with(start)),
+                (None, None) => scripts.iter().any(|script| script == name),
+            };
+            assert!(exists, "SECURITY.md names {name}, which is not there");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} tests were found in the table");
+}
