@@ -156,22 +156,27 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         if cx.quantum == 0 {
             return Flow::Yield;
         }
-        if client.inbound.is_empty() {
-            match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-                Ok(Io::Moved(_)) => request.moved = cx.now,
-                Ok(Io::Blocked) => {
-                    client.inbound.release(&mut cx.buffers);
-                    let deadline = request.moved + timeouts.body_idle;
-                    return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
-                }
-                Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
+        let arrived = client.inbound.len();
+        if arrived > 0 {
+            if let Err(failure) = take_body(&mut client.inbound, request, cx) {
+                return Flow::Fail(failure);
             }
+            if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
+                return Flow::Fail(Failure::BodyTooLarge);
+            }
+            if client.inbound.len() < arrived {
+                continue;
+            }
+            // What is left begins a trailer section, which is only taken whole.
         }
-        if let Err(failure) = take_body(&mut client.inbound, request, cx) {
-            return Flow::Fail(failure);
-        }
-        if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
-            return Flow::Fail(Failure::BodyTooLarge);
+        match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
+            Ok(Io::Moved(_)) => request.moved = cx.now,
+            Ok(Io::Blocked) => {
+                client.inbound.release_if_empty(&mut cx.buffers);
+                let deadline = request.moved + timeouts.body_idle;
+                return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+            }
+            Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
     Flow::Done
