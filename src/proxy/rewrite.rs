@@ -34,9 +34,16 @@ pub(super) fn request(
     for part in [head.method_token, " ", head.target_prefix, head.target, " HTTP/1.1\r\n"] {
         out.extend(part.as_bytes());
     }
-    if head.host.is_none() {
-        // HTTP/1.1 wants one even where HTTP/1.0 did not send it (RFC 9112, section 3.2).
-        push_address_field(out, b"Host: ", from.listener);
+    // HTTP/1.1 wants a Host even where HTTP/1.0 did not send it (RFC 9112, section 3.2); an
+    // absolute target names one all the same, and of that only the path goes on.
+    match head.host {
+        None => push_address_field(out, b"Host: ", from.listener),
+        Some(host) if !head.fields.iter().any(|field| field.known == Known::Host) => {
+            for part in [b"Host: ", host.as_bytes(), b"\r\n"] {
+                out.extend(part);
+            }
+        }
+        Some(_) => {}
     }
 
     let mut via_ours = 0;
@@ -58,6 +65,8 @@ pub(super) fn request(
             Known::XForwardedPort => &mut has_port,
             Known::XRealIp => &mut has_real_ip,
             Known::Forwarded if !from.trusted => continue,
+            // An empty one would hide the one that is made in its place.
+            Known::XRequestId if field.value.is_empty() => continue,
             Known::XRequestId => {
                 id.set(field.value);
                 push_field(out, field);
