@@ -3,7 +3,8 @@
 //! A trailer arrives after the request was routed, authorised and framed. One
 //! that changes any of these would be obeyed by a reader that merges trailers
 //! into the head and missed by one that does not, so such fields are dropped
-//! here (RFC 9110, 6.5.1).
+//! here (RFC 9110, 6.5.1), also when `_` stands in their name for `-`: gateways
+//! that hand fields on as variables cannot tell the two apart.
 
 use super::error::HeadError;
 use super::field::{Field, Known};
@@ -91,19 +92,18 @@ fn may_be_trailer(name: &str) -> bool {
         "x-real-ip",
         "x-request-id",
     ];
-    // CGI and its kin cannot tell `X_Real_IP` from `X-Real-IP`. Trailers are rare enough to
-    // allocate.
-    let hyphenated = name.replace('_', "-");
-    let name = hyphenated.as_str();
-    let has_prefix = |prefix: &str| {
-        name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
     // Of the content fields only the digest is known no earlier than the body's end.
-    let is_content = has_prefix("content-") && !name.eq_ignore_ascii_case("content-digest");
+    let is_content = begins(name, "content-") && !name.eq_ignore_ascii_case("content-digest");
     !is_content
-        && !has_prefix("x-forwarded-")
-        && !has_prefix("proxy-")
-        && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+        && !begins(name, "x-forwarded-")
+        && !begins(name, "proxy-")
+        && !FORBIDDEN.iter().any(|forbidden| forbidden.len() == name.len() && begins(name, forbidden))
+}
+
+/// Whether a name begins so, case aside and with `_` for `-`; `start` is in lower case.
+fn begins(name: &str, start: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(byte, wanted)| plain(byte) == wanted)
 }
 
 #[cfg(test)]
@@ -150,6 +150,9 @@ mod tests {
             "x_real-ip",
             "Trailer",
             "Upgrade",
+            "Transfer_Encoding",
+            "x_forwarded-for",
+            "Content_Length",
         ] {
             assert_eq!(names(&format!("{name}: x\r\nA: b\r\n\r\n")), Ok(vec!["A".into()]), "{name}");
         }

@@ -34,16 +34,16 @@ pub(super) fn request(
     for part in [head.method_token, " ", head.target_prefix, head.target, " HTTP/1.1\r\n"] {
         out.extend(part.as_bytes());
     }
-    if !head.fields.iter().any(|field| field.known == Known::Host) {
-        // HTTP/1.1 wants one even where HTTP/1.0 did not send it (RFC 9112, section 3.2).
-        match head.host {
-            Some(named_by_target) => {
-                for part in [b"Host: ", named_by_target.as_bytes(), b"\r\n"] {
-                    out.extend(part);
-                }
+    // HTTP/1.1 wants a Host even where HTTP/1.0 did not send it (RFC 9112, section 3.2); an
+    // absolute target names one all the same, and of that only the path goes on.
+    match head.host {
+        None => push_address_field(out, b"Host: ", from.listener),
+        Some(host) if !head.fields.iter().any(|field| field.known == Known::Host) => {
+            for part in [b"Host: ", host.as_bytes(), b"\r\n"] {
+                out.extend(part);
             }
-            None => push_address_field(out, b"Host: ", from.listener),
         }
+        Some(_) => {}
     }
 
     let mut via_ours = 0;

@@ -1,0 +1,392 @@
+//! A simulation of everything that decides where a request goes: pools, strategies, health
+//! judgement, and the backends that a request has tried already.
+//!
+//! Time is virtual and chance is seeded, so a run is the same every time. After each of some
+//! hundred random events, what the balancer's types say is held against a model that is kept
+//! here, in the simplest form that is right. A failure names its seed, and
+//! `ROPEWALK_SIMULATION_SEED=17 cargo test --test simulation` plays that one again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use ropewalk::base::clock::Moment;
+use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
+use ropewalk::config::plan::{BackendPlan, HealthCheck, Limits, PoolPlan, Probe, Strategy};
+use ropewalk::upstream::backend::{Backend, Lease};
+use ropewalk::upstream::health::{Evidence, ProbeResult, Reason, Transition};
+use ropewalk::upstream::pool::{Pool, Tried};
+
+/// Seeds of one test run, and events of each.
+const SEEDS: u64 = 200;
+const EVENTS: usize = 400;
+
+/// LIMIT: requests in flight at once.
+const FLIGHTS_MAX: usize = 40;
+
+/// Turns of a weighted rotation after which it has forgotten a change.
+const TURNS_TO_SETTLE: usize = 3;
+
+#[test]
+fn no_order_of_events_breaks_a_promise() {
+    let seeds = match std::env::var("ROPEWALK_SIMULATION_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("ROPEWALK_SIMULATION_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 0..=SEEDS - 1,
+    };
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| World::new(seed).run())) {
+            eprintln!("play it again: ROPEWALK_SIMULATION_SEED={seed} cargo test --test simulation");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// One pool, what is going on in it, and what should be true of it.
+struct World {
+    rng: fastrand::Rng,
+    now: Moment,
+    strategy: Strategy,
+    rules: Option<HealthCheck>,
+    retries: u32,
+    pool: Pool,
+    flights: Vec<Flight>,
+    members: Vec<Member>,
+    /// The member that was picked last.
+    picked: Option<usize>,
+}
+
+/// One request in flight.
+struct Flight {
+    lease: Lease,
+    tried: Tried,
+    /// The same, where it can be looked at.
+    tried_indexes: Vec<usize>,
+    tries_left: u32,
+}
+
+/// What should be true of a backend.
+struct Member {
+    weight: u32,
+    /// Whether it would really answer.
+    serves: bool,
+    up: bool,
+    probed: bool,
+    /// Probes in a row that contradict `up`.
+    against: u32,
+    failed_requests: u32,
+    probe_due: Moment,
+    tries: u64,
+    last_transition: Option<bool>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let strategies = [
+            Strategy::RoundRobin,
+            Strategy::WeightedRoundRobin,
+            Strategy::LeastConnections,
+            Strategy::Random,
+        ];
+        let strategy = strategies[rng.usize(..strategies.len())];
+        let rules = (rng.u8(..8) > 0).then(|| HealthCheck {
+            probe: Probe::Tcp,
+            port: None,
+            interval: Duration::from_millis(rng.u64(500..8000)),
+            timeout: Duration::from_millis(400),
+            healthy_after: rng.u32(1..5),
+            unhealthy_after: rng.u32(1..5),
+            passive_failures: rng.bool().then(|| rng.u32(1..8)),
+        });
+        let now = Moment::from_nanos(1 << 40);
+        let weights: Vec<u32> = (0..rng.usize(1..8)).map(|_| rng.u32(0..7).saturating_sub(1)).collect();
+        let retries = rng.u32(0..5);
+        let plan = PoolPlan {
+            name: "default".to_owned(),
+            strategy,
+            retries,
+            health_check: rules.clone(),
+            backends: weights.iter().enumerate().map(|(index, &weight)| backend(index, weight)).collect(),
+        };
+        let members = weights.iter().map(|&weight| Member {
+            weight,
+            serves: rng.u8(..4) > 0,
+            up: true,
+            probed: false,
+            against: 0,
+            failed_requests: 0,
+            probe_due: now,
+            tries: 0,
+            last_transition: None,
+        });
+        let members = members.collect();
+        let pool = Pool::new(&plan, &limits(), seed);
+        Self { rng, now, strategy, rules, retries, pool, flights: Vec::new(), members, picked: None }
+    }
+
+    fn run(mut self) {
+        self.rotation_is_exact(0);
+        for _ in 0..EVENTS {
+            match self.rng.u8(..32) {
+                0..=9 => self.begin(),
+                10..=18 => self.end_one(),
+                19..=20 => self.abort_one(),
+                21..=27 => self.probe_next(),
+                28..=29 => self.change_one(),
+                30 => self.rotation_is_exact(TURNS_TO_SETTLE),
+                _ => self.calm(),
+            }
+            self.check();
+        }
+        self.flights.clear();
+        self.check();
+    }
+
+    /// A client sends a request.
+    fn begin(&mut self) {
+        if self.flights.len() < FLIGHTS_MAX {
+            self.attempt(Tried::default(), Vec::new(), self.retries);
+        }
+    }
+
+    /// A request comes to its end, or to the end of one try.
+    fn end_one(&mut self) {
+        let Some(Flight { lease, mut tried, mut tried_indexes, tries_left }) = self.take_flight() else {
+            return;
+        };
+        let index = usize::from(lease.index());
+        if self.members[index].serves {
+            lease.backend().record_success();
+            self.members[index].failed_requests = 0;
+            return;
+        }
+        let transition = lease.backend().record_failure(Reason::Reset);
+        self.expect_failure(index, transition);
+        if tries_left > 0 {
+            tried.insert(lease.index());
+            tried_indexes.push(index);
+            // The next try is begun before the last one is forgotten, as in the balancer's
+            // worst case.
+            self.flights_keep(lease, |world| world.attempt(tried, tried_indexes, tries_left - 1));
+        }
+    }
+
+    /// A client leaves: nothing is said about the backend.
+    fn abort_one(&mut self) {
+        drop(self.take_flight());
+    }
+
+    /// The clock goes on to the next probe, which is made.
+    fn probe_next(&mut self) {
+        let Some(index) = (0..self.members.len()).min_by_key(|&index| self.members[index].probe_due) else {
+            return;
+        };
+        self.now = self.now.max(self.members[index].probe_due);
+        let result = match self.members[index].serves {
+            true => ProbeResult::Success,
+            false => ProbeResult::Failure(Reason::Refused),
+        };
+        let backend = &self.pool.backends()[index];
+        let transition = backend.record_probe(result, Duration::from_millis(1), self.now);
+        let in_transition = backend.in_transition();
+        self.expect_probe(index, result, transition);
+        let interval = self.rules.as_ref().map_or(Duration::from_secs(1), |rules| rules.interval);
+        let wait = if in_transition { interval.min(PROBE_EVERY_IN_TRANSITION) } else { interval };
+        self.members[index].probe_due = self.now + wait;
+    }
+
+    /// A backend breaks, or is repaired.
+    fn change_one(&mut self) {
+        let index = self.rng.usize(..self.members.len());
+        self.members[index].serves = !self.members[index].serves;
+    }
+
+    /// Everything is repaired and stays so: everything is up in the time that the rules give.
+    fn calm(&mut self) {
+        let Some(rules) = self.rules.clone() else { return };
+        self.members.iter_mut().for_each(|member| member.serves = true);
+        let soon = rules.interval.min(PROBE_EVERY_IN_TRANSITION);
+        let until = self.now + rules.interval + soon * rules.healthy_after;
+        while self.members.iter().any(|member| member.probe_due <= until) {
+            self.probe_next();
+            self.check();
+        }
+        assert!(self.members.iter().all(|member| member.up), "not all up by {until:?}");
+    }
+
+    /// While nothing changes, every window of a weighted rotation that is as long as the sum
+    /// of the usable weights holds each backend exactly as often as its weight says.
+    fn rotation_is_exact(&mut self, turns_before: usize) {
+        let turn: usize = self.usable().map(|index| self.members[index].weight as usize).sum();
+        if self.strategy != Strategy::WeightedRoundRobin || turn == 0 {
+            return;
+        }
+        let picks: Vec<usize> = (0..turn * (turns_before + 3)).map(|_| self.pick_and_end()).collect();
+        for window in picks[turn * turns_before..].windows(turn) {
+            for index in self.usable() {
+                let count = window.iter().filter(|&&picked| picked == index).count();
+                assert_eq!(count, self.members[index].weight as usize, "of {index} in {window:?}");
+            }
+        }
+    }
+
+    fn pick_and_end(&mut self) -> usize {
+        self.attempt(Tried::default(), Vec::new(), 0);
+        let flight = self.flights.pop().expect("a usable backend is picked");
+        usize::from(flight.lease.index())
+    }
+
+    /// Picks a backend for a request and checks that it was the right one.
+    fn attempt(&mut self, tried: Tried, tried_indexes: Vec<usize>, tries_left: u32) {
+        let fresh: Vec<usize> = self.usable().filter(|index| !tried_indexes.contains(index)).collect();
+        // Those that were tried are the last resort, and better than none.
+        let allowed = if fresh.is_empty() { self.usable().collect() } else { fresh };
+        let expected = self.expected(&allowed);
+        let Some(lease) = self.pool.pick(&tried) else {
+            assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
+            return;
+        };
+        let index = usize::from(lease.index());
+        assert!(allowed.contains(&index), "{index} was picked of {allowed:?}");
+        assert!(expected.is_none_or(|expected| expected == index), "{index} is not {expected:?}");
+        assert!(std::sync::Arc::ptr_eq(lease.backend(), &self.pool.backends()[index]));
+        self.picked = Some(index);
+        self.members[index].tries += 1;
+        self.flights.push(Flight { lease, tried, tried_indexes, tries_left });
+    }
+
+    /// The one that must be picked, for strategies that leave nothing to chance or to history.
+    fn expected(&self, allowed: &[usize]) -> Option<usize> {
+        let count = self.members.len();
+        let first = self.picked.map_or(0, |picked| picked + 1);
+        let mut in_rotation = (first..first + count).map(|at| at % count).filter(|at| allowed.contains(at));
+        match self.strategy {
+            Strategy::RoundRobin => in_rotation.next(),
+            Strategy::LeastConnections => {
+                // The first in rotation among equals: `min_by` keeps the first that it meets.
+                in_rotation.min_by(|&one, &other| {
+                    let load = |index: usize, weight_of: usize| {
+                        self.active(index) * u64::from(self.members[weight_of].weight)
+                    };
+                    load(one, other).cmp(&load(other, one))
+                })
+            }
+            Strategy::WeightedRoundRobin | Strategy::Random => None,
+        }
+    }
+
+    fn expect_probe(&mut self, index: usize, result: ProbeResult, transition: Option<Transition>) {
+        let member = &mut self.members[index];
+        let Some(rules) = &self.rules else {
+            assert_eq!(transition, None, "a verdict without rules");
+            return;
+        };
+        let good = result == ProbeResult::Success;
+        let first = !std::mem::replace(&mut member.probed, true);
+        member.against = if good == member.up { 0 } else { member.against + 1 };
+        let needed = match good {
+            _ if first => 1,
+            true => rules.healthy_after,
+            false => rules.unhealthy_after,
+        };
+        if member.against < needed {
+            assert_eq!(transition, None, "after {} of {needed} probes", member.against);
+            return;
+        }
+        let evidence = match result {
+            ProbeResult::Success => Evidence::GoodProbes(needed),
+            ProbeResult::Failure(reason) => Evidence::BadProbes(needed, reason),
+        };
+        member.expect_turn(transition, Transition { up: good, evidence });
+    }
+
+    fn expect_failure(&mut self, index: usize, transition: Option<Transition>) {
+        let member = &mut self.members[index];
+        let Some(limit) = self.rules.as_ref().and_then(|rules| rules.passive_failures) else {
+            assert_eq!(transition, None, "failed requests do not count here");
+            return;
+        };
+        member.failed_requests += 1;
+        if !member.up || member.failed_requests < limit {
+            assert_eq!(transition, None, "after {} of {limit} failed requests", member.failed_requests);
+            return;
+        }
+        let evidence = Evidence::FailedRequests(member.failed_requests, Reason::Reset);
+        member.expect_turn(transition, Transition { up: false, evidence });
+    }
+
+    /// What holds after every event.
+    fn check(&self) {
+        for (index, (backend, member)) in self.pool.backends().iter().zip(&self.members).enumerate() {
+            assert_eq!(u64::from(backend.active()), self.active(index), "active of {index}");
+            assert_eq!(backend.requests(), member.tries, "tries of {index}");
+            assert_eq!(backend.is_up(), member.up, "verdict on {index}");
+            assert_eq!(backend.is_usable(), member.up && member.weight > 0, "use of {index}");
+            assert_eq!(backend.in_transition(), member.against > 0, "transition of {index}");
+        }
+    }
+
+    /// Members that may be given a request: up, and not drained.
+    fn usable(&self) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(|&index| self.members[index].up && self.members[index].weight > 0)
+    }
+
+    fn active(&self, index: usize) -> u64 {
+        self.flights.iter().filter(|flight| usize::from(flight.lease.index()) == index).count() as u64
+    }
+
+    fn take_flight(&mut self) -> Option<Flight> {
+        match self.flights.len() {
+            0 => None,
+            count => Some(self.flights.swap_remove(self.rng.usize(..count))),
+        }
+    }
+
+    /// Does something while a lease is still held.
+    fn flights_keep(&mut self, lease: Lease, act: impl FnOnce(&mut Self)) {
+        let held = Flight { lease, tried: Tried::default(), tried_indexes: Vec::new(), tries_left: 0 };
+        self.flights.insert(0, held);
+        act(self);
+        self.flights.remove(0);
+    }
+}
+
+impl Member {
+    /// A verdict turned: into what was expected, and not into what it was.
+    fn expect_turn(&mut self, transition: Option<Transition>, expected: Transition) {
+        assert_eq!(transition, Some(expected));
+        assert_ne!(self.last_transition.replace(expected.up), Some(expected.up), "the same verdict twice");
+        assert_ne!(self.up, expected.up, "a turn to where it was");
+        self.up = expected.up;
+        self.against = 0;
+        self.failed_requests = 0;
+    }
+}
+
+fn backend(index: usize, weight: u32) -> BackendPlan {
+    BackendPlan { name: format!("server-{index}"), host: "127.0.0.1".to_owned(), port: 9000, weight }
+}
+
+fn limits() -> Limits {
+    Limits { connections: 100, head: 8192, body: None, requests_per_connection: None, upstream_idle: 4 }
+}
+
+/// A count can be shared: leases taken and dropped on many threads leave none behind.
+#[test]
+fn leases_on_many_threads_leave_no_count_behind() {
+    let shared = std::sync::Arc::new(Backend::new(backend(0, 1), None, 4));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    let (one, two) = (Lease::new(&shared, 0), Lease::new(&shared, 0));
+                    assert!(shared.active() >= 2);
+                    drop((one, two));
+                }
+            });
+        }
+    });
+    assert_eq!((shared.active(), shared.requests()), (0, 16_000));
+}
