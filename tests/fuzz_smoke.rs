@@ -8,14 +8,15 @@
 
 // `pub` marks what the fuzzer's binaries call; from here nobody sees it.
 #![allow(unreachable_pub)]
+#![allow(clippy::disallowed_methods, reason = "how long to go on is a matter of the real clock")]
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::{RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 
 #[path = "../fuzz/src/lib.rs"]
@@ -104,7 +105,7 @@ fn exchanges() {
 /// test run that never ends.
 fn smoke(name: &'static str, target: fn(&[u8])) {
     let latest = Arc::new(Mutex::new(Vec::new()));
-    let (done, finished) = mpsc::channel();
+    let (done, finished) = bounded(1);
     let thread = thread::spawn({
         let latest = Arc::clone(&latest);
         move || {

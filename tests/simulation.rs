@@ -107,6 +107,7 @@ impl World {
             name: "default".to_owned(),
             strategy,
             retries,
+            retry_on_status: Vec::new(),
             health_check: rules.clone(),
             backends: weights.iter().enumerate().map(|(index, &weight)| backend(index, weight)).collect(),
         };
@@ -370,7 +371,14 @@ fn backend(index: usize, weight: u32) -> BackendPlan {
 }
 
 fn limits() -> Limits {
-    Limits { connections: 100, head: 8192, body: None, requests_per_connection: None, upstream_idle: 4 }
+    Limits {
+        connections: 100,
+        head: 8192,
+        body: None,
+        body_rate: None,
+        requests_per_connection: None,
+        upstream_idle: 4,
+    }
 }
 
 /// A count can be shared: leases taken and dropped on many threads leave none behind.
