@@ -151,6 +151,12 @@ impl Process {
         self.status_field("Threads:")
     }
 
+    /// Descriptors it has open now.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).expect("the process is running").count()
+    }
+
     fn status_field(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the process is running");
