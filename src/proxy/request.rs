@@ -24,8 +24,9 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     let head_max = task.snapshot.plan.limits.head;
     loop {
         let client = &mut task.client;
-        // An empty line before a request is noise of old clients (RFC 9112, section 2.2).
-        while client.scanned == 0 && client.inbound.bytes().starts_with(b"\r\n") {
+        // An empty line before a request is noise of old clients (RFC 9112, section 2.2). Only
+        // one is skipped here: whoever sends nothing else would otherwise hold this worker.
+        if client.scanned == 0 && client.inbound.bytes().starts_with(b"\r\n") {
             client.inbound.consume(2);
         }
         let arrived = client.inbound.bytes();
