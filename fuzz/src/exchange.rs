@@ -57,6 +57,9 @@ pub fn run(data: &[u8]) {
     let sent = &sent[..sent.len().min(INPUT_BYTES_MAX)];
     let shape = Shape::of(shape);
     let believed = Believed::of(sent);
+    if believed.unclear {
+        return;
+    }
     let mut scene = Scene::new(shape);
     for piece in sent.chunks(shape.piece_bytes) {
         scene.client_sends(piece);
@@ -109,6 +112,9 @@ struct Believed {
     begun: Option<Belief>,
     /// Whether an answer of the balancer's own is due at the end.
     refused: bool,
+    /// Whether several empty lines come before a request: how many are forgiven depends on how
+    /// the network cuts them, and no two requests can be made of that.
+    unclear: bool,
 }
 
 impl Believed {
@@ -116,8 +122,10 @@ impl Believed {
         let head_max = plan(None, Shape::of(0)).limits.head;
         let mut believed = Self::default();
         loop {
-            while let Some(rest) = bytes.strip_prefix(b"\r\n") {
-                bytes = rest;
+            bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+            if bytes.starts_with(b"\r\n") {
+                believed.unclear = true;
+                return believed;
             }
             let Some(end) = head_end(bytes, 0) else {
                 let started = !matches!(bytes, b"" | b"\r");

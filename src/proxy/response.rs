@@ -210,8 +210,15 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 match reframed {
                     Ok(reframed) if reframed.done => request.download = Download::Done,
                     Ok(_) => {}
-                    Err(BadChunks::Chunk(error)) => return Err(Flow::Fail(Failure::BadResponseBody(error))),
-                    Err(BadChunks::Trailers(error)) => return Err(Flow::Fail(Failure::BadResponse(error))),
+                    Err(fault) => {
+                        // What came before the fault goes out first: a connection that ends
+                        // without a byte would invite the client to send its request again.
+                        let _ = client.stream.write(client.outbound.bytes());
+                        return Err(Flow::Fail(match fault {
+                            BadChunks::Chunk(error) => Failure::BadResponseBody(error),
+                            BadChunks::Trailers(error) => Failure::BadResponse(error),
+                        }));
+                    }
                 }
                 0
             }

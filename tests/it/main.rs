@@ -22,6 +22,7 @@ mod text;
 
 // Behaviour.
 mod bodies;
+mod chaos;
 mod cut;
 mod embedding;
 mod failover;

@@ -1,0 +1,405 @@
+//! Everything goes wrong at once, and every client still knows what became of its request.
+//!
+//! Four origins are processes of their own, which are killed, stopped and started while they
+//! answer late, break off, and talk nonsense. Each request has an id. A response is right only
+//! if every byte of it belongs to its id, and each origin writes down which ids reached it, so
+//! that a request that was sent twice shows even if its sender died.
+//!
+//! Which requests are made and what an origin does with each follows from a seed; what meets
+//! what is up to the scheduler. `ROPEWALK_CHAOS_SEED` sets another one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::balancer::{Balancer, Process, free_address};
+use super::client::Client;
+use super::origin::{Next, Origin, backend_at};
+use super::wait;
+use super::wire::{Fault, Head, Role, Wire};
+
+/// How long things go wrong.
+const CHAOS: Duration = Duration::from_secs(6);
+
+/// Clients at once, and origins.
+const CLIENTS: u64 = 8;
+const ORIGINS: usize = 4;
+
+/// Extra tries, as configured.
+const RETRIES: usize = 2;
+
+/// LIMIT: what the balancer may have resident, ever.
+const RESIDENT_KIB_MAX: u64 = 32 * 1024;
+
+/// The variable that makes this program an origin: address, folder, and seed.
+const ORIGIN: &str = "ROPEWALK_CHAOS_ORIGIN";
+
+/// The test below by its name, which is also how an origin's process is started.
+const ORIGIN_TEST: &str = "chaos::an_origin_does_what_the_seed_says";
+
+#[test]
+fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
+    let seed = std::env::var("ROPEWALK_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let mut troupe = Troupe::new(folder.path(), seed);
+    let mut balancer = Balancer::start(json!({
+        "backends": troupe.addresses.map(backend_at),
+        "retries": RETRIES,
+        "request_timeout": "3s",
+        "timeouts": {
+            "connect": "300ms", "response_head": "400ms", "upstream_idle": "1s", "upstream_keep_alive": "300ms"
+        },
+        // Single failures are what is to be seen, not their absence.
+        "health_check": { "interval": "200ms", "timeout": "150ms", "passive_failures": 20 },
+    }));
+    let address = balancer.address();
+    let descriptors_before = balancer.process().descriptors();
+
+    let (stop, ids) = (AtomicBool::new(false), AtomicU64::new(1));
+    let outcomes = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let (stop, ids) = (&stop, &ids);
+                scope.spawn(move || Visitor::new(address, seed ^ (number << 32)).visit(ids, stop))
+            })
+            .collect();
+        troupe.misbehave();
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
+    });
+    troupe.recover();
+
+    let wrong: Vec<_> = outcomes.iter().filter_map(Outcome::fault).collect();
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{}", balancer.process().log());
+    let count = |wanted: fn(&End) -> bool| outcomes.iter().filter(|outcome| wanted(&outcome.end)).count();
+    let ends = [
+        ("served", count(|end| matches!(end, End::Served))),
+        ("502", count(|end| matches!(end, End::Refused(502)))),
+        ("503 or 504", count(|end| matches!(end, End::Refused(503 | 504)))),
+        ("cut", count(|end| matches!(end, End::Cut))),
+        ("left", count(|end| matches!(end, End::Left))),
+    ];
+    eprintln!("seed {seed}: {ends:?}");
+    assert!(ends.iter().all(|(_, count)| *count > 0), "seed {seed}, too little chaos: {ends:?}");
+    check_ledgers(&troupe, &outcomes);
+
+    // What is repaired serves again, all of it.
+    let mut seen = BTreeSet::new();
+    wait::until("every origin serves again", || {
+        let answer = Client::connect(address).try_get("/calm/0");
+        seen.extend(answer.ok().and_then(|answer| answer.head.field("X-Origin").map(str::to_owned)));
+        seen.len() == ORIGINS
+    });
+    let process = balancer.process();
+    assert_eq!(process.exited(), None);
+    assert_eq!(process.lines_with(&["panick"]), 0, "{}", process.log());
+    let descriptors = || process.descriptors() <= descriptors_before;
+    wait::until("the balancer has given back its descriptors", descriptors);
+    let resident = process.peak_resident_kib();
+    assert!(resident <= RESIDENT_KIB_MAX, "{resident} KiB were resident");
+}
+
+/// An origin's process is this test with [`ORIGIN`] set. Without it, the test sees to it that
+/// such an origin answers as it should where it should, so that chaos is the balancer's doing.
+#[test]
+fn an_origin_does_what_the_seed_says() {
+    if let Ok(part) = std::env::var(ORIGIN) {
+        return play(&part);
+    }
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let ledger = File::create(folder.path().join("ledger")).expect("a ledger");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let origin = Origin::serve_at(listener, move |head, wire| serve(head, wire, &ledger, 7, "x"));
+    let answer = Client::connect(origin.address()).get("/calm/9");
+    assert_eq!((answer.head.field("X-Origin"), answer.body), (Some("x"), body_for("GET", 9, b"")));
+    let ledger = fs::read_to_string(folder.path().join("ledger")).expect("the ledger");
+    assert_eq!(ledger, "GET 9\n");
+}
+
+/// How a request ended, as its client saw it.
+#[derive(Debug)]
+enum End {
+    /// 200, and every byte as it should be.
+    Served,
+    /// An answer of the balancer's own: 502, 503 or 504.
+    Refused(u16),
+    /// The connection ended after the response had begun.
+    Cut,
+    /// The client left without waiting.
+    Left,
+    /// Anything else.
+    Wrong(String),
+}
+
+/// What became of one request.
+struct Outcome {
+    id: u64,
+    method: &'static str,
+    end: End,
+}
+
+impl Outcome {
+    /// What should not have happened, if it has.
+    fn fault(&self) -> Option<String> {
+        match &self.end {
+            End::Wrong(what) => Some(format!("{} {}: {what}", self.method, self.id)),
+            End::Served | End::Refused(_) | End::Cut | End::Left => None,
+        }
+    }
+}
+
+/// A client that sends one request after the other.
+struct Visitor {
+    address: SocketAddr,
+    rng: fastrand::Rng,
+    client: Option<Client>,
+}
+
+impl Visitor {
+    fn new(address: SocketAddr, seed: u64) -> Self {
+        Self { address, rng: fastrand::Rng::with_seed(seed), client: None }
+    }
+
+    fn visit(mut self, ids: &AtomicU64, stop: &AtomicBool) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let id = ids.fetch_add(1, Ordering::Relaxed);
+            let method = ["GET", "GET", "PUT", "POST"][self.rng.usize(..4)];
+            let body_len = [0, 10, 5_000, 100_000][self.rng.usize(..4)];
+            let body = if method == "GET" { Vec::new() } else { noise(id, self.rng.usize(..=body_len)) };
+            let request = request(method, id, &body, self.rng.bool());
+            let mut client = self.client.take().unwrap_or_else(|| Client::connect(self.address));
+            let end = if client.wire.send(&request).is_err() {
+                End::Wrong("the connection was closed under the request".into())
+            } else if self.rng.u8(..30) == 0 {
+                End::Left
+            } else {
+                match receive(&mut client, &body_for(method, id, &body)) {
+                    Ok((end, Keep::Yes)) => {
+                        self.client = Some(client);
+                        end
+                    }
+                    Ok((end, Keep::No)) => end,
+                    Err(what) => End::Wrong(what),
+                }
+            };
+            outcomes.push(Outcome { id, method, end });
+        }
+        outcomes
+    }
+}
+
+/// Whether a connection may carry another request.
+#[derive(PartialEq, Eq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+/// Receives what should be the response to one request.
+fn receive(client: &mut Client, expected: &[u8]) -> Result<(End, Keep), String> {
+    let head = client.wire.read_head(Role::Response).map_err(|fault| format!("no head: {fault:?}"))?;
+    let keep = if head.field("connection").is_some() { Keep::No } else { Keep::Yes };
+    match (head.status(), client.wire.read_rest()) {
+        (200, Ok(body)) if body == expected => Ok((End::Served, keep)),
+        (200, Ok(body)) => Err(format!("another body: {:?}", String::from_utf8_lossy(&body))),
+        (200, Err(Fault::Cut)) => Ok((End::Cut, Keep::No)),
+        (status @ (502..=504), Ok(body))
+            if head.field("proxy-status").is_some() && body.starts_with(status.to_string().as_bytes()) =>
+        {
+            Ok((End::Refused(status), keep))
+        }
+        (_, rest) => Err(format!("{head:?} and {rest:?}")),
+    }
+}
+
+fn request(method: &str, id: u64, body: &[u8], chunked: bool) -> Vec<u8> {
+    let head = format!("{method} /{id} HTTP/1.1\r\nHost: test.example\r\n");
+    if method == "GET" {
+        return format!("{head}\r\n").into_bytes();
+    }
+    if !chunked {
+        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        return [head.as_bytes(), body].concat();
+    }
+    [format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), &in_chunks(body), b"0\r\n\r\n"].concat()
+}
+
+/// The body that answers a request: nobody else's looks like it.
+fn body_for(method: &str, id: u64, received: &[u8]) -> Vec<u8> {
+    let sum = received.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let mut body = format!("{method} {id} {} {sum}\n", received.len()).into_bytes();
+    body.extend(noise(!id, (id % 7 * 3_000) as usize));
+    body
+}
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..len).map(|_| rng.u8(..)).collect()
+}
+
+fn in_chunks(body: &[u8]) -> Vec<u8> {
+    let chunks = body.chunks(1_500);
+    chunks.flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect()
+}
+
+/// Every id reached an origin as often as it may have.
+fn check_ledgers(troupe: &Troupe, outcomes: &[Outcome]) {
+    let mut arrivals: HashMap<u64, usize> = HashMap::new();
+    for ledger in &troupe.ledgers {
+        for line in fs::read_to_string(ledger).expect("a ledger").lines() {
+            let id = line.split_once(' ').and_then(|(_, id)| id.parse().ok()).expect("a method and an id");
+            *arrivals.entry(id).or_default() += 1;
+        }
+    }
+    for Outcome { id, method, end } in outcomes {
+        let count = arrivals.get(id).copied().unwrap_or(0);
+        // One more for the fresh connection after a kept one that was dead.
+        let max = if *method == "POST" { 1 } else { 1 + RETRIES + 1 };
+        assert!(count <= max, "{method} {id} reached origins {count} times, then {end:?}");
+        assert!(count > 0 || !matches!(end, End::Served | End::Cut), "{method} {id}: {end:?} by nobody");
+    }
+}
+
+/// The origins' processes.
+struct Troupe {
+    addresses: [SocketAddr; ORIGINS],
+    ledgers: Vec<PathBuf>,
+    seed: u64,
+    rng: fastrand::Rng,
+    /// Those that run, by their number.
+    running: BTreeMap<usize, Process>,
+    stopped: BTreeSet<usize>,
+}
+
+impl Troupe {
+    fn new(folder: &Path, seed: u64) -> Self {
+        let addresses = std::array::from_fn(|_| free_address());
+        let ledgers = (0..ORIGINS).map(|number| folder.join(number.to_string())).collect();
+        let rng = fastrand::Rng::with_seed(seed);
+        let (running, stopped) = (BTreeMap::new(), BTreeSet::new());
+        let mut troupe = Self { addresses, ledgers, seed, rng, running, stopped };
+        troupe.recover();
+        troupe
+    }
+
+    /// Kills, stops, starts and continues origins until it is enough.
+    fn misbehave(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < CHAOS {
+            // PACE: how long one state of affairs lasts.
+            thread::sleep(Duration::from_millis(self.rng.u64(50..300)));
+            let number = self.rng.usize(..ORIGINS);
+            match (self.running.get_mut(&number), self.rng.u8(..3)) {
+                (None, _) => self.start(number),
+                (Some(process), 0) => {
+                    process.kill();
+                    self.running.remove(&number);
+                    self.stopped.remove(&number);
+                }
+                (Some(process), _) if self.stopped.remove(&number) => process.signal(Signal::CONT),
+                (Some(process), 1) => {
+                    process.signal(Signal::STOP);
+                    self.stopped.insert(number);
+                }
+                (Some(_), _) => {}
+            }
+        }
+    }
+
+    /// Brings all of them back.
+    fn recover(&mut self) {
+        for number in 0..ORIGINS {
+            match self.running.get(&number) {
+                Some(process) => process.signal(Signal::CONT),
+                None => self.start(number),
+            }
+        }
+        self.stopped.clear();
+        for address in self.addresses {
+            wait::until("the origin accepts connections", || TcpStream::connect(address).is_ok());
+        }
+    }
+
+    fn start(&mut self, number: usize) {
+        let part = json!([
+            self.addresses[number].to_string(),
+            self.ledgers[number].display().to_string(),
+            self.seed ^ number as u64,
+            number.to_string(),
+        ]);
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args([ORIGIN_TEST, "--exact", "--nocapture"]).env(ORIGIN, part.to_string());
+        self.running.insert(number, Process::start(&mut command));
+    }
+}
+
+/// Is an origin until somebody ends this process.
+fn play(part: &str) {
+    // Not even a test run that is killed leaves it behind.
+    let died = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    died.expect("a death signal");
+    let (address, ledger, seed, name): (SocketAddr, PathBuf, u64, String) =
+        serde_json::from_str(part).expect("a part to play");
+    let ledger = File::options().create(true).append(true).open(ledger).expect("a ledger");
+    let listener = TcpListener::bind(address).expect("the origin's address");
+    let _origin = Origin::serve_at(listener, move |head, wire| serve(head, wire, &ledger, seed, &name));
+    loop {
+        thread::park();
+    }
+}
+
+/// Writes down that a request came, and deals with it as the seed says.
+fn serve(head: &Head, wire: &mut Wire, mut ledger: &File, seed: u64, name: &str) -> Next {
+    let method = head.start.split(' ').next().unwrap_or_default();
+    let calm = head.target().strip_prefix("/calm/");
+    let Some(id) = calm.or(head.target().strip_prefix('/')).and_then(|id| id.parse::<u64>().ok()) else {
+        return Next::Close;
+    };
+    // In one write, which outlives a kill.
+    ledger.write_all(format!("{method} {id}\n").as_bytes()).expect("write the ledger");
+    let Ok(received) = wire.read_rest() else { return Next::Close };
+
+    let body = body_for(method, id, &received);
+    let fixed = format!("HTTP/1.1 200 OK\r\nX-Origin: {name}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let fixed = [fixed.as_bytes(), &body].concat();
+    let chunked = format!("HTTP/1.1 200 OK\r\nX-Origin: {name}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunked = [chunked.as_bytes(), &in_chunks(&body)].concat();
+    let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let (bytes, next) = match rng.u8(..24) {
+        _ if calm.is_some() => (fixed, Next::Keep),
+        0 => (Vec::new(), Next::Reset),
+        1 => (Vec::new(), Next::Close),
+        2 => (fixed[..20].to_vec(), Next::Reset),
+        3 => (fixed[..fixed.len() - 1].to_vec(), Next::Reset),
+        4 => (fixed[..fixed.len() - 1].to_vec(), Next::Close),
+        5 => (chunked, Next::Close),
+        6 => (b"HTTP/1.1 two hundred\r\n\r\n".to_vec(), Next::Keep),
+        7 => ([&chunked, &b"zz\r\n"[..]].concat(), Next::Keep),
+        8 => (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy".to_vec(), Next::Keep),
+        9 => {
+            // Late, and sometimes too late.
+            // PACE: the delay of a slow origin.
+            thread::sleep(Duration::from_millis(rng.u64(100..600)));
+            (fixed, Next::Keep)
+        }
+        // More than was asked for, all of it at once: nobody may ever see the rest.
+        10 => ([&fixed, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"[..]].concat(), Next::Keep),
+        11 => (fixed, Next::Close),
+        12..=15 => ([&chunked, &b"0\r\n\r\n"[..]].concat(), Next::Keep),
+        _ => (fixed, Next::Keep),
+    };
+    match wire.send(&bytes) {
+        Ok(()) => next,
+        Err(_) => Next::Close,
+    }
+}
