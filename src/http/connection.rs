@@ -3,9 +3,11 @@
 //! Also the three other fields that speak about the connection rather than the
 //! message: Upgrade, TE and Keep-Alive.
 
+use super::error::HeadError;
 use super::field::{Field, Known};
 use super::framing::parse_decimal;
 use super::message::Version;
+use crate::base::limits::CONNECTION_BYTES_MAX;
 
 /// The options that the Connection fields of one head have listed so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,11 +16,17 @@ pub(super) struct ConnectionOptions {
     keep_alive: bool,
     upgrade: bool,
     names_fields: bool,
+    /// Bytes of the fields that were noted.
+    bytes: usize,
 }
 
 impl ConnectionOptions {
-    /// Takes note of a Connection field; several of them make one list.
-    pub(super) fn note(&mut self, value: &[u8]) {
+    /// Takes note of a Connection field; several of them make one list, which has a limit.
+    pub(super) fn note(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        self.bytes += value.len();
+        if self.bytes > CONNECTION_BYTES_MAX {
+            return Err(HeadError::ConnectionTooLong);
+        }
         for option in elements(value) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
@@ -29,6 +37,7 @@ impl ConnectionOptions {
                 self.names_fields = true;
             }
         }
+        Ok(())
     }
 
     /// Whether the peer means to keep the connection (RFC 9112, 9.3).
@@ -123,7 +132,7 @@ mod tests {
     fn options(values: &[&str]) -> ConnectionOptions {
         let mut options = ConnectionOptions::default();
         for value in values {
-            options.note(value.as_bytes());
+            options.note(value.as_bytes()).unwrap();
         }
         options
     }
@@ -136,6 +145,15 @@ mod tests {
         assert!(!options(&["CLOSE"]).persist(Version::Http11));
         assert!(!options(&["keep-alive", "x , close"]).persist(Version::Http10));
         assert!(!options(&["keep-alive", "close"]).persist(Version::Http11));
+    }
+
+    #[test]
+    fn the_limit_counts_all_fields_together_and_is_exact() {
+        let half = vec![b','; CONNECTION_BYTES_MAX / 2];
+        let mut options = ConnectionOptions::default();
+        assert_eq!(options.note(&half), Ok(()));
+        assert_eq!(options.note(&half), Ok(()));
+        assert_eq!(options.note(b"x"), Err(HeadError::ConnectionTooLong));
     }
 
     #[test]

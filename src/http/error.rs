@@ -27,6 +27,8 @@ pub enum HeadError {
     /// More fields than [`crate::base::limits::HEAD_FIELDS_MAX`], or
     /// [`crate::base::limits::TRAILER_FIELDS_MAX`] in trailers.
     TooManyFields,
+    /// More than [`crate::base::limits::CONNECTION_BYTES_MAX`] in Connection fields.
+    ConnectionTooLong,
     /// The target has a control byte, a `#` or a byte outside ASCII.
     TargetBytes,
     /// The target has none of the forms that its method allows.
@@ -74,7 +76,7 @@ impl HeadError {
     pub fn status(self) -> u16 {
         match self {
             HeadError::TargetTooLong => 414,
-            HeadError::HeadTooLarge | HeadError::TooManyFields => 431,
+            HeadError::HeadTooLarge | HeadError::TooManyFields | HeadError::ConnectionTooLong => 431,
             HeadError::TransferEncodingUnsupported => 501,
             HeadError::VersionUnsupported => 505,
             HeadError::NotHttp
@@ -118,6 +120,7 @@ impl HeadError {
             HeadError::TargetTooLong => "the request target is longer than 8 KiB",
             HeadError::HeadTooLarge => "the head is larger than the limit",
             HeadError::TooManyFields => "there are too many fields",
+            HeadError::ConnectionTooLong => "the Connection fields are longer than 1 KiB",
             HeadError::TargetBytes => "the request target has a control byte, a '#' or a byte outside ascii",
             HeadError::TargetForm => "the request target does not have a form that its method allows",
             HeadError::VersionMalformed => "the version is not of the form HTTP/1.1",

@@ -89,7 +89,7 @@ pub fn parse_request<'b, 's>(
             Known::Host => host_field = Some(field.value),
             Known::ContentLength => framing.content_length(field.value, Repeats::Refuse)?,
             Known::TransferEncoding => framing.transfer_encoding(field.value),
-            Known::Connection => options.note(field.value),
+            Known::Connection => options.note(field.value)?,
             Known::Upgrade => upgrade = upgrade.and(field.value),
             Known::Te => te_trailers |= lists(field.value, b"trailers"),
             Known::Expect => expects_continue |= lists(field.value, b"100-continue"),

@@ -70,7 +70,7 @@ pub fn parse_response<'b, 's>(
         match field.known {
             Known::ContentLength => framing.content_length(field.value, Repeats::BearIdentical)?,
             Known::TransferEncoding => framing.transfer_encoding(field.value),
-            Known::Connection => options.note(field.value),
+            Known::Connection => options.note(field.value)?,
             Known::Upgrade => upgrade = upgrade.and(field.value),
             Known::KeepAlive => keep_alive_timeout = keep_alive_timeout_s(field.value),
             _ => {}
