@@ -108,6 +108,7 @@ impl World {
             strategy,
             retries,
             retry_on_status: Vec::new(),
+            removed_request_fields: Vec::new(),
             health_check: rules.clone(),
             backends: weights.iter().enumerate().map(|(index, &weight)| backend(index, weight)).collect(),
         };

@@ -17,6 +17,25 @@ const BALANCER_PORT: u16 = 8080;
 const FIRST_ORIGIN_PORT: u16 = 9001;
 const ORIGINS: u16 = 3;
 
+/// What the sample origins do without: their server takes no request with more than 16 fields,
+/// and a browser sends that many before the balancer adds its own.
+const REMOVED: [&str; 14] = [
+    "Accept-Language",
+    "Cache-Control",
+    "Cookie",
+    "DNT",
+    "Pragma",
+    "Priority",
+    "Sec-CH-UA",
+    "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Platform",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Mode",
+    "Sec-Fetch-Site",
+    "Sec-Fetch-User",
+    "Upgrade-Insecure-Requests",
+];
+
 /// Runs until a signal stops it.
 pub(crate) fn demo() -> Exit {
     let origins: io::Result<Vec<_>> = (0..ORIGINS).map(start_origin).collect();
@@ -28,7 +47,12 @@ pub(crate) fn demo() -> Exit {
         }
     };
     let checked = match config(&origins).check() {
-        Ok(checked) => checked,
+        Ok(mut checked) => {
+            for pool in &mut checked.plan.pools {
+                pool.removed_request_fields = REMOVED.map(str::to_owned).into();
+            }
+            checked
+        }
         Err(errors) => {
             complain(errors);
             return Exit::Failed;

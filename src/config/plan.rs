@@ -93,6 +93,8 @@ pub struct PoolPlan {
     pub retries: u32,
     /// Statuses of a backend that are worth another try. None.
     pub retry_on_status: Vec<u16>,
+    /// Names of request fields that are not passed on. None.
+    pub removed_request_fields: Vec<String>,
     /// How backends are probed; `None` when health checks are off.
     pub health_check: Option<HealthCheck>,
     /// The members, in listed order; at least one.

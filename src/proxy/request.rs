@@ -104,7 +104,12 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     request.outbound.prepare(&mut cx.buffers, Size::Small);
     let listener = cx.shared.listeners.get(usize::from(client.listener));
     let trusted = snapshot.plan.trusted_proxies.iter().any(|network| network.contains(&client.peer.ip()));
-    let from = rewrite::From { peer: client.peer_text.as_bytes(), listener: listener.copied(), trusted };
+    let from = rewrite::From {
+        peer: client.peer_text.as_bytes(),
+        listener: listener.copied(),
+        trusted,
+        removed: snapshot.pool().removed_request_fields(),
+    };
     let verdict = rewrite::request(&head, &from, request, &mut cx.rng);
     client.inbound.consume(end);
     client.inbound.release_if_empty(&mut cx.buffers);

@@ -20,6 +20,8 @@ pub(super) struct From<'t> {
     pub(super) listener: Option<SocketAddr>,
     /// Whether what it says about others is believed.
     pub(super) trusted: bool,
+    /// Names of fields that are not passed on.
+    pub(super) removed: &'t [String],
 }
 
 /// Writes the request that is forwarded to `request.outbound`, and notes what of it is needed
@@ -74,7 +76,8 @@ pub(super) fn request(
                 continue;
             }
             known => {
-                if head.connection_names(field.name) || field.name.contains('_') {
+                let is_removed = from.removed.iter().any(|name| name.eq_ignore_ascii_case(field.name));
+                if is_removed || head.connection_names(field.name) || field.name.contains('_') {
                     continue;
                 }
                 if known == Known::Via {

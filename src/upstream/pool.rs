@@ -16,6 +16,7 @@ pub struct Pool {
     name: String,
     retries: u32,
     retry_on_status: Vec<u16>,
+    removed_request_fields: Vec<String>,
     budget: RetryBudget,
     backends: Vec<Arc<Backend>>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
@@ -36,6 +37,7 @@ impl Pool {
             name: plan.name.clone(),
             retries: plan.retries,
             retry_on_status: plan.retry_on_status.clone(),
+            removed_request_fields: plan.removed_request_fields.clone(),
             budget: RetryBudget::default(),
             backends,
             selector: Mutex::new(selector::build(plan.strategy, seed)),
@@ -55,6 +57,11 @@ impl Pool {
     /// Whether a response with this status is worth another try.
     pub fn retries_status(&self, status: u16) -> bool {
         self.retry_on_status.contains(&status)
+    }
+
+    /// Names of request fields that its backends do not get.
+    pub fn removed_request_fields(&self) -> &[String] {
+        &self.removed_request_fields
     }
 
     /// Leave to send a request again that a backend may have acted on already.

@@ -342,6 +342,7 @@ mod tests {
                 strategy: Strategy::RoundRobin,
                 retries: 2,
                 retry_on_status: Vec::new(),
+                removed_request_fields: Vec::new(),
                 health_check: Some(HealthCheck {
                     probe: Probe::Tcp,
                     port: None,

@@ -67,6 +67,7 @@ pub(super) fn read(
         strategy,
         retries: retries.map_or(2, |retries| retries as u32),
         retry_on_status: retry_on_status.unwrap_or_default(),
+        removed_request_fields: Vec::new(),
         health_check,
         backends: members.into_iter().map(|(_, backend)| backend).collect(),
     })
