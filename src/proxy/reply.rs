@@ -20,7 +20,10 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
     // After a mistake of the client's nothing that follows can be trusted, and a body that
     // has not been read stands in the way of the next request. In a shortage of descriptors,
     // those of clients that have their answer are what the others wait for.
-    request.keep_client = row.fault != Fault::Client
+    let limits = &task.snapshot.plan.limits;
+    let last = limits.requests_per_connection.is_some_and(|max| task.client.served >= max);
+    request.keep_client = !last
+        && row.fault != Fault::Client
         && !matches!(failure, Failure::Shortage(_))
         && request.keep_alive
         && request.is_read()
