@@ -10,7 +10,7 @@ use crate::proxy::task::Task;
 use crate::server::accept::Acceptor;
 use crate::server::worker::Hall;
 
-/// How often kept upstream connections are looked over.
+/// How often kept upstream connections, and in a drain idle clients, are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The poller thread.
@@ -43,11 +43,17 @@ impl Poller {
             }
             let now = clock::now();
             parking.expire(now, &mut events, &mut tasks);
-            if self.hall.shared.draining_since.load(Ordering::Relaxed) != 0 && !self.draining {
-                self.draining = true;
-                self.acceptor.close(&self.hall, now);
-                // They have a moment left for a request that is on its way.
-                parking.take(Task::is_idle, &mut tasks);
+            if self.hall.shared.draining_since.load(Ordering::Relaxed) != 0 {
+                if !self.draining {
+                    self.draining = true;
+                    self.acceptor.close(&self.hall, now);
+                    self.sweep_at = now;
+                }
+                // They have a moment left for a request that is on its way. Looked for more than
+                // once, because a worker may park one that it had kept warm after the first look.
+                if now >= self.sweep_at {
+                    parking.take(Task::is_idle, &mut tasks);
+                }
             }
             for task in tasks.drain(..) {
                 // The channel holds as many tasks as there may be connections; should it be
