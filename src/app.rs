@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
+use rustix::process::{Resource, getrlimit};
 
 use crate::base::clock::{self, Moment};
 use crate::config::plan::Plan;
@@ -110,7 +111,8 @@ impl Balancer {
         Self::run(plan, listeners).map_err(StartError::System)
     }
 
-    fn run(plan: Plan, listeners: Vec<Listener>) -> io::Result<Self> {
+    fn run(mut plan: Plan, listeners: Vec<Listener>) -> io::Result<Self> {
+        fit_to_descriptors(&mut plan);
         let workers = plan.workers;
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
@@ -284,6 +286,21 @@ impl Handle {
     }
 }
 
+/// Lowers the limit on connections to what the process may have descriptors for: two for each
+/// client, its own and one to a backend, and some for everything else.
+fn fit_to_descriptors(plan: &mut Plan) {
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return };
+    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_RESERVED) / 2;
+    let room = room.max(1);
+    if plan.limits.connections > room {
+        log::info!(
+            "limits.connections lowered from {} to {room}: the process may have {descriptors} descriptors (ulimit -n)",
+            plan.limits.connections
+        );
+        plan.limits.connections = room;
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -316,6 +333,9 @@ impl std::error::Error for StartError {
 /// LIMIT: bytes of a thread's stack. The deepest calls, two heads' worth of fields, take a
 /// tenth of it; only what is touched is resident.
 const THREAD_STACK_BYTES: usize = 512 * 1024;
+
+/// Descriptors that are not for clients: listeners, epoll, bells, probes, kept connections.
+const DESCRIPTORS_RESERVED: usize = 64;
 
 /// LIMIT: how long a start waits for the first probes.
 const FIRST_ROUND_WAIT: Duration = Duration::from_millis(200);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ropewalk::Balancer;
 use ropewalk::config::plan::Plan;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::Settings;
 use super::exit::{Exit, complain};
@@ -38,6 +39,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
 
 /// Starts the balancer, tells `started` the addresses it listens on, and waits for its end.
 pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
+    raise_descriptor_limit();
     let signals = match Obedience::begin() {
         Ok(signals) => signals,
         Err(error) => {
@@ -57,4 +59,12 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
     balancer.join();
     log::info!("stopped");
     Exit::Fine
+}
+
+/// Asks for as many descriptors as the system allows: the soft limit is for programs that use
+/// select(2), and this one does not.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Should it be refused, the limit on connections follows from what there is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

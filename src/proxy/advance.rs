@@ -53,6 +53,8 @@ pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
             }
             // A backend for it, and a connection to that: a kept one, or a new one.
             Stage::Choose => connect::choose(task, cx),
+            // The same backend again: the kept connection to it was stale.
+            Stage::Refresh => connect::refresh(task, cx),
             // The request goes up, the response comes down.
             Stage::Exchange => exchange(task, cx),
             // After an upgrade: bytes, both ways.
@@ -77,10 +79,7 @@ pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
             // Another try, an answer of our own, or a cut.
             Step::Fail(failure) => match retry::after(task, cx, failure) {
                 retry::Verdict::Retry => task.stage = Stage::Choose,
-                retry::Verdict::Refresh => match connect::refresh(task, cx) {
-                    Ok(()) => task.stage = Stage::Exchange,
-                    Err(failure) => task.stage = reply::answer(task, cx, failure),
-                },
+                retry::Verdict::Refresh => task.stage = Stage::Refresh,
                 retry::Verdict::Answer => task.stage = reply::answer(task, cx, failure),
                 retry::Verdict::Cut => return Next::Close,
             },

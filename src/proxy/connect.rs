@@ -17,22 +17,19 @@ pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
         task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
         return Step::Go(Stage::Exchange);
     }
-    match open(task, lease, cx) {
-        Ok(()) => Step::Go(Stage::Exchange),
-        Err(failure) => Step::Fail(failure),
-    }
+    open(task, lease, cx)
 }
 
 /// Begins a fresh connection to the backend whose kept one turned out to be dead.
-pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Result<(), Failure> {
+pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
     task.request.moved = cx.now;
     match task.upstream.take() {
         Some(Upstream { lease, .. }) => open(task, lease, cx),
-        None => Err(Failure::NoBackend),
+        None => Step::Fail(Failure::NoBackend),
     }
 }
 
-fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
+fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     let stream = match lease.backend().address() {
         Some(address) => Stream::connect(address).map_err(Failure::connecting),
         None => Err(Failure::Unresolved),
@@ -40,7 +37,7 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
     match stream {
         Ok(stream) => {
             task.upstream = Some(upstream(stream, lease, Origin::New, cx));
-            Ok(())
+            Step::Go(Stage::Exchange)
         }
         Err(failure) => {
             // There is no connection to blame, so the backend is told here.
@@ -50,7 +47,7 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Result<(), Failure> {
             {
                 transition.log(lease.backend().name(), lease.backend().address());
             }
-            Err(failure)
+            Step::Fail(failure)
         }
     }
 }

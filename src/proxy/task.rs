@@ -34,6 +34,8 @@ pub enum Stage {
     Head,
     /// A backend is to be chosen.
     Choose,
+    /// A fresh connection to the same backend is to be made.
+    Refresh,
     /// The request goes up and the response comes down.
     Exchange,
     /// Bytes go both ways after an upgrade.
