@@ -111,6 +111,22 @@ impl Known {
         Known::Other
     }
 
+    /// Whether the field is about one connection only and ends with it (RFC 9110, section
+    /// 7.6.1). The credentials for a proxy are among them, because we are the proxy.
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Known::Connection
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::ProxyAuthenticate
+                | Known::ProxyAuthorization
+                | Known::Te
+                | Known::Upgrade
+                | Known::TransferEncoding
+        )
+    }
+
     /// Whether a Connection field that names this field may remove it.
     ///
     /// A client that could remove the fields that frame, route or vouch for its

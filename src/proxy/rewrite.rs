@@ -52,16 +52,9 @@ pub(super) fn request(
     let (mut has_proto, mut has_host, mut has_port, mut has_real_ip) = (false, false, false, false);
     for field in head.fields {
         let seen = match field.known {
-            Known::Connection
-            | Known::KeepAlive
-            | Known::ProxyConnection
-            | Known::ProxyAuthenticate
-            | Known::ProxyAuthorization
-            | Known::Te
-            | Known::Upgrade
-            | Known::TransferEncoding
-            | Known::ContentLength
-            | Known::XForwardedFor => continue,
+            // Both are written anew below.
+            Known::ContentLength | Known::XForwardedFor => continue,
+            known if known.is_hop_by_hop() => continue,
             Known::XForwardedProto => &mut has_proto,
             Known::XForwardedHost => &mut has_host,
             Known::XForwardedPort => &mut has_port,
@@ -235,14 +228,7 @@ enum Length {
 fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, mut length: Length) {
     for field in head.fields {
         match field.known {
-            Known::Connection
-            | Known::KeepAlive
-            | Known::ProxyConnection
-            | Known::ProxyAuthenticate
-            | Known::ProxyAuthorization
-            | Known::Te
-            | Known::Upgrade
-            | Known::TransferEncoding => {}
+            known if known.is_hop_by_hop() => {}
             Known::ContentLength => {
                 // Sent twice with the same value, it is passed on once.
                 if std::mem::replace(&mut length, Length::Drop) == Length::Keep {
