@@ -160,16 +160,6 @@ impl<T: Waiter> Parking<T> {
             shard.lock().take(&mut which, tasks);
         }
     }
-
-    /// How many tasks are parked.
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().parked).sum()
-    }
-
-    /// Whether no task is parked.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// Notes on a task's sockets what an event said.
@@ -300,7 +290,6 @@ impl Token {
 struct Shard<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
-    parked: usize,
     wheel: Wheel,
 }
 
@@ -325,7 +314,7 @@ impl<T> Shard<T> {
     const GENERATION_MASK: u32 = (1 << Token::SLOT_BITS) - 1;
 
     fn new(now: Moment) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), parked: 0, wheel: Wheel::new(now) }
+        Self { slots: Vec::new(), free: Vec::new(), wheel: Wheel::new(now) }
     }
 
     fn insert(&mut self, task: Box<T>, deadline: Moment) -> (u32, u32) {
@@ -339,7 +328,6 @@ impl<T> Shard<T> {
         entry.task = Some(task);
         let generation = entry.generation;
         self.wheel.insert(slot, deadline);
-        self.parked += 1;
         (slot, generation)
     }
 
@@ -350,7 +338,6 @@ impl<T> Shard<T> {
         entry.state = State::Free;
         self.wheel.remove(slot);
         self.free.push(slot);
-        self.parked -= 1;
         Some(task)
     }
 

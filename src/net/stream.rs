@@ -139,20 +139,10 @@ impl Stream {
         matches!(net::recv(&self.fd, &mut byte, flags), Err(Errno::AGAIN))
     }
 
-    /// Whether the last we know is that there is something to read.
-    pub fn is_readable(&self) -> bool {
-        self.readable
-    }
-
     /// Notes that whoever watched the socket saw something to read (an end and an error
     /// count: reading is how they are found out).
     pub fn mark_readable(&mut self) {
         self.readable = true;
-    }
-
-    /// The address of this end of the connection.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        net::getsockname(&self.fd).ok()?.try_into().ok()
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {

@@ -84,14 +84,4 @@ impl IdleConnections {
         let old = std::mem::take(&mut *self.list.lock());
         drop(old);
     }
-
-    /// How many are kept.
-    pub fn len(&self) -> usize {
-        self.list.lock().len()
-    }
-
-    /// Whether none is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
