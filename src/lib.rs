@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod net;
+pub mod observe;
 pub mod proxy;
 pub mod server;
 pub mod side;

@@ -106,9 +106,7 @@ impl World {
         let plan = PoolPlan {
             name: "default".to_owned(),
             strategy,
-            retries,
             retry_on_status: Vec::new(),
-            removed_request_fields: Vec::new(),
             health_check: rules.clone(),
             backends: weights.iter().enumerate().map(|(index, &weight)| backend(index, weight)).collect(),
         };

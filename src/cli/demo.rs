@@ -48,8 +48,8 @@ pub(crate) fn demo() -> Exit {
     };
     let checked = match config(&origins).check() {
         Ok(mut checked) => {
-            for pool in &mut checked.plan.pools {
-                pool.removed_request_fields = REMOVED.map(str::to_owned).into();
+            for route in &mut checked.plan.routes {
+                route.request_headers.remove = REMOVED.map(str::to_owned).into();
             }
             checked
         }
@@ -58,7 +58,7 @@ pub(crate) fn demo() -> Exit {
             return Exit::Failed;
         }
     };
-    logging::start(checked.plan.log_level);
+    logging::start(checked.plan.log.level);
     run::balance(checked.plan, |addresses| {
         if let Some(balancer) = addresses.first() {
             say(welcome(*balancer, &origins));

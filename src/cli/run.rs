@@ -20,7 +20,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
             return Exit::Refused;
         }
     };
-    logging::start(checked.plan.log_level);
+    logging::start(checked.plan.log.level);
     for warning in &checked.warnings {
         log::warn!("{warning}");
     }

@@ -437,7 +437,7 @@ mod tests {
             .unwrap()
             .plan;
         assert_eq!(plan.timeouts.request, Some(Duration::from_millis(1_500)));
-        assert_eq!((plan.workers, plan.pools[0].retries), (4, 1));
+        assert_eq!((plan.workers, plan.routes[0].retries), (4, 1));
         assert_eq!(plan.pools[0].health_check, None);
         assert_eq!(plan.pools[0].backends[1].weight, 7);
     }

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,25 +15,283 @@ use ipnet::IpNet;
 pub struct Plan {
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerPlan>,
+    /// Where operators connect; `None` when there is no admin listener.
+    pub admin: Option<AdminPlan>,
     /// Threads that carry requests; at least one.
     pub workers: usize,
-    /// Least severe level that is logged.
-    pub log_level: log::LevelFilter,
-    /// Deadlines.
+    /// What is logged, and where.
+    pub log: LogPlan,
+    /// Deadlines of what comes before a route is known. Each route has its own copy, with
+    /// what its pool and it changed.
     pub timeouts: Timeouts,
     /// Bounds.
     pub limits: Limits,
     /// Networks whose X-Forwarded-* fields are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
-    /// Groups of backends; at least one. Every request goes to the first, until there are routes.
+    /// Groups of backends.
     pub pools: Vec<PoolPlan>,
+    /// Which requests get what, in listed order: the first that matches wins. At least one.
+    pub routes: Vec<RoutePlan>,
+    /// Bodies of answers of our own where no route is known: 400, 404, 408 and the like.
+    pub error_pages: Vec<ErrorPage>,
 }
 
 /// One listening address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerPlan {
+    /// What routes, logs and metrics call it: the name given, or the address as typed.
+    pub name: String,
     /// The address to bind; port 0 takes a free one.
     pub address: SocketAddr,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminPlan {
+    /// The address to bind; a loopback one unless there is a token.
+    pub address: SocketAddr,
+    /// What `Authorization: Bearer` must say; `None` for no such demand.
+    pub token: Option<String>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlan {
+    /// Least severe level of diagnostics, which go to stderr. Info.
+    pub level: log::LevelFilter,
+    /// One line for each request; `None` when there is no such log, which is the default.
+    pub access: Option<AccessLogPlan>,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogPlan {
+    /// Where its lines go.
+    pub sink: AccessLogSink,
+    /// What a line looks like. JSON.
+    pub format: AccessLogFormat,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogSink {
+    /// Standard output.
+    Stdout,
+    /// A file that is appended to, and reopened on SIGUSR1.
+    File(PathBuf),
+}
+
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// One JSON object with everything that is known of the request.
+    Json,
+    /// Combined Log Format, as Apache and nginx write it.
+    Combined,
+}
+
+/// One route: for which requests it is, and what they get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutePlan {
+    /// What logs and messages call it: the name given, `routes/0` by its place, or `default`
+    /// in the simple form.
+    pub name: String,
+    /// The requests that it is for.
+    pub matcher: Matcher,
+    /// What they get.
+    pub action: Action,
+    /// What is taken off the front of the path before it is forwarded; begins with `/` and
+    /// ends without.
+    pub strip_prefix: Option<String>,
+    /// The path that is forwarded instead; the query stays.
+    pub rewrite: Option<Template>,
+    /// What happens to the fields of the request that is forwarded.
+    pub request_headers: HeaderOps,
+    /// What happens to the fields of the response that is relayed, ours included.
+    pub response_headers: HeaderOps,
+    /// Deadlines: the route's, or else its pool's, or else those of the whole.
+    pub timeouts: Timeouts,
+    /// Extra tries after the first: the route's, or else its pool's. 2.
+    pub retries: u32,
+    /// Bytes of a request body; `None` for no such limit.
+    pub body_max: Option<u64>,
+    /// Client networks that are served; empty for all.
+    pub allow: Vec<IpNet>,
+    /// Client networks that are not served, even if `allow` lists them.
+    pub deny: Vec<IpNet>,
+    /// Who must say who they are.
+    pub basic_auth: Option<BasicAuth>,
+    /// How often clients may ask.
+    pub rate_limit: Option<RateLimit>,
+    /// Bodies of answers of our own: the route's, then those of the whole.
+    pub error_pages: Vec<ErrorPage>,
+}
+
+impl RoutePlan {
+    /// A route that takes every request to the pool at a place in [`Plan::pools`].
+    pub fn to_pool(name: &str, pool: usize, timeouts: Timeouts) -> Self {
+        Self {
+            name: name.to_owned(),
+            matcher: Matcher::default(),
+            action: Action::Forward(pool),
+            strip_prefix: None,
+            rewrite: None,
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+            timeouts,
+            retries: 2,
+            body_max: None,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            basic_auth: None,
+            rate_limit: None,
+            error_pages: Vec::new(),
+        }
+    }
+}
+
+/// Which requests a route is for: those for which all that is given holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    /// Names of listeners; empty for all.
+    pub listeners: Vec<String>,
+    /// Hosts, without port; empty for all.
+    pub hosts: Vec<HostMatch>,
+    /// The path.
+    pub path: Option<PathMatch>,
+    /// Methods, as they are sent; empty for all.
+    pub methods: Vec<String>,
+    /// Fields that must be there.
+    pub headers: Vec<ValueMatch>,
+    /// Cookies that must be there.
+    pub cookies: Vec<ValueMatch>,
+}
+
+/// A host that a route is for. Lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostMatch {
+    /// This host.
+    Exact(String),
+    /// Every host that ends in this, which begins with a dot: `*.example.com`.
+    Suffix(String),
+}
+
+/// A path that a route is for. Compared with the normalised path: percent-encoded
+/// unreserved characters decoded, dot segments resolved, repeated slashes merged
+/// (RFC 3986, section 6.2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// This path.
+    Exact(String),
+    /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`.
+    Prefix(String),
+}
+
+/// A field or cookie that must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueMatch {
+    /// Its name; of a field in any case, of a cookie as it is.
+    pub name: String,
+    /// What it must say; `None` for anything.
+    pub value: Option<String>,
+}
+
+/// What a route gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The answer of a backend of this pool, by its place in [`Plan::pools`].
+    Forward(usize),
+    /// Another place to ask at.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where to.
+        location: Template,
+    },
+    /// An answer of our own.
+    Respond(FixedResponse),
+}
+
+/// An answer that stands in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// Its media type. `text/plain; charset=utf-8`.
+    pub content_type: String,
+    /// Its body.
+    pub body: Arc<[u8]>,
+}
+
+/// A text with places that the request fills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<TemplatePart>);
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// As it stands.
+    Text(String),
+    /// `{host}`: the host that was asked for, without port.
+    Host,
+    /// `{path}`: the path, after `strip_prefix`.
+    Path,
+    /// `{query}`: the query with its question mark; nothing if there is none.
+    Query,
+}
+
+/// What happens to the fields of a head on its way through: first `remove`, then `set`, then
+/// `add`. None of them can touch what frames the message or belongs to the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderOps {
+    /// Names of fields that are dropped.
+    pub remove: Vec<String>,
+    /// Fields that replace those of the same name.
+    pub set: Vec<(String, String)>,
+    /// Fields that are put beside those of the same name.
+    pub add: Vec<(String, String)>,
+}
+
+/// Basic authentication (RFC 7617).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// What the client is told it logs in to. `ropewalk`.
+    pub realm: String,
+    /// Names and password hashes in crypt form, `$5$` or `$6$`: what `openssl passwd -6` prints.
+    pub users: Vec<(String, String)>,
+}
+
+/// How often clients may ask: a token bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests for each `per`; at least 1.
+    pub requests: u32,
+    /// The time in which so many tokens come back.
+    pub per: Duration,
+    /// Requests that may come at once; at least 1. As many as `requests`.
+    pub burst: u32,
+    /// Who shares a bucket. `client`.
+    pub key: RateLimitKey,
+}
+
+/// Who shares a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimitKey {
+    /// Each client address has its own (of an IPv6 address the first 64 bits).
+    Client,
+    /// The whole route has one.
+    Route,
+}
+
+/// The body of an answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// For these statuses.
+    pub statuses: RangeInclusive<u16>,
+    /// Its media type. `text/html; charset=utf-8`.
+    pub content_type: String,
+    /// The body.
+    pub body: Arc<[u8]>,
 }
 
 /// How long each kind of wait may last.
@@ -89,12 +349,8 @@ pub struct PoolPlan {
     pub name: String,
     /// How a backend is chosen.
     pub strategy: Strategy,
-    /// Extra tries after the first. 2.
-    pub retries: u32,
     /// Statuses of a backend that are worth another try. None.
     pub retry_on_status: Vec<u16>,
-    /// Names of request fields that are not passed on. None.
-    pub removed_request_fields: Vec<String>,
     /// How backends are probed; `None` when health checks are off.
     pub health_check: Option<HealthCheck>,
     /// The members, in listed order; at least one.

@@ -77,7 +77,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     client.scanned = 0;
     client.head_began = None;
     request.started = cx.now;
-    request.tries_left = snapshot.pool().retries();
+    request.tries_left = snapshot.plan.routes[0].retries;
 
     let mut storage = HeadStorage::new();
     let bytes = client.inbound.bytes().get(..end).unwrap_or_default();
@@ -108,7 +108,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         peer: client.peer_text.as_bytes(),
         listener: listener.copied(),
         trusted,
-        removed: snapshot.pool().removed_request_fields(),
+        removed: &snapshot.plan.routes[0].request_headers.remove,
     };
     let verdict = rewrite::request(&head, &from, request, &mut cx.rng);
     client.inbound.consume(end);

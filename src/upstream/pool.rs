@@ -14,9 +14,7 @@ use crate::upstream::selector::{self, Candidates, Selector};
 /// A pool.
 pub struct Pool {
     name: String,
-    retries: u32,
     retry_on_status: Vec<u16>,
-    removed_request_fields: Vec<String>,
     budget: RetryBudget,
     backends: Vec<Arc<Backend>>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
@@ -35,9 +33,7 @@ impl Pool {
             .collect();
         Self {
             name: plan.name.clone(),
-            retries: plan.retries,
             retry_on_status: plan.retry_on_status.clone(),
-            removed_request_fields: plan.removed_request_fields.clone(),
             budget: RetryBudget::default(),
             backends,
             selector: Mutex::new(selector::build(plan.strategy, seed)),
@@ -49,19 +45,9 @@ impl Pool {
         &self.name
     }
 
-    /// Extra tries that a request may have.
-    pub fn retries(&self) -> u32 {
-        self.retries
-    }
-
     /// Whether a response with this status is worth another try.
     pub fn retries_status(&self, status: u16) -> bool {
         self.retry_on_status.contains(&status)
-    }
-
-    /// Names of request fields that its backends do not get.
-    pub fn removed_request_fields(&self) -> &[String] {
-        &self.removed_request_fields
     }
 
     /// Leave to send a request again that a backend may have acted on already.

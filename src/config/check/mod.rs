@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::document::{Document, Json, Node};
 use super::error::{ConfigErrors, Problem};
-use super::plan::{Limits, ListenerPlan, Plan, Timeouts};
+use super::plan::{Limits, ListenerPlan, LogPlan, Plan, RoutePlan, Timeouts};
 use super::reader::{self, Fields, Problems, Zero, shown};
 use crate::base::limits::WORKERS_MAX;
 
@@ -58,17 +58,22 @@ fn plan(root: &Node, problems: &mut Problems) -> Option<Plan> {
     let timeouts = timeouts(fields.take("timeouts"), request, problems);
     let limits = limits(fields.take("limits"), problems);
     let trusted_proxies = fields.take("trusted_proxies").map(|node| networks(node, problems));
-    let pool = pool::read(&mut fields, &listeners, problems);
+    let (pool, retries) = pool::read(&mut fields, &listeners, problems)?;
     fields.later(&["admin", "pools", "routes"]);
     fields.close(problems);
+    let route =
+        RoutePlan { retries, body_max: limits.body, ..RoutePlan::to_pool("default", 0, timeouts.clone()) };
     Some(Plan {
         listeners,
+        admin: None,
         workers: workers.unwrap_or_else(default_workers),
-        log_level: log_level.unwrap_or(LevelFilter::Info),
+        log: LogPlan { level: log_level.unwrap_or(LevelFilter::Info), access: None },
         timeouts,
         limits,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
-        pools: vec![pool?],
+        pools: vec![pool],
+        routes: vec![route],
+        error_pages: Vec::new(),
     })
 }
 
@@ -83,7 +88,8 @@ const DEFAULT_PORT: u16 = 8080;
 
 /// `port` (every IPv4 address of the machine) or `listen`, but not both.
 fn listeners(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPlan> {
-    let any = |port| ListenerPlan { address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port) };
+    let named = |address: SocketAddr| ListenerPlan { name: address.to_string(), address };
+    let any = |port| named(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
     let nodes = match (fields.take("port"), fields.take("listen")) {
         (Some(port), Some(listen)) => {
             let message = r#""port" and "listen" are two ways to say the same; keep one of them"#;
@@ -104,14 +110,14 @@ fn listeners(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPl
     for node in nodes {
         let Some(address) = listener_address(node, problems) else { continue };
         match listeners.iter().find(|other| clash(other.address, address)) {
-            Some(ListenerPlan { address: other }) if *other == address => {
+            Some(ListenerPlan { address: other, .. }) if *other == address => {
                 problems.error(&node.at, format!("{address} is listed twice"));
             }
-            Some(ListenerPlan { address: other }) => problems.error(
+            Some(ListenerPlan { address: other, .. }) => problems.error(
                 &node.at,
                 format!("port {} is used twice: {other} and {address} overlap", address.port()),
             ),
-            None => listeners.push(ListenerPlan { address }),
+            None => listeners.push(named(address)),
         }
     }
     listeners
@@ -311,9 +317,13 @@ mod tests {
     fn one_backend_is_enough_and_the_rest_is_default() {
         let plan = check(r#"{ "backends": [ { "url": "http://127.0.0.1:9001" } ] }"#);
         let expected = Plan {
-            listeners: vec![ListenerPlan { address: "0.0.0.0:8080".parse().unwrap() }],
+            listeners: vec![ListenerPlan {
+                name: "0.0.0.0:8080".to_owned(),
+                address: "0.0.0.0:8080".parse().unwrap(),
+            }],
+            admin: None,
             workers: default_workers(),
-            log_level: LevelFilter::Info,
+            log: LogPlan { level: LevelFilter::Info, access: None },
             timeouts: Timeouts {
                 head: seconds(10),
                 keep_alive: seconds(30),
@@ -340,9 +350,7 @@ mod tests {
             pools: vec![PoolPlan {
                 name: "default".to_owned(),
                 strategy: Strategy::RoundRobin,
-                retries: 2,
                 retry_on_status: Vec::new(),
-                removed_request_fields: Vec::new(),
                 health_check: Some(HealthCheck {
                     probe: Probe::Tcp,
                     port: None,
@@ -359,6 +367,8 @@ mod tests {
                     weight: 1,
                 }],
             }],
+            routes: vec![RoutePlan::to_pool("default", 0, plan.timeouts.clone())],
+            error_pages: Vec::new(),
         };
         assert_eq!(plan, expected);
     }

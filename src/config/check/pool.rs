@@ -27,7 +27,7 @@ pub(super) fn read(
     fields: &mut Fields<'_>,
     listeners: &[ListenerPlan],
     problems: &mut Problems,
-) -> Option<PoolPlan> {
+) -> Option<(PoolPlan, u32)> {
     let strategy = fields.take("strategy").and_then(|node| reader::word(node, STRATEGIES, problems));
     let strategy = strategy.unwrap_or(Strategy::RoundRobin);
     let retries_node = fields.take("retries");
@@ -62,15 +62,14 @@ pub(super) fn read(
             r#"the weight is not used by "round-robin"; did you mean "strategy": "weighted-round-robin"?"#;
         problems.warn(&node.at, message);
     }
-    Some(PoolPlan {
+    let plan = PoolPlan {
         name: "default".to_owned(),
         strategy,
-        retries: retries.map_or(2, |retries| retries as u32),
         retry_on_status: retry_on_status.unwrap_or_default(),
-        removed_request_fields: Vec::new(),
         health_check,
         backends: members.into_iter().map(|(_, backend)| backend).collect(),
-    })
+    };
+    Some((plan, retries.map_or(2, |retries| retries as u32)))
 }
 
 /// Statuses that tell of an error.

@@ -1,0 +1,112 @@
+//! Counters of requests, one shard for each worker.
+//!
+//! A worker counts into its own shard, so nobody waits for anybody; who wants to know adds
+//! the shards up. What is counted has few dimensions, all of them from the configuration or
+//! from a closed list, so the number of series is bounded.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::histogram::Histogram;
+
+/// Which requests a series counts. The numbers are ids that whoever counts gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The listener.
+    pub listener: u32,
+    /// The backend that decided, which knows its pool; 0 if none was chosen.
+    pub backend: u32,
+    /// What the client was told; 499 when it left.
+    pub code: u16,
+}
+
+/// What is known of the requests of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// How long they took, from the head to the end of the response.
+    pub durations: Histogram,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of response bodies.
+    pub bytes_out: u64,
+}
+
+/// What one worker has counted.
+#[derive(Debug, Default)]
+pub struct Shard {
+    /// LOCK: guards the shard for one request's counting, or for the copy of a scrape. Only
+    /// its worker and scrapes ask for it.
+    counts: Mutex<Counts>,
+}
+
+/// Everything that is counted.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Requests.
+    pub series: HashMap<Key, Series>,
+    /// Tries after the first, by what the one before came to.
+    pub retries: HashMap<&'static str, u64>,
+}
+
+impl Shard {
+    /// Counts a request that has ended.
+    pub fn request(&self, key: Key, took: Duration, bytes_in: u64, bytes_out: u64) {
+        let mut counts = self.counts.lock();
+        let series = counts.series.entry(key).or_default();
+        series.durations.record(took);
+        series.bytes_in += bytes_in;
+        series.bytes_out += bytes_out;
+    }
+
+    /// Counts another try, which `reason` led to.
+    pub fn retry(&self, reason: &'static str) {
+        *self.counts.lock().retries.entry(reason).or_default() += 1;
+    }
+
+    /// Adds what was counted to `sum`.
+    pub fn add_to(&self, sum: &mut Counts) {
+        let counts = self.counts.lock();
+        for (key, series) in &counts.series {
+            let total = sum.series.entry(*key).or_default();
+            total.durations.add(&series.durations);
+            total.bytes_in += series.bytes_in;
+            total.bytes_out += series.bytes_out;
+        }
+        for (reason, count) in &counts.retries {
+            *sum.retries.entry(reason).or_default() += count;
+        }
+    }
+
+    /// Forgets the series that `keep` does not want: backends that are gone.
+    pub fn retain(&self, mut keep: impl FnMut(&Key) -> bool) {
+        self.counts.lock().series.retain(|key, _| keep(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_add_up() {
+        let key = Key { listener: 1, backend: 2, code: 200 };
+        let shards = [Shard::default(), Shard::default()];
+        for shard in &shards {
+            shard.request(key, Duration::from_millis(1), 3, 4);
+            shard.retry("connection_refused");
+        }
+        let mut sum = Counts::default();
+        for shard in &shards {
+            shard.add_to(&mut sum);
+        }
+        assert_eq!(sum.series[&key].durations.count(), 2);
+        assert_eq!((sum.series[&key].bytes_in, sum.series[&key].bytes_out), (6, 8));
+        assert_eq!(sum.retries["connection_refused"], 2);
+        shards[0].retain(|_| false);
+        let mut rest = Counts::default();
+        shards[0].add_to(&mut rest);
+        assert!(rest.series.is_empty());
+    }
+}
