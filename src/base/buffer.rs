@@ -53,6 +53,13 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Adds pieces at the end, one after the other.
+    pub fn extend_all<P: AsRef<[u8]>, const N: usize>(&mut self, parts: [P; N]) {
+        for part in parts {
+            self.extend(part.as_ref());
+        }
+    }
+
     /// Drops up to `count` bytes from the front.
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.bytes.len());

@@ -4,7 +4,7 @@
 //! tasks shares one clock read.
 
 use std::ops::Add;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -54,6 +54,13 @@ impl Add<Duration> for Moment {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(nanos))
     }
+}
+
+/// What the clock on the wall showed at a moment, as far as it has not been set since.
+pub fn wall_time(moment: Moment) -> SystemTime {
+    let now = now();
+    let present = SystemTime::now();
+    if moment > now { present + moment.since(now) } else { present - now.since(moment) }
 }
 
 /// The present moment.

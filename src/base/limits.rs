@@ -138,3 +138,19 @@ pub const RETRY_WINDOW: std::time::Duration = std::time::Duration::from_secs(10)
 /// So many retries at once are allowed whatever the percentage says, or else a pool with
 /// little traffic could never retry.
 pub const RETRIES_IN_FLIGHT_MIN: u32 = 3;
+
+/// LIMIT: places for the buckets of a route's rate limit, as sets of so many ways: 32 768
+/// clients at once in half a mebibyte. With more, the oldest lose their place.
+pub const RATE_LIMIT_SETS: usize = 4096;
+
+/// LIMIT: buckets that a look-up compares.
+pub const RATE_LIMIT_WAYS: usize = 8;
+
+/// LIMIT: credentials that a route remembers as verified.
+pub const CREDENTIALS_KEPT_MAX: usize = 1024;
+
+/// LIMIT: bytes of a password. The time a hash takes grows with it.
+pub const PASSWORD_BYTES_MAX: usize = 128;
+
+/// LIMIT: notes about requests that a worker keeps for the next requests.
+pub const NOTES_KEPT_MAX: usize = 256;

@@ -2,4 +2,5 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod ids;
 pub mod limits;

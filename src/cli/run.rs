@@ -55,7 +55,7 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
         }
     };
     signals.serve(balancer.handle());
-    started(balancer.addresses());
+    started(&balancer.addresses());
     balancer.join();
     log::info!("stopped");
     Exit::Fine

@@ -21,6 +21,7 @@
 //! );
 //! ```
 
+pub mod changes;
 mod check;
 mod document;
 mod error;

@@ -252,6 +252,21 @@ pub struct HeaderOps {
     pub add: Vec<(String, String)>,
 }
 
+/// Operations that leave a head as it is.
+pub static UNCHANGED: HeaderOps = HeaderOps { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
+
+impl HeaderOps {
+    /// Whether a field is left out as it comes: it is removed, or another takes its place.
+    pub fn drops(&self, name: &str) -> bool {
+        self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) || self.sets(name)
+    }
+
+    /// Whether a field is given a value.
+    pub fn sets(&self, name: &str) -> bool {
+        self.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name))
+    }
+}
+
 /// Basic authentication (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {
@@ -321,6 +336,25 @@ pub struct Timeouts {
     pub upstream_keep_alive: Duration,
     /// How long a stop waits for requests in flight. 30 s.
     pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(30),
+            body_idle: Duration::from_secs(30),
+            body_grace: Duration::from_secs(20),
+            connect: Duration::from_secs(2),
+            response_head: Duration::from_secs(30),
+            upstream_idle: Duration::from_secs(30),
+            write_idle: Duration::from_secs(30),
+            request: Some(Duration::from_secs(60)),
+            tunnel_idle: Duration::from_secs(600),
+            upstream_keep_alive: Duration::from_secs(4),
+            drain: Duration::from_secs(30),
+        }
+    }
 }
 
 /// How much of each thing there may be.
@@ -401,6 +435,21 @@ pub struct HealthCheck {
     /// Consecutive failed requests that take a backend down; `None` when requests are not
     /// counted. 5.
     pub passive_failures: Option<u32>,
+}
+
+impl Default for HealthCheck {
+    /// A dial every five seconds.
+    fn default() -> Self {
+        Self {
+            probe: Probe::Tcp,
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            healthy_after: 2,
+            unhealthy_after: 3,
+            passive_failures: Some(5),
+        }
+    }
 }
 
 /// What a probe does.

@@ -17,6 +17,7 @@ mod field;
 mod framing;
 mod head_end;
 mod message;
+mod path;
 #[cfg(test)]
 mod properties;
 mod request;
@@ -32,6 +33,7 @@ pub use field::{Field, Known};
 pub use framing::BodyLength;
 pub use head_end::{check_partial_request, head_end};
 pub use message::{Method, Version};
+pub use path::{is_below, normalise, split_query};
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 pub use storage::HeadStorage;

@@ -16,7 +16,9 @@ use super::histogram::Histogram;
 pub struct Key {
     /// The listener.
     pub listener: u32,
-    /// The backend that decided, which knows its pool; 0 if none was chosen.
+    /// The pool that its route leads to; 0 if it leads to none.
+    pub pool: u32,
+    /// The backend that decided; 0 if none was chosen.
     pub backend: u32,
     /// What the client was told; 499 when it left.
     pub code: u16,
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn shards_add_up() {
-        let key = Key { listener: 1, backend: 2, code: 200 };
+        let key = Key { listener: 1, pool: 3, backend: 2, code: 200 };
         let shards = [Shard::default(), Shard::default()];
         for shard in &shards {
             shard.request(key, Duration::from_millis(1), 3, 4);

@@ -8,7 +8,7 @@ use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::task::{Stage, Task};
-use crate::proxy::{connect, relay, reply, request, response, retry, tunnel};
+use crate::proxy::{connect, record, relay, reply, request, response, retry, tunnel};
 
 /// What a worker does with a task that has been advanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +37,20 @@ pub(super) enum Step {
 
 /// Advances a task with plain calls until it has to wait, has had its turn or is finished.
 pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
+    let next = go_on(task, cx);
+    if next == Next::Close {
+        // Whatever has not come to its own end has come to this one.
+        record::end(task, cx);
+    }
+    next
+}
+
+fn go_on(task: &mut Task, cx: &mut Context) -> Next {
     cx.quantum = QUANTUM_BYTES;
     let mut requests_left = QUANTUM_REQUESTS;
 
     if task.client.broke {
+        task.request.end = Some(Failure::ClientLeft.word());
         return Next::Close;
     }
     loop {
@@ -68,7 +78,7 @@ pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
             Stage::Linger => relay::linger(task, cx),
         };
         let step = match step {
-            Step::Wait(wait) if cx.now >= wait.deadline => timed_out(wait.reason),
+            Step::Wait(wait) if cx.now >= wait.deadline => timed_out(task, wait.reason),
             step => step,
         };
         match step {
@@ -113,7 +123,7 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
 /// is noticed.
 fn within_request(task: &Task, mut wait: Wait) -> Wait {
     wait.client.end = task.request.is_read() && !task.request.is_answered() && !task.client.ended;
-    match task.snapshot.plan.timeouts.request {
+    match task.snapshot.timeouts(task.request.route).request {
         Some(limit) if !task.request.is_answered() => wait.and(Wait {
             client: Interest::NONE,
             upstream: Interest::NONE,
@@ -125,10 +135,14 @@ fn within_request(task: &Task, mut wait: Wait) -> Wait {
 }
 
 /// Which deadline fired decides what happens.
-fn timed_out(reason: Reason) -> Step {
+fn timed_out(task: &mut Task, reason: Reason) -> Step {
     match reason {
         // Nobody is waiting for an answer.
-        Reason::NextRequest | Reason::FirstByte | Reason::Linger | Reason::Tunnel => Step::Close,
+        Reason::NextRequest | Reason::FirstByte | Reason::Linger => Step::Close,
+        Reason::Tunnel => {
+            task.request.end = Some("tunnel_idle");
+            Step::Close
+        }
         Reason::RequestHead => Step::Fail(Failure::HeadTimeout),
         Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
         Reason::Connect => Step::Fail(Failure::ConnectTimeout),

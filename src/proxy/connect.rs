@@ -9,11 +9,13 @@ use crate::upstream::backend::Lease;
 
 /// Picks a backend and takes a kept connection to it, or begins a new one.
 pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
-    let Some(lease) = task.snapshot.pool().pick(&task.request.tried) else {
+    let pool = task.request.pool.map(|pool| task.snapshot.pool(pool));
+    let Some(lease) = pool.and_then(|pool| pool.pick(&task.request.tried)) else {
         return Step::Fail(Failure::NoBackend);
     };
     task.request.moved = cx.now;
     if let Some(stream) = lease.backend().idle().take(cx.now) {
+        task.request.attempts.begin(&lease, true, cx.now);
         task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
         return Step::Go(Stage::Exchange);
     }
@@ -30,6 +32,7 @@ pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
 }
 
 fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
+    task.request.attempts.begin(&lease, false, cx.now);
     let stream = match lease.backend().address() {
         Some(address) => Stream::connect(address).map_err(Failure::connecting),
         None => Err(Failure::Unresolved),

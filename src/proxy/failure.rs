@@ -26,6 +26,14 @@ pub(super) enum Failure {
     BadTrailers(HeadError),
     /// The body stopped coming.
     BodyTimeout,
+    /// No route is for this request.
+    NoRoute,
+    /// The route does not serve this client's network.
+    Forbidden,
+    /// The route wants to know who the client is.
+    Unauthorized,
+    /// The client has asked too often; after so many seconds it may ask again.
+    TooMany(u32),
     /// The client left before it had sent its request.
     ClientLeft,
     /// The client takes no more of the response.
@@ -152,6 +160,19 @@ impl Failure {
             Self::BodyTimeout => {
                 (408, "http_request_error", Client, Chance::None, "the request body stopped coming")
             }
+            // Not the client's fault, as far as its connection is concerned: that goes on.
+            Self::NoRoute => {
+                (404, "destination_not_found", Service, Chance::None, "no route is for this request")
+            }
+            Self::Forbidden => {
+                (403, "http_request_denied", Service, Chance::None, "this client's network is not served")
+            }
+            Self::Unauthorized => {
+                (401, "http_request_denied", Service, Chance::None, "a user name and a password are needed")
+            }
+            Self::TooMany(_) => {
+                (429, "http_request_denied", Service, Chance::None, "this client has asked too often")
+            }
             Self::ClientLeft => (0, "connection_terminated", Client, Chance::None, "the client left"),
             Self::ClientStalled => (
                 0,
@@ -247,6 +268,43 @@ impl Failure {
             }
         };
         Row { status, proxy_status, fault, chance, text }
+    }
+
+    /// What logs and metrics call it: one word of a closed list, which docs/access-log.md
+    /// explains.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::BadHead(_) => "bad_request",
+            Self::HeadTimeout => "request_head_timeout",
+            Self::Connect => "method_not_allowed",
+            Self::Loop => "loop",
+            Self::BodyTooLarge => "request_too_large",
+            Self::BadBody(_) | Self::BadTrailers(_) => "bad_request_body",
+            Self::BodyTimeout => "request_body_timeout",
+            Self::NoRoute => "no_route",
+            Self::Forbidden => "forbidden",
+            Self::Unauthorized => "unauthorized",
+            Self::TooMany(_) => "rate_limited",
+            Self::ClientLeft => "client_left",
+            Self::ClientStalled => "client_stalled",
+            Self::NoBackend => "no_backend",
+            Self::Unresolved => "unresolved",
+            Self::Refused => "connection_refused",
+            Self::Unreachable(_) => "unreachable",
+            Self::Shortage(_) => "out_of_resources",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::SendTimeout => "send_timeout",
+            Self::Closed => "connection_closed",
+            Self::Reset(_) => "connection_reset",
+            Self::Status(_) => "retried_status",
+            Self::ResponseTimeout => "response_head_timeout",
+            Self::RequestTimeout => "request_timeout",
+            Self::BadResponse(_) | Self::BadResponseBody(_) => "bad_response",
+            Self::UnaskedUpgrade => "unasked_upgrade",
+            Self::EndlessInterim => "endless_interim",
+            Self::Truncated => "response_truncated",
+            Self::ResponseStalled => "response_body_timeout",
+        }
     }
 
     /// What the backend's health is told.

@@ -4,14 +4,17 @@
 //! a socket is not ready, and then says what it waits for.
 
 pub mod advance;
+mod client_address;
 mod connect;
 pub mod context;
 mod failure;
+pub mod record;
 mod relay;
 mod reply;
 mod request;
 mod response;
 mod retry;
 mod rewrite;
+mod target;
 pub mod task;
 mod tunnel;

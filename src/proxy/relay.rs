@@ -49,7 +49,7 @@ pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason
 
 /// A wait until the client takes bytes.
 pub(super) fn wait_to_write(task: &Task) -> Wait {
-    let deadline = task.client.wrote + task.snapshot.plan.timeouts.write_idle;
+    let deadline = task.client.wrote + task.snapshot.timeouts(task.request.route).write_idle;
     wait_client(Interest::WRITE, deadline, Reason::SendResponse)
 }
 
@@ -184,10 +184,7 @@ pub(super) fn push_end(to: &mut Buffer, trailers: &[u8], framing: Framing) -> Re
     }
     parse_trailers(trailers, |field| {
         if framing == Framing::Chunked {
-            to.extend(field.name.as_bytes());
-            to.extend(b": ");
-            to.extend(field.value);
-            to.extend(b"\r\n");
+            to.extend_all([field.name.as_bytes(), b": ", field.value, b"\r\n"]);
         }
     })?;
     if framing == Framing::Chunked {

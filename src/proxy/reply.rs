@@ -1,89 +1,178 @@
 //! Answers of our own: what a client is told when there is no response to relay.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::json;
 
 use crate::base::buffer::Size;
 use crate::base::limits::RETRY_AFTER_S;
+use crate::config::plan::{Action, FixedResponse};
 use crate::http::Method;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::task::{Download, Stage, Task};
 use crate::proxy::{relay, rewrite};
 
+/// An answer that the configuration gives.
+pub(super) enum Fixed {
+    /// Another place to ask at.
+    Redirect { status: u16, location: String },
+    /// What the route says, as it stands there.
+    Respond,
+}
+
+/// What goes to the client, but for what is the same with every answer.
+struct Answer<'a> {
+    status: u16,
+    /// Lines of the head that only this answer has.
+    lines: String,
+    content_type: &'a str,
+    body: &'a [u8],
+}
+
 /// Writes the answer to a failure and says what comes next.
 pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Stage {
     let row = failure.row();
     let request = &mut task.request;
+    // A head that is malformed or late has not begun a request that could be recorded.
+    request.begun = true;
+    request.end.get_or_insert(failure.word());
     if request.id.as_bytes().is_empty() {
         rewrite::make_id(&mut request.id, &mut cx.rng);
     }
-    // After a mistake of the client's nothing that follows can be trusted, and a body that
-    // has not been read stands in the way of the next request. In a shortage of descriptors,
-    // those of clients that have their answer are what the others wait for.
-    let limits = &task.snapshot.plan.limits;
-    let last = limits.requests_per_connection.is_some_and(|max| task.client.served >= max);
-    request.keep_client = !last
-        && row.fault != Fault::Client
-        && !matches!(failure, Failure::Shortage(_))
-        && request.keep_alive
-        && request.is_read()
-        && cx.draining_since().is_none();
-    request.download = Download::Done;
-
     let id = String::from_utf8_lossy(request.id.as_bytes()).into_owned();
-    let status = row.status;
-    let phrase = phrase(status);
-    let (kind, body) = if request.prefers_json {
-        let body =
-            serde_json::json!({ "status": status, "error": phrase, "reason": row.text, "request_id": id });
-        ("application/json", format!("{body}\n"))
-    } else {
-        ("text/plain; charset=utf-8", format!("{status} {phrase}: {}\nRequest id: {id}\n", row.text))
-    };
+    let snapshot = Arc::clone(&task.snapshot);
+    let route = request.route.map(|route| snapshot.route(route));
 
+    let mut lines = format!("Proxy-Status: ropewalk; error={}\r\nX-Request-Id: {id}\r\n", row.proxy_status);
+    // Writing to memory does not fail.
+    let _ = match (row.status, failure) {
+        (_, Failure::TooMany(seconds)) => write!(lines, "Retry-After: {seconds}\r\n"),
+        (503, _) => write!(lines, "Retry-After: {RETRY_AFTER_S}\r\n"),
+        (405, _) => write!(lines, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n"),
+        (401, _) => {
+            let realm = route.and_then(|route| route.basic_auth.as_ref()).map_or("", |auth| &auth.realm);
+            write!(lines, "WWW-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n")
+        }
+        _ => Ok(()),
+    };
+    let pages = route.map_or(&snapshot.plan.error_pages, |route| &route.error_pages);
+    let (status, text) = (row.status, row.text);
+    let phrase = phrase(status);
+    let own;
+    let (content_type, body) = match pages.iter().find(|page| page.statuses.contains(&status)) {
+        Some(page) => (page.content_type.as_str(), &page.body[..]),
+        None if request.prefers_json => {
+            let body = json!({ "status": status, "error": phrase, "reason": text, "request_id": id });
+            own = format!("{body}\n");
+            ("application/json", own.as_bytes())
+        }
+        None => {
+            own = format!("{status} {phrase}: {text}\nRequest id: {id}\n");
+            ("text/plain; charset=utf-8", own.as_bytes())
+        }
+    };
+    // After a mistake of the client's nothing that follows can be trusted. In a shortage of
+    // descriptors, those of clients that have their answer are what the others wait for.
+    let may_go_on = row.fault != Fault::Client && !matches!(failure, Failure::Shortage(_));
+    send(task, cx, may_go_on, &Answer { status, lines, content_type, body })
+}
+
+/// Writes an answer that the configuration gives and says what comes next.
+pub(super) fn fixed(task: &mut Task, cx: &mut Context, fixed: &Fixed) -> Stage {
+    let snapshot = Arc::clone(&task.snapshot);
+    let route = task.request.route.map(|route| snapshot.route(route));
+    match (fixed, route.map(|route| &route.action)) {
+        (Fixed::Redirect { status, location }, _) => {
+            task.request.end = Some("redirected");
+            let body = format!("{status} {}: {location}\n", phrase(*status));
+            let answer = Answer {
+                status: *status,
+                lines: format!("Location: {location}\r\n"),
+                content_type: "text/plain; charset=utf-8",
+                body: body.as_bytes(),
+            };
+            send(task, cx, true, &answer)
+        }
+        (Fixed::Respond, Some(Action::Respond(response))) => {
+            task.request.end = Some("responded");
+            let FixedResponse { status, content_type, body } = response;
+            let retry =
+                if *status == 503 { format!("Retry-After: {RETRY_AFTER_S}\r\n") } else { String::new() };
+            send(task, cx, true, &Answer { status: *status, lines: retry, content_type, body })
+        }
+        (Fixed::Respond, _) => answer(task, cx, Failure::NoRoute),
+    }
+}
+
+/// Writes an answer of our own and says what comes next.
+fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>) -> Stage {
+    let Task { client, request, snapshot, .. } = task;
+    // A body that has not been read stands in the way of the next request.
+    let last = snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
+    request.keep_client =
+        may_go_on && !last && request.keep_alive && request.is_read() && cx.draining_since().is_none();
+    request.download = Download::Done;
+    request.status = answer.status;
+
+    let Answer { status, lines, content_type, body } = answer;
+    // RFC 9110, sections 8.6 and 15.4.5: neither has a body, and 204 must not tell its length.
+    let bodiless = matches!(status, 204 | 304);
     let mut head = Vec::with_capacity(512);
     // Writing to memory does not fail.
-    let _ = write!(
-        head,
-        "HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-         Proxy-Status: ropewalk; error={}\r\nX-Request-Id: {id}\r\n",
-        body.len(),
-        row.proxy_status
-    );
-    if status == 503 {
-        let _ = write!(head, "Retry-After: {RETRY_AFTER_S}\r\n");
+    let _ = write!(head, "HTTP/1.1 {status} {}\r\n", phrase(*status));
+    if !bodiless {
+        let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
     }
-    if status == 405 {
-        head.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n");
+    let outbound = client.outbound.prepare(&mut cx.buffers, Size::Small);
+    outbound.extend_all([&head[..], lines.as_bytes()]);
+    if let Some(route) = request.route {
+        rewrite::push_ops(outbound, &snapshot.route(route).response_headers);
     }
-    head.extend_from_slice(rewrite::connection_field(request));
-    head.extend_from_slice(b"\r\n");
-
-    let outbound = task.client.outbound.prepare(&mut cx.buffers, Size::Small);
-    outbound.extend(&head);
-    if request.method != Method::Head {
-        outbound.extend(body.as_bytes());
+    outbound.extend_all([rewrite::connection_field(request), b"\r\n"]);
+    if request.method != Method::Head && !bodiless {
+        request.downloaded = body.len() as u64;
+        outbound.extend(body);
     }
-    relay::settle(&mut task.client);
-    task.client.wrote = cx.now;
+    relay::settle(client);
+    client.wrote = cx.now;
     Stage::Reply
 }
 
-/// The usual reason phrase of a status that we author.
+/// The usual reason phrase of a status (RFC 9110, section 15); a configuration may choose any.
 fn phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        410 => "Gone",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         508 => "Loop Detected",
-        _ => "Error",
+        _ => "Status",
     }
 }

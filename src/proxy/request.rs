@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
-use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Method};
+use crate::config::plan::Action;
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Method, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
+use crate::proxy::client_address::client_address;
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{BadChunks, Flow, reframe, wait_client, wait_upstream};
-use crate::proxy::rewrite;
-use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
+use crate::proxy::task::{Client, Framing, Request, Stage, Task, Upload, Upstream};
+use crate::proxy::{record, reply, rewrite, target};
+use crate::upstream::route::{self, Refusal};
+use crate::upstream::snapshot::Snapshot;
 
 /// Reads until a whole request head is there, then checks and rewrites it.
 pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
@@ -77,14 +81,31 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     client.scanned = 0;
     client.head_began = None;
     request.started = cx.now;
-    request.tries_left = snapshot.plan.routes[0].retries;
+    request.begun = true;
 
+    // Taken out for the moment, so that the head can be read while the task is changed.
+    let mut inbound = std::mem::take(&mut client.inbound);
     let mut storage = HeadStorage::new();
-    let bytes = client.inbound.bytes().get(..end).unwrap_or_default();
-    let head = match http::parse_request(bytes, &mut storage) {
-        Ok(head) => head,
-        Err(error) => return Step::Fail(Failure::BadHead(error)),
+    let bytes = inbound.bytes().get(..end).unwrap_or_default();
+    let verdict = match http::parse_request(bytes, &mut storage) {
+        Ok(head) => {
+            note(&head, request, cx);
+            direct(&head, client, request, snapshot, cx)
+        }
+        Err(error) => Err(Failure::BadHead(error)),
     };
+    inbound.consume(end);
+    inbound.release_if_empty(&mut cx.buffers);
+    task.client.inbound = inbound;
+    match verdict {
+        Ok(Direction::Pool) => Step::Go(Stage::Choose),
+        Ok(Direction::Answer(answer)) => Step::Go(reply::fixed(task, cx, &answer)),
+        Err(failure) => Step::Fail(failure),
+    }
+}
+
+/// Notes what of a head is needed later.
+fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
     request.method = head.method;
     request.version = head.version;
     request.keep_alive = head.keep_alive;
@@ -94,37 +115,91 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         BodyLength::Fixed(length) => Upload::Fixed(length),
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
-    if snapshot.plan.limits.body_rate.is_some() {
-        request.too_slow_at = cx.now + snapshot.plan.timeouts.body_grace;
+    record::begin(request, head, cx);
+}
+
+/// Where a request goes.
+enum Direction {
+    /// To a backend of its route's pool.
+    Pool,
+    /// Nowhere: the configuration has the answer.
+    Answer(reply::Fixed),
+}
+
+/// Finds the route of a request, asks whether it may take it, and does what the route says.
+fn direct(
+    head: &RequestHead<'_, '_>,
+    client: &Client,
+    request: &mut Request,
+    snapshot: &Snapshot,
+    cx: &mut Context,
+) -> Result<Direction, Failure> {
+    if request.method == Method::Connect {
+        return Err(Failure::Connect);
     }
-    let too_large = match (head.body, snapshot.plan.limits.body) {
-        (BodyLength::Fixed(length), Some(max)) => length > max,
-        _ => false,
+    let asked = route::Request {
+        listener: &client.entrance.name,
+        host: head.host.unwrap_or_default(),
+        method: head.method_token,
+        // Of an absolute target without a path only the query is left.
+        target: if head.target_prefix.is_empty() { head.target } else { head.target_prefix },
+        fields: head.fields,
     };
-    request.outbound.prepare(&mut cx.buffers, Size::Small);
-    let listener = cx.shared.listeners.get(usize::from(client.listener));
-    let trusted = snapshot.plan.trusted_proxies.iter().any(|network| network.contains(&client.peer.ip()));
-    let from = rewrite::From {
-        peer: client.peer_text.as_bytes(),
-        listener: listener.copied(),
-        trusted,
-        removed: &snapshot.plan.routes[0].request_headers.remove,
-    };
-    let verdict = rewrite::request(&head, &from, request, &mut cx.rng);
-    client.inbound.consume(end);
-    client.inbound.release_if_empty(&mut cx.buffers);
-    match verdict {
-        _ if request.method == Method::Connect => Step::Fail(Failure::Connect),
-        Err(failure) => Step::Fail(failure),
-        Ok(()) if too_large => Step::Fail(Failure::BodyTooLarge),
-        Ok(()) => Step::Go(Stage::Choose),
+    let place = snapshot.routes.find(&asked).ok_or(Failure::NoRoute)?;
+    let plan = snapshot.route(place);
+    request.route = Some(place);
+    if let Some(route) = snapshot.routes.get(place)
+        && !route.is_open()
+    {
+        let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
+        request.user = route.admit(from, head.fields, cx.now).map_err(refused)?;
+    }
+    match &plan.action {
+        Action::Forward(pool) => {
+            request.pool = Some(*pool as u16);
+            request.tries_left = plan.retries;
+            if snapshot.plan.limits.body_rate.is_some() {
+                request.too_slow_at = cx.now + plan.timeouts.body_grace;
+            }
+            request.outbound.prepare(&mut cx.buffers, Size::Small);
+            let trusted = &snapshot.plan.trusted_proxies;
+            let from = rewrite::From {
+                peer: client.peer_text.as_bytes(),
+                listener: client.entrance.address,
+                trusted: trusted.iter().any(|network| network.contains(&client.peer.ip())),
+            };
+            let target = target::rewritten(plan, head);
+            let changes = rewrite::Changes { target: target.as_deref(), headers: &plan.request_headers };
+            rewrite::request(head, &from, &changes, request, &mut cx.rng)?;
+            match (head.body, plan.body_max) {
+                (BodyLength::Fixed(length), Some(max)) if length > max => Err(Failure::BodyTooLarge),
+                _ => Ok(Direction::Pool),
+            }
+        }
+        Action::Redirect { status, location } => {
+            let location = target::filled(location, plan, head);
+            Ok(Direction::Answer(reply::Fixed::Redirect { status: *status, location }))
+        }
+        Action::Respond(_) => Ok(Direction::Answer(reply::Fixed::Respond)),
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Network => Failure::Forbidden,
+        Refusal::Credentials => Failure::Unauthorized,
+        // Rounded up: a client that comes a moment too early has to come again.
+        Refusal::TooMany(wait) => {
+            Failure::TooMany(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
+        }
     }
 }
 
 /// Sends the request as far as the client supplies it and the backend takes it.
 pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
-    let timeouts = &snapshot.plan.timeouts;
+    let timeouts = snapshot.timeouts(request.route);
+    let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
     while !upstream.deaf {
         // What is there already.
         while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
@@ -135,6 +210,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
                     request.sent += count;
                     request.moved = cx.now;
                     upstream.connected = true;
+                    request.attempts.connected(cx.now);
                 }
                 Ok(_) => {
                     let (deadline, reason) = match upstream.connected {
@@ -173,7 +249,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
             let earned = Duration::from_nanos((request.uploaded - before) * 1_000_000_000 / rate);
             request.too_slow_at = request.too_slow_at + earned;
         }
-        if snapshot.plan.limits.body.is_some_and(|max| request.uploaded > max) {
+        if body_max.is_some_and(|max| request.uploaded > max) {
             return Flow::Fail(Failure::BodyTooLarge);
         }
         if request.sent < request.outbound.len() || matches!(request.upload, Upload::Done) {
@@ -247,6 +323,7 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
             backend.idle().give(stream, cx.now, lifetime, backend.active());
         }
     }
+    record::end(task, cx);
     let Task { client, request, .. } = task;
     request.outbound.release(&mut cx.buffers);
     client.outbound.release(&mut cx.buffers);

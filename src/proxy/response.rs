@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
 use crate::base::limits::INTERIM_RESPONSES_MAX;
+use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
@@ -51,7 +52,7 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
     upstream.inbound.release_if_empty(&mut cx.buffers);
     // While the request is still going up, its own deadlines apply.
     let deadline = match sent || upstream.deaf {
-        true => task.request.moved + task.snapshot.plan.timeouts.response_head,
+        true => task.request.moved + task.snapshot.timeouts(task.request.route).response_head,
         false => Moment::NEVER,
     };
     let mut wait = wait_upstream(Interest::READ, deadline, Reason::ResponseHead);
@@ -88,6 +89,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
             return Err(Flow::Fail(Failure::UnaskedUpgrade));
         }
         upstream.lease.backend().record_success();
+        request.status = 101;
+        request.attempts.answered(cx.now);
         rewrite::switching(&head, out);
         relay::settle(client);
         upstream.inbound.consume(end);
@@ -113,10 +116,12 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     }
 
     upstream.lease.backend().record_success();
-    if retry::on_status(request, snapshot.pool(), head.status, cx.now) {
+    request.attempts.answered(cx.now);
+    let pool = request.pool.map(|pool| snapshot.pool(pool));
+    if pool.is_some_and(|pool| retry::on_status(request, pool, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
     }
-    upstream.lifetime = lifetime(&head, snapshot.plan.timeouts.upstream_keep_alive);
+    upstream.lifetime = lifetime(&head, snapshot.timeouts(request.route).upstream_keep_alive);
     let framing = match request.version {
         Version::Http11 => Framing::Chunked,
         Version::Http10 => Framing::UntilClose,
@@ -134,7 +139,9 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     let last = snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
     request.keep_client =
         request.keep_alive && request.is_read() && !ends_with_connection && !last && !draining;
-    rewrite::response(&head, request, out);
+    request.status = head.status;
+    let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
+    rewrite::response(&head, request, ops, out);
     relay::settle(client);
     upstream.inbound.consume(end);
     Ok(())
@@ -172,7 +179,7 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
             }
             Ok(Io::Blocked) => {
                 upstream.inbound.release_if_empty(&mut cx.buffers);
-                let deadline = request.received + snapshot.plan.timeouts.upstream_idle;
+                let deadline = request.received + snapshot.timeouts(request.route).upstream_idle;
                 return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => match request.download {

@@ -21,6 +21,7 @@ pub(super) enum Verdict {
 /// Decides, and notes on the task and its backend what the failure means for them.
 pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
     let row = failure.row();
+    task.request.attempts.failed(failure.word());
     let stale = is_stale(task, failure);
     let mut upstream = task.upstream.take();
     if let Some(upstream) = &mut upstream {
@@ -37,6 +38,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     let request = &mut task.request;
     // Once a response has begun, no other may take its place.
     if request.is_answered() || row.status == 0 {
+        request.end = Some(failure.word());
         if matches!(
             request.download,
             Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
@@ -52,10 +54,10 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    let pool = task.snapshot.pool();
+    let pool = request.pool.map(|pool| task.snapshot.pool(pool));
     let allowed = match row.chance {
         Chance::NothingSent => request.sent == 0 && request.whole && request.tries_left > 0,
-        Chance::MaybeDone => may_repeat(request) && spend(request, pool, cx.now),
+        Chance::MaybeDone => may_repeat(request) && pool.is_some_and(|pool| spend(request, pool, cx.now)),
         Chance::Granted => true,
         Chance::None => false,
     };
@@ -64,6 +66,9 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     }
     request.tries_left -= 1;
     request.sent = 0;
+    if let Some(shard) = cx.shared.shards.get(cx.worker) {
+        shard.retry(failure.word());
+    }
     if let Some(upstream) = upstream {
         request.tried.insert(upstream.lease.index());
     }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use crate::base::buffer::Buffer;
 use crate::base::limits::VIA_LOOPS_MAX;
+use crate::config::plan::{HeaderOps, UNCHANGED};
 use crate::http::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use crate::proxy::failure::Failure;
 use crate::proxy::task::{Download, Framing, Request, Text};
@@ -17,11 +18,17 @@ pub(super) struct From<'t> {
     /// The client's address.
     pub(super) peer: &'t [u8],
     /// The address it connected to.
-    pub(super) listener: Option<SocketAddr>,
+    pub(super) listener: SocketAddr,
     /// Whether what it says about others is believed.
     pub(super) trusted: bool,
-    /// Names of fields that are not passed on.
-    pub(super) removed: &'t [String],
+}
+
+/// What its route changes about a request.
+pub(super) struct Changes<'r> {
+    /// The target that is forwarded instead of the client's own.
+    pub(super) target: Option<&'r str>,
+    /// What becomes of its fields.
+    pub(super) headers: &'r HeaderOps,
 }
 
 /// Writes the request that is forwarded to `request.outbound`, and notes what of it is needed
@@ -29,28 +36,38 @@ pub(super) struct From<'t> {
 pub(super) fn request(
     head: &RequestHead<'_, '_>,
     from: &From<'_>,
+    changes: &Changes<'_>,
     request: &mut Request,
     rng: &mut fastrand::Rng,
 ) -> Result<(), Failure> {
     let Request { outbound: out, id, prefers_json, .. } = request;
-    for part in [head.method_token, " ", head.target_prefix, head.target, " HTTP/1.1\r\n"] {
-        out.extend(part.as_bytes());
-    }
+    let ops = changes.headers;
+    let (prefix, target) = match changes.target {
+        Some(target) => ("", target),
+        None => (head.target_prefix, head.target),
+    };
+    out.extend_all([head.method_token, " ", prefix, target, " HTTP/1.1\r\n"]);
     // HTTP/1.1 wants a Host even where HTTP/1.0 did not send it (RFC 9112, section 3.2); an
     // absolute target names one all the same, and of that only the path goes on.
     match head.host {
+        _ if ops.sets("host") => {}
         None => push_address_field(out, b"Host: ", from.listener),
         Some(host) if !head.fields.iter().any(|field| field.known == Known::Host) => {
-            for part in [b"Host: ", host.as_bytes(), b"\r\n"] {
-                out.extend(part);
-            }
+            out.extend_all(["Host: ", host, "\r\n"]);
         }
         Some(_) => {}
     }
 
     let mut via_ours = 0;
-    let (mut has_proto, mut has_host, mut has_port, mut has_real_ip) = (false, false, false, false);
+    // What is set is written last, whatever came before it.
+    let mut has_proto = ops.sets("x-forwarded-proto");
+    let mut has_host = ops.sets("x-forwarded-host");
+    let mut has_port = ops.sets("x-forwarded-port");
+    let mut has_real_ip = ops.sets("x-real-ip");
     for field in head.fields {
+        if ops.drops(field.name) {
+            continue;
+        }
         let seen = match field.known {
             // Both are written anew below.
             Known::ContentLength | Known::XForwardedFor => continue,
@@ -69,8 +86,7 @@ pub(super) fn request(
                 continue;
             }
             known => {
-                let is_removed = from.removed.iter().any(|name| name.eq_ignore_ascii_case(field.name));
-                if is_removed || head.connection_names(field.name) || field.name.contains('_') {
+                if head.connection_names(field.name) || field.name.contains('_') {
                     continue;
                 }
                 if known == Known::Via {
@@ -98,6 +114,44 @@ pub(super) fn request(
         BodyLength::Fixed(length) => push_length(out, length),
         BodyLength::Chunked | BodyLength::UntilClose => out.extend(b"Transfer-Encoding: chunked\r\n"),
     }
+    if !ops.sets("x-forwarded-for") {
+        push_forwarded_for(head, from, out);
+    }
+    if !has_proto {
+        out.extend(b"X-Forwarded-Proto: http\r\n");
+    }
+    if let (false, Some(host)) = (has_host, head.host) {
+        out.extend_all(["X-Forwarded-Host: ", host, "\r\n"]);
+    }
+    if !has_port {
+        out.extend(b"X-Forwarded-Port: ");
+        push_decimal(out, u64::from(from.listener.port()));
+        out.extend(b"\r\n");
+    }
+    if !has_real_ip {
+        out.extend_all([&b"X-Real-IP: "[..], from.peer, b"\r\n"]);
+    }
+    push_via(out, head.version);
+    if id.as_bytes().is_empty() {
+        make_id(id, rng);
+        if !ops.sets("x-request-id") {
+            out.extend_all([&b"X-Request-Id: "[..], id.as_bytes(), b"\r\n"]);
+        }
+    }
+    push_ops(out, ops);
+    match head.upgrade {
+        Some(protocols) => {
+            out.extend_all([&b"Connection: Upgrade\r\nUpgrade: "[..], protocols, b"\r\n"]);
+        }
+        None if head.te_trailers => out.extend(b"Connection: TE\r\nTE: trailers\r\n"),
+        None => {}
+    }
+    out.extend(b"\r\n");
+    Ok(())
+}
+
+/// Writes X-Forwarded-For: what trusted proxies wrote, and then the peer.
+fn push_forwarded_for(head: &RequestHead<'_, '_>, from: &From<'_>, out: &mut Buffer) {
     out.extend(b"X-Forwarded-For: ");
     if from.trusted {
         // The list may stand in several lines (RFC 9110, section 5.3).
@@ -107,48 +161,11 @@ pub(super) fn request(
             out.extend(b", ");
         }
     }
-    out.extend(from.peer);
-    out.extend(b"\r\n");
-    if !has_proto {
-        out.extend(b"X-Forwarded-Proto: http\r\n");
-    }
-    if let (false, Some(host)) = (has_host, head.host) {
-        for part in [b"X-Forwarded-Host: ", host.as_bytes(), b"\r\n"] {
-            out.extend(part);
-        }
-    }
-    if let (false, Some(listener)) = (has_port, from.listener) {
-        out.extend(b"X-Forwarded-Port: ");
-        push_decimal(out, u64::from(listener.port()));
-        out.extend(b"\r\n");
-    }
-    if !has_real_ip {
-        for part in [b"X-Real-IP: ", from.peer, b"\r\n"] {
-            out.extend(part);
-        }
-    }
-    push_via(out, head.version);
-    if id.as_bytes().is_empty() {
-        make_id(id, rng);
-        for part in [b"X-Request-Id: ", id.as_bytes(), b"\r\n"] {
-            out.extend(part);
-        }
-    }
-    match head.upgrade {
-        Some(protocols) => {
-            for part in [b"Connection: Upgrade\r\nUpgrade: ", protocols, b"\r\n"] {
-                out.extend(part);
-            }
-        }
-        None if head.te_trailers => out.extend(b"Connection: TE\r\nTE: trailers\r\n"),
-        None => {}
-    }
-    out.extend(b"\r\n");
-    Ok(())
+    out.extend_all([from.peer, b"\r\n"]);
 }
 
 /// Writes the final response head that is relayed.
-pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut Buffer) {
+pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, ops: &HeaderOps, out: &mut Buffer) {
     push_status(head, out);
     // A response without a body may still tell how long that body would be; 204 may not
     // (RFC 9110, section 8.6).
@@ -156,7 +173,7 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut
         BodyLength::None if head.status != 204 => Length::Keep,
         _ => Length::Drop,
     };
-    push_response_fields(head, out, length);
+    push_response_fields(head, ops, out, length);
     match &request.download {
         Download::Fixed(length) => push_length(out, *length),
         Download::Done if matches!(head.body, BodyLength::Fixed(_)) => push_length(out, 0),
@@ -166,6 +183,7 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut
         _ => {}
     }
     push_via(out, head.version);
+    push_ops(out, ops);
     out.extend(connection_field(request));
     out.extend(b"\r\n");
 }
@@ -173,7 +191,7 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, out: &mut
 /// Writes the interim response head that is relayed.
 pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, out, Length::Drop);
+    push_response_fields(head, &UNCHANGED, out, Length::Drop);
     push_via(out, head.version);
     out.extend(b"\r\n");
 }
@@ -181,11 +199,10 @@ pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
 /// Writes the head that agrees to another protocol.
 pub(super) fn switching(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, out, Length::Drop);
+    push_response_fields(head, &UNCHANGED, out, Length::Drop);
     push_via(out, head.version);
-    for part in [b"Connection: Upgrade\r\nUpgrade: ", head.upgrade.unwrap_or_default(), b"\r\n\r\n"] {
-        out.extend(part);
-    }
+    let protocols = head.upgrade.unwrap_or_default();
+    out.extend_all([&b"Connection: Upgrade\r\nUpgrade: "[..], protocols, b"\r\n\r\n"]);
 }
 
 /// The Connection field of a response, empty where the version's default is what is meant.
@@ -225,7 +242,7 @@ enum Length {
     Drop,
 }
 
-fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, mut length: Length) {
+fn push_response_fields(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut Buffer, mut length: Length) {
     for field in head.fields {
         match field.known {
             known if known.is_hop_by_hop() => {}
@@ -235,17 +252,21 @@ fn push_response_fields(head: &ResponseHead<'_, '_>, out: &mut Buffer, mut lengt
                     push_field(out, field);
                 }
             }
-            _ if head.connection_names(field.name) => {}
+            _ if head.connection_names(field.name) || ops.drops(field.name) => {}
             _ => push_field(out, field),
         }
     }
 }
 
+/// Writes the fields that a route sets and adds.
+pub(super) fn push_ops(out: &mut Buffer, ops: &HeaderOps) {
+    for (name, value) in ops.set.iter().chain(&ops.add) {
+        out.extend_all([name.as_str(), ": ", value, "\r\n"]);
+    }
+}
+
 fn push_field(out: &mut Buffer, field: &Field<'_>) {
-    out.extend(field.name.as_bytes());
-    out.extend(b": ");
-    out.extend(field.value);
-    out.extend(b"\r\n");
+    out.extend_all([field.name.as_bytes(), b": ", field.value, b"\r\n"]);
 }
 
 fn push_length(out: &mut Buffer, length: u64) {
@@ -262,13 +283,9 @@ fn push_via(out: &mut Buffer, version: Version) {
     });
 }
 
-fn push_address_field(out: &mut Buffer, name: &[u8], address: Option<SocketAddr>) {
-    out.extend(name);
-    if let Some(address) = address {
-        // Rare enough to allocate.
-        out.extend(address.to_string().as_bytes());
-    }
-    out.extend(b"\r\n");
+fn push_address_field(out: &mut Buffer, name: &[u8], address: SocketAddr) {
+    // Rare enough to allocate.
+    out.extend_all([name, address.to_string().as_bytes(), b"\r\n"]);
 }
 
 fn push_decimal(out: &mut Buffer, mut number: u64) {

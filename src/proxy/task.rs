@@ -12,6 +12,8 @@ use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
 use crate::net::stream::Stream;
 use crate::net::wait::{Sockets, Waiter};
+use crate::proxy::context::Entrance;
+use crate::proxy::record::{Attempts, Note};
 use crate::upstream::backend::Lease;
 use crate::upstream::pool::Tried;
 use crate::upstream::retry_budget::Retrying;
@@ -52,8 +54,8 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     /// The peer's address as it goes into fields, made once per connection.
     pub(super) peer_text: Text<45>,
-    /// Which listener it came through.
-    pub(super) listener: u16,
+    /// Where it connected.
+    pub(super) entrance: Arc<Entrance>,
     /// What has arrived and is not used yet.
     pub(super) inbound: Buffer,
     /// How much of it has been searched for the end of a head.
@@ -81,6 +83,24 @@ pub(super) struct Client {
 
 /// The request under way.
 pub(super) struct Request {
+    /// It has begun and has not been recorded yet.
+    pub(super) begun: bool,
+    /// The route that it takes; `None` until that is known.
+    pub(super) route: Option<u16>,
+    /// The pool that the route leads to, if it leads to one.
+    pub(super) pool: Option<u16>,
+    /// The user that Basic authentication let in.
+    pub(super) user: Option<u16>,
+    /// What the logs want to know of its head; `None` when nobody listens.
+    pub(super) note: Option<Box<Note>>,
+    /// The tries so far.
+    pub(super) attempts: Attempts,
+    /// What the client was told; 0 if nothing yet.
+    pub(super) status: u16,
+    /// Why it ended, if that is not that it was completed.
+    pub(super) end: Option<&'static str>,
+    /// Bytes of the response's body that were passed on, without framing.
+    pub(super) downloaded: u64,
     pub(super) method: Method,
     pub(super) version: Version,
     /// The client would like to keep the connection.
@@ -168,7 +188,7 @@ impl Task {
     pub fn new(
         fd: OwnedFd,
         peer: SocketAddr,
-        listener: u16,
+        entrance: Arc<Entrance>,
         snapshot: Arc<Snapshot>,
         count: Counted,
         now: Moment,
@@ -182,7 +202,7 @@ impl Task {
                 stream: Stream::accepted(fd),
                 peer,
                 peer_text,
-                listener,
+                entrance,
                 inbound: Buffer::default(),
                 scanned: 0,
                 outbound: Buffer::default(),
@@ -253,6 +273,15 @@ impl Waiter for Task {
 impl Request {
     pub(super) fn new(now: Moment) -> Self {
         Self {
+            begun: false,
+            route: None,
+            pool: None,
+            user: None,
+            note: None,
+            attempts: Attempts::default(),
+            status: 0,
+            end: None,
+            downloaded: 0,
             method: Method::Other,
             version: Version::Http11,
             keep_alive: false,

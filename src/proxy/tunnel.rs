@@ -23,6 +23,7 @@ enum Way {
 pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Step::Close };
     let before = cx.quantum;
+    request.end = Some("tunnel_closed");
     // What waits for the client is what the backend said; and the other way round.
     let down =
         pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
@@ -36,7 +37,7 @@ pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let mut wait = Wait {
         client: Interest::NONE,
         upstream: Interest::NONE,
-        deadline: request.received + snapshot.plan.timeouts.tunnel_idle,
+        deadline: request.received + snapshot.timeouts(request.route).tunnel_idle,
         reason: Reason::Tunnel,
     };
     match (&down, &up) {

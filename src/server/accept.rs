@@ -1,6 +1,7 @@
 //! Accepting connections, and what happens when there are too many.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
@@ -8,22 +9,55 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, RETRY_AFTER_S};
 use crate::net::listen::{Accept, Listener};
+use crate::proxy::context::Entrance;
 use crate::proxy::task::{Counted, Task};
 use crate::server::worker::Hall;
 
 /// The listening sockets, owned by the poller.
 pub struct Acceptor {
-    listeners: Vec<Listener>,
+    /// A place stays that of its listener for as long as that is open, since events name it.
+    doors: Vec<Option<Door>>,
     /// Out of descriptors: nothing is accepted before this moment.
     paused_until: Option<Moment>,
     /// Connections could not be accepted last time; told once, not ten times a second.
     exhausted: bool,
 }
 
+/// A listening socket and what is known of it.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: Listener,
+    /// What connections through it are told of it.
+    pub entrance: Arc<Entrance>,
+}
+
+/// What a reload changes about the listeners. Those that are not kept are closed.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What those that are kept are called from now on, by their numbers.
+    pub keep: Vec<Arc<Entrance>>,
+    /// New ones.
+    pub add: Vec<Door>,
+}
+
+impl Change {
+    /// Both changes in one, when the second was asked for before the first was made.
+    #[must_use]
+    pub fn and_then(self, next: Self) -> Self {
+        let still_new = self.add.into_iter().filter_map(|door| {
+            let entrance = next.keep.iter().find(|entrance| entrance.id == door.entrance.id)?;
+            Some(Door { listener: door.listener, entrance: Arc::clone(entrance) })
+        });
+        let add = still_new.chain(next.add).collect();
+        Self { keep: next.keep, add }
+    }
+}
+
 impl Acceptor {
     /// An acceptor for bound sockets.
-    pub fn new(listeners: Vec<Listener>) -> Self {
-        Self { listeners, paused_until: None, exhausted: false }
+    pub fn new(doors: Vec<Door>) -> Self {
+        Self { doors: doors.into_iter().map(Some).collect(), paused_until: None, exhausted: false }
     }
 
     /// Starts to watch the sockets.
@@ -31,15 +65,45 @@ impl Acceptor {
     /// # Errors
     /// The kernel is out of memory for watches.
     pub fn open(&self, hall: &Hall) -> std::io::Result<()> {
-        for (number, listener) in self.listeners.iter().enumerate() {
-            hall.parking.watch(listener, number as u32)?;
+        for (number, door) in self.doors.iter().enumerate() {
+            if let Some(Door { listener, .. }) = door {
+                hall.parking.watch(listener, number as u32)?;
+            }
         }
         Ok(())
     }
 
+    /// Opens and closes listeners. What has connected to those that are closed is still served.
+    pub fn change(&mut self, hall: &Hall, change: Change, now: Moment) {
+        for number in 0..self.doors.len() {
+            let Some(door) = &mut self.doors[number] else { continue };
+            match change.keep.iter().find(|entrance| entrance.id == door.entrance.id) {
+                Some(entrance) => door.entrance = Arc::clone(entrance),
+                None => {
+                    self.accept(number as u32, hall, now);
+                    self.doors[number] = None;
+                }
+            }
+        }
+        for door in change.add {
+            let free = self.doors.iter().position(Option::is_none);
+            let number = free.unwrap_or(self.doors.len());
+            if self.paused_until.is_none()
+                && let Err(error) = hall.parking.watch(&door.listener, number as u32)
+            {
+                log::error!("cannot watch listener {}: {error}", door.entrance.address);
+                continue;
+            }
+            match free {
+                Some(free) => self.doors[free] = Some(door),
+                None => self.doors.push(Some(door)),
+            }
+        }
+    }
+
     /// Accepts a batch from one listener.
     pub fn accept(&mut self, number: u32, hall: &Hall, now: Moment) {
-        let Some(listener) = self.listeners.get(number as usize) else { return };
+        let Some(Some(Door { listener, entrance })) = self.doors.get(number as usize) else { return };
         for _ in 0..ACCEPT_BATCH {
             match listener.accept() {
                 Accept::Connection(fd, peer) => {
@@ -51,7 +115,7 @@ impl Acceptor {
                         continue;
                     }
                     let count = Counted::new(&shared.connections);
-                    let task = Task::new(fd, peer, number as u16, snapshot, count, now);
+                    let task = Task::new(fd, peer, Arc::clone(entrance), snapshot, count, now);
                     // The channel holds as many tasks as there may be connections; should it be
                     // full all the same, the connection is closed.
                     drop(hall.ready.push(Box::new(task)));
@@ -87,15 +151,15 @@ impl Acceptor {
 
     /// Takes in what has connected already, then closes the listeners.
     pub fn close(&mut self, hall: &Hall, now: Moment) {
-        for number in 0..self.listeners.len() {
+        for number in 0..self.doors.len() {
             self.accept(number as u32, hall, now);
         }
-        self.listeners.clear();
+        self.doors.clear();
         self.paused_until = None;
     }
 
     fn pause(&mut self, hall: &Hall, now: Moment) {
-        for listener in &self.listeners {
+        for Door { listener, .. } in self.doors.iter().flatten() {
             hall.parking.unwatch(listener);
         }
         self.paused_until = Some(now + ACCEPT_PAUSE);
@@ -105,7 +169,7 @@ impl Acceptor {
 /// Makes room by closing what can be closed without harm: unused connections to backends,
 /// and clients between requests.
 fn shed(hall: &Hall) {
-    for backend in hall.shared.snapshot.load().pools.iter().flat_map(|pool| pool.backends()) {
+    for backend in hall.shared.snapshot.load().backends() {
         backend.idle().clear();
     }
     let (mut left, mut idle) = (ACCEPT_BATCH, Vec::new());

@@ -53,6 +53,9 @@ impl Poller {
                 // full all the same, the connection is closed.
                 drop(self.hall.ready.push(task));
             }
+            if let Some(change) = self.hall.doors.lock().take() {
+                self.acceptor.change(&self.hall, change, now);
+            }
             for number in listeners.drain(..) {
                 self.acceptor.accept(number, &self.hall, now);
             }
@@ -78,15 +81,23 @@ impl Poller {
         self.hall.parking.take(Task::is_idle, tasks);
     }
 
-    /// Closes kept upstream connections that nobody has used for too long.
+    /// Once a second: closes kept upstream connections that nobody has used for too long, and
+    /// takes back what operators have set for a time that is over.
     fn sweep(&mut self, now: Moment) {
         if now < self.sweep_at {
             return;
         }
         self.sweep_at = now + SWEEP_EVERY;
         let snapshot = self.hall.shared.snapshot.load();
-        for backend in snapshot.pools.iter().flat_map(|pool| pool.backends()) {
+        for backend in snapshot.backends() {
             backend.idle().sweep(now, backend.active());
+            if backend.expire_override(now) {
+                log::info!(
+                    "backend {} has its configured weight again, {}",
+                    backend.name(),
+                    backend.weight()
+                );
+            }
         }
     }
 }

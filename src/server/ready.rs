@@ -55,6 +55,11 @@ impl Ready {
         self.receiver.try_recv().ok()
     }
 
+    /// How many tasks there is room for.
+    pub fn capacity(&self) -> usize {
+        self.receiver.capacity().unwrap_or(usize::MAX)
+    }
+
     /// Whether work is waiting.
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()

@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
 use crate::net::parking::Parking;
@@ -12,6 +14,7 @@ use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
 use crate::proxy::context::{Context, Shared};
 use crate::proxy::task::Task;
+use crate::server::accept::Change;
 use crate::server::ready::Ready;
 
 /// What the poller and all workers share.
@@ -22,6 +25,8 @@ pub struct Hall {
     pub parking: Parking<Task>,
     /// What requests need.
     pub shared: Arc<Shared>,
+    /// LOCK: guards a change of the listeners on its way from a reload to the poller.
+    pub doors: Mutex<Option<Change>>,
     /// Everything is to end, finished or not.
     pub stop: AtomicBool,
     /// Panics that workers survived.
@@ -42,7 +47,7 @@ impl Worker {
     /// The worker with this number.
     pub fn new(number: usize, hall: Arc<Hall>) -> Self {
         let now = clock::now();
-        let cx = Context::new(Arc::clone(&hall.shared), now);
+        let cx = Context::new(number, Arc::clone(&hall.shared), now);
         Self { number, hall, warm: WarmSet::new(), cx, awake_since: now }
     }
 

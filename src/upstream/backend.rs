@@ -1,7 +1,8 @@
 //! One backend: its name, its address, its weight, what it is doing and how it is.
 //!
-//! Everything that requests look at is an atomic; verdicts on its health are written here
-//! by whoever comes by one.
+//! What the configuration says of it is new with every reload; what is known of it is not, and
+//! is shared by all configurations that name it. Everything that requests look at is an atomic;
+//! verdicts on its health are written here by whoever comes by one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,17 +13,28 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
+use crate::base::ids;
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::upstream::health::{Judgement, ProbeResult, Reason, Transition};
 use crate::upstream::idle_connections::IdleConnections;
 
-/// A backend, shared by requests and the health thread.
+/// A backend as one configuration describes it.
 #[derive(Debug)]
 pub struct Backend {
     plan: BackendPlan,
     check: Option<HealthCheck>,
+    state: Arc<State>,
+}
+
+/// What is known of a backend, whatever the configuration calls it.
+#[derive(Debug)]
+struct State {
+    id: u32,
     address: ArcSwapOption<SocketAddr>,
-    weight: AtomicU32,
+    /// LOCK: guards an operator's weight while it is set or taken back.
+    override_until: Mutex<Option<Moment>>,
+    /// An operator's weight, or [`AS_CONFIGURED`].
+    override_weight: AtomicU32,
     /// Requests in flight. Ordering: Relaxed; it orders nothing but itself.
     active: AtomicU32,
     requests: AtomicU64,
@@ -35,22 +47,57 @@ pub struct Backend {
     idle: IdleConnections,
 }
 
+/// The operator leaves the weight to the configuration.
+const AS_CONFIGURED: u32 = u32::MAX;
+
+/// Why a backend is not given a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is unhealthy.
+    Down,
+    /// Its weight is 0.
+    Drained,
+}
+
 impl Backend {
     /// A backend that has not been probed: up until the first probe says otherwise.
     pub fn new(plan: BackendPlan, check: Option<HealthCheck>, idle_max: usize) -> Self {
         let address = plan.host.parse().ok().map(|ip| Arc::new(SocketAddr::new(ip, plan.port)));
-        Self {
+        let state = Arc::new(State {
+            id: ids::next(),
             address: ArcSwapOption::new(address),
-            weight: AtomicU32::new(plan.weight),
+            override_until: Mutex::new(None),
+            override_weight: AtomicU32::new(AS_CONFIGURED),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             up: AtomicBool::new(true),
             failed_last: AtomicBool::new(false),
             judgement: Mutex::new(Judgement::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
-            plan,
-            check,
+        });
+        Self { plan, check, state }
+    }
+
+    /// The same backend as a new configuration describes it: what is known of it stays.
+    pub fn again(&self, plan: BackendPlan, check: Option<HealthCheck>, idle_max: usize) -> Self {
+        let state = Arc::clone(&self.state);
+        {
+            let mut judgement = state.judgement.lock();
+            judgement.adopt(check.as_ref());
+            state.up.store(judgement.is_up(), Ordering::Relaxed);
         }
+        state.idle.set_max(idle_max);
+        Self { plan, check, state }
+    }
+
+    /// Whether this is what a plan means by a backend of its own: the same host and port.
+    pub fn is_meant_by(&self, plan: &BackendPlan) -> bool {
+        self.plan.host == plan.host && self.plan.port == plan.port
+    }
+
+    /// A number that no other backend of this process has, whatever it is called.
+    pub fn id(&self) -> u32 {
+        self.state.id
     }
 
     /// Its unique name.
@@ -75,51 +122,107 @@ impl Backend {
 
     /// Where to connect to; `None` while its name has not been resolved.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address.load().as_deref().copied()
+        self.state.address.load().as_deref().copied()
     }
 
     /// Notes what its name resolves to.
     pub fn set_address(&self, address: Option<SocketAddr>) {
-        let before = self.address.swap(address.map(Arc::new));
+        let before = self.state.address.swap(address.map(Arc::new));
         if before.as_deref() != address.as_ref() {
             // Kept connections lead to the old address.
-            self.idle.clear();
+            self.state.idle.clear();
         }
     }
 
     /// Its share of requests; 0 means drained.
     pub fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed)
+        match self.state.override_weight.load(Ordering::Relaxed) {
+            AS_CONFIGURED => self.plan.weight,
+            weight => weight,
+        }
+    }
+
+    /// The share of requests that the configuration gives it.
+    pub fn configured_weight(&self) -> u32 {
+        self.plan.weight
+    }
+
+    /// Gives it another weight than the configured one until `until`, which may be never.
+    pub fn override_weight(&self, weight: u32, until: Moment) {
+        let mut held = self.state.override_until.lock();
+        *held = Some(until);
+        self.state.override_weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// Goes back to the configured weight.
+    pub fn restore_weight(&self) {
+        let mut held = self.state.override_until.lock();
+        *held = None;
+        self.state.override_weight.store(AS_CONFIGURED, Ordering::Relaxed);
+    }
+
+    /// Goes back to the configured weight if the time of another one is over. Returns whether
+    /// it was.
+    pub fn expire_override(&self, now: Moment) -> bool {
+        if self.state.override_weight.load(Ordering::Relaxed) == AS_CONFIGURED {
+            return false;
+        }
+        let mut held = self.state.override_until.lock();
+        let over = held.is_some_and(|until| now >= until);
+        if over {
+            *held = None;
+            self.state.override_weight.store(AS_CONFIGURED, Ordering::Relaxed);
+        }
+        over
+    }
+
+    /// Until when it has another weight than the configured one.
+    pub fn overridden_until(&self) -> Option<Moment> {
+        *self.state.override_until.lock()
     }
 
     /// Requests in flight.
     pub fn active(&self) -> u32 {
-        self.active.load(Ordering::Relaxed)
+        self.state.active.load(Ordering::Relaxed)
     }
 
     /// Tries that were given to it since the start.
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.state.requests.load(Ordering::Relaxed)
     }
 
     /// Whether it is healthy.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.state.up.load(Ordering::Relaxed)
     }
 
     /// Whether it may be given a request.
     pub fn is_usable(&self) -> bool {
-        self.is_up() && self.weight() > 0
+        self.usability().is_ok()
+    }
+
+    /// Whether it may be given a request, and if not, why.
+    pub fn usability(&self) -> Result<(), Unusable> {
+        match (self.is_up(), self.weight()) {
+            (false, _) => Err(Unusable::Down),
+            (true, 0) => Err(Unusable::Drained),
+            (true, _) => Ok(()),
+        }
     }
 
     /// Its unused connections.
     pub fn idle(&self) -> &IdleConnections {
-        &self.idle
+        &self.state.idle
     }
 
     /// Whether its verdict is about to change, so that it should be probed sooner.
     pub fn in_transition(&self) -> bool {
-        self.judgement.lock().in_transition()
+        self.state.judgement.lock().in_transition()
+    }
+
+    /// Looks at what is held of its health.
+    pub fn health<T>(&self, look: impl FnOnce(&Judgement) -> T) -> T {
+        look(&self.state.judgement.lock())
     }
 
     /// Counts a probe.
@@ -129,28 +232,28 @@ impl Backend {
 
     /// Counts a request that the backend failed: refused, reset or garbled.
     pub fn record_failure(&self, reason: Reason) -> Option<Transition> {
-        self.failed_last.store(true, Ordering::Relaxed);
+        self.state.failed_last.store(true, Ordering::Relaxed);
         self.judge(|judgement| judgement.request_failed(reason))
     }
 
     /// Counts a request that the backend answered.
     pub fn record_success(&self) {
-        if self.failed_last.load(Ordering::Relaxed) {
-            self.failed_last.store(false, Ordering::Relaxed);
-            self.judgement.lock().request_succeeded();
+        if self.state.failed_last.load(Ordering::Relaxed) {
+            self.state.failed_last.store(false, Ordering::Relaxed);
+            self.state.judgement.lock().request_succeeded();
         }
     }
 
     fn judge(&self, count: impl FnOnce(&mut Judgement) -> Option<Transition>) -> Option<Transition> {
         let transition = {
-            let mut judgement = self.judgement.lock();
+            let mut judgement = self.state.judgement.lock();
             let transition = count(&mut judgement);
             // Inside the lock, so that two verdicts cannot be published in the wrong order.
-            self.up.store(judgement.is_up(), Ordering::Relaxed);
+            self.state.up.store(judgement.is_up(), Ordering::Relaxed);
             transition
         };
         if transition.as_ref().is_some_and(|transition| !transition.up) {
-            self.idle.clear();
+            self.state.idle.clear();
         }
         transition
     }
@@ -166,8 +269,8 @@ pub struct Lease {
 impl Lease {
     /// Counts a request as in flight at `backend`, the pool's member number `index`.
     pub fn new(backend: &Arc<Backend>, index: u16) -> Self {
-        backend.active.fetch_add(1, Ordering::Relaxed);
-        backend.requests.fetch_add(1, Ordering::Relaxed);
+        backend.state.active.fetch_add(1, Ordering::Relaxed);
+        backend.state.requests.fetch_add(1, Ordering::Relaxed);
         Self { backend: Arc::clone(backend), index }
     }
 
@@ -184,6 +287,50 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.backend.active.fetch_sub(1, Ordering::Relaxed);
+        self.backend.state.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(weight: u32) -> BackendPlan {
+        BackendPlan { name: "a".to_owned(), host: "127.0.0.1".to_owned(), port: 1, weight }
+    }
+
+    #[test]
+    fn what_is_known_outlives_the_configuration() {
+        let check = HealthCheck::default();
+        let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
+        let lease = Lease::new(&before, 0);
+        before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
+        before.override_weight(0, Moment::NEVER);
+        let after = before.again(plan(7), Some(check), 1);
+        assert_eq!((after.id(), after.active(), after.is_up()), (before.id(), 1, false));
+        assert_eq!((after.weight(), after.configured_weight()), (0, 7));
+        drop(lease);
+        assert_eq!(after.active(), 0);
+        after.restore_weight();
+        assert_eq!((before.weight(), after.weight()), (1, 7));
+    }
+
+    #[test]
+    fn a_backend_that_is_checked_no_longer_is_up() {
+        let before = Backend::new(plan(1), Some(HealthCheck::default()), 1);
+        before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
+        assert!(before.again(plan(1), None, 1).is_up());
+    }
+
+    #[test]
+    fn a_weight_for_a_time_goes_back_by_itself() {
+        let backend = Backend::new(plan(3), None, 1);
+        let until = Moment::ZERO + Duration::from_secs(1);
+        backend.override_weight(0, until);
+        assert_eq!(backend.usability(), Err(Unusable::Drained));
+        assert!(!backend.expire_override(Moment::ZERO));
+        assert!(backend.expire_override(until));
+        assert_eq!((backend.weight(), backend.overridden_until()), (3, None));
+        assert!(!backend.expire_override(until));
     }
 }

@@ -23,6 +23,10 @@ pub struct Judgement {
     /// Requests in a row that failed.
     failed_requests: u32,
     history: VecDeque<Record>,
+    /// Probes since the start: those that succeeded, and those that did not.
+    counts: (u64, u64),
+    /// What decided the last change.
+    evidence: Option<Evidence>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +99,35 @@ impl Judgement {
     /// Nothing known yet. Without a check, the verdict never changes: nothing would ever
     /// bring a backend back that failed requests had taken down.
     pub fn new(check: Option<&HealthCheck>) -> Self {
-        let rules = check.map(|check| Rules {
-            healthy_after: check.healthy_after,
-            unhealthy_after: check.unhealthy_after,
-            passive_failures: check.passive_failures,
-        });
-        Self { rules, up: true, probed: false, against: 0, failed_requests: 0, history: VecDeque::new() }
+        Self {
+            rules: check.map(Rules::of),
+            up: true,
+            probed: false,
+            against: 0,
+            failed_requests: 0,
+            history: VecDeque::new(),
+            counts: (0, 0),
+            evidence: None,
+        }
+    }
+
+    /// Goes on under other rules. The verdict stays; but if there are none from now on, it is
+    /// that of a backend of which nothing is known.
+    pub fn adopt(&mut self, check: Option<&HealthCheck>) {
+        self.rules = check.map(Rules::of);
+        if self.rules.is_none() {
+            *self = Self { counts: self.counts, ..Self::new(None) };
+        }
+    }
+
+    /// Probes since the start: those that succeeded, and those that did not.
+    pub fn probes(&self) -> (u64, u64) {
+        self.counts
+    }
+
+    /// What decided the last change of the verdict.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.evidence
     }
 
     /// The verdict.
@@ -124,6 +151,10 @@ impl Judgement {
             self.history.pop_front();
         }
         self.history.push_back(Record { at, latency, result });
+        match result {
+            ProbeResult::Success => self.counts.0 += 1,
+            ProbeResult::Failure(_) => self.counts.1 += 1,
+        }
         let rules = self.rules?;
         let first = !std::mem::replace(&mut self.probed, true);
         if (result == ProbeResult::Success) == self.up {
@@ -165,7 +196,18 @@ impl Judgement {
         self.up = matches!(evidence, Evidence::GoodProbes(_));
         self.against = 0;
         self.failed_requests = 0;
+        self.evidence = Some(evidence);
         Transition { up: self.up, evidence }
+    }
+}
+
+impl Rules {
+    fn of(check: &HealthCheck) -> Self {
+        Self {
+            healthy_after: check.healthy_after,
+            unhealthy_after: check.unhealthy_after,
+            passive_failures: check.passive_failures,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Unused connections that are kept to a backend for its next request.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,7 +19,8 @@ use crate::net::stream::Stream;
 pub struct IdleConnections {
     /// LOCK: guards the list for one push or pop. Checking and closing happen outside it.
     list: Mutex<VecDeque<Idle>>,
-    max: usize,
+    /// Ordering: Relaxed; a reload may change it at any time.
+    max: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,22 @@ struct Idle {
 impl IdleConnections {
     /// An empty list of at most `max`.
     pub fn new(max: usize) -> Self {
-        Self { list: Mutex::new(VecDeque::new()), max }
+        Self { list: Mutex::new(VecDeque::new()), max: AtomicUsize::new(max) }
+    }
+
+    /// Changes how many are kept.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// A connection that is open and silent, if there is one.
@@ -72,7 +89,7 @@ impl IdleConnections {
     }
 
     fn enough(&self, active: u32) -> usize {
-        match self.max {
+        match self.max.load(Ordering::Relaxed) {
             // Keeping none is a wish, not a bound.
             0 => 0,
             max => max.max(active as usize),

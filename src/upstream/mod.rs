@@ -1,9 +1,12 @@
 //! Floor 3: backends, their health, and how one is chosen.
 
 pub mod backend;
+pub mod basic_auth;
 pub mod health;
 pub mod idle_connections;
 pub mod pool;
+pub mod rate_limit;
 pub mod retry_budget;
+pub mod route;
 pub mod selector;
 pub mod snapshot;

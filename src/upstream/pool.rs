@@ -5,17 +5,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
+use crate::base::ids;
 use crate::base::limits::RETRIES_MAX;
-use crate::config::plan::{Limits, PoolPlan};
+use crate::config::plan::{BackendPlan, Limits, PoolPlan, Strategy};
 use crate::upstream::backend::{Backend, Lease};
 use crate::upstream::retry_budget::{RetryBudget, Retrying};
 use crate::upstream::selector::{self, Candidates, Selector};
 
 /// A pool.
 pub struct Pool {
+    id: u32,
     name: String,
+    strategy: Strategy,
     retry_on_status: Vec<u16>,
-    budget: RetryBudget,
+    budget: Arc<RetryBudget>,
     backends: Vec<Arc<Backend>>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
     selector: Mutex<Box<dyn Selector>>,
@@ -24,25 +27,45 @@ pub struct Pool {
 impl Pool {
     /// A pool as planned, with `seed` for what chance decides.
     pub fn new(plan: &PoolPlan, limits: &Limits, seed: u64) -> Self {
-        let backends = plan
-            .backends
-            .iter()
-            .map(|backend| {
-                Arc::new(Backend::new(backend.clone(), plan.health_check.clone(), limits.upstream_idle))
+        Self::after(plan, limits, seed, &[])
+    }
+
+    /// A pool as planned that takes over what is known from the pools before it: a backend of
+    /// the same host and port in the pool of the same name is the same backend.
+    pub fn after(plan: &PoolPlan, limits: &Limits, seed: u64, before: &[Self]) -> Self {
+        let before = before.iter().find(|pool| pool.name == plan.name);
+        let known = before.map_or(&[][..], |pool| pool.backends());
+        let backend = |backend: &BackendPlan| {
+            let (check, idle_max) = (plan.health_check.clone(), limits.upstream_idle);
+            Arc::new(match known.iter().find(|known| known.is_meant_by(backend)) {
+                Some(known) => known.again(backend.clone(), check, idle_max),
+                None => Backend::new(backend.clone(), check, idle_max),
             })
-            .collect();
+        };
         Self {
+            id: before.map_or_else(ids::next, |pool| pool.id),
             name: plan.name.clone(),
+            strategy: plan.strategy,
             retry_on_status: plan.retry_on_status.clone(),
-            budget: RetryBudget::default(),
-            backends,
+            budget: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
+            backends: plan.backends.iter().map(backend).collect(),
             selector: Mutex::new(selector::build(plan.strategy, seed)),
         }
+    }
+
+    /// A number that no other pool of this process has, but the same as before a reload.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How a backend is chosen.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     /// Whether a response with this status is worth another try.

@@ -1,27 +1,62 @@
 //! The configuration as requests see it: immutable, swapped as a whole.
 
-use crate::config::plan::Plan;
+use std::sync::Arc;
+
+use crate::config::plan::{Plan, RoutePlan, Timeouts};
+use crate::upstream::backend::Backend;
 use crate::upstream::pool::Pool;
+use crate::upstream::route::Routes;
 
 /// What a request needs of the configuration. A request keeps the snapshot that it began
-/// with; backends outlive snapshots.
+/// with; what is known of backends and clients outlives snapshots.
 pub struct Snapshot {
     /// The checked configuration.
     pub plan: Plan,
-    /// The pools, in the plan's order; at least one.
+    /// The pools, in the plan's order.
     pub pools: Vec<Pool>,
+    /// The routes, in the plan's order.
+    pub routes: Routes,
 }
 
 impl Snapshot {
-    /// Builds the pools of a plan.
+    /// Builds what a plan describes.
     pub fn new(plan: Plan) -> Self {
         let pools = plan.pools.iter().map(|pool| Pool::new(pool, &plan.limits, fastrand::u64(..))).collect();
-        Self { plan, pools }
+        let routes = Routes::new(&plan.routes, None);
+        Self { plan, pools, routes }
     }
 
-    /// The pool that a request goes to.
-    pub fn pool(&self) -> &Pool {
-        // INVARIANT: a plan has at least one pool.
-        &self.pools[0]
+    /// Builds what a plan describes, and takes over what is known from the snapshot before.
+    pub fn after(plan: Plan, before: &Self) -> Self {
+        let seed = fastrand::u64(..);
+        let pools = plan.pools.iter().map(|pool| Pool::after(pool, &plan.limits, seed, &before.pools));
+        let pools = pools.collect();
+        let routes = Routes::new(&plan.routes, Some(&before.routes));
+        Self { plan, pools, routes }
+    }
+
+    /// A route by its place.
+    pub fn route(&self, index: u16) -> &RoutePlan {
+        // INVARIANT: a plan has at least one route, and indexes come from `Routes::find`.
+        &self.plan.routes[usize::from(index)]
+    }
+
+    /// The deadlines that apply to a request with this route, or to one that has none yet.
+    pub fn timeouts(&self, route: Option<u16>) -> &Timeouts {
+        match route {
+            Some(route) => &self.route(route).timeouts,
+            None => &self.plan.timeouts,
+        }
+    }
+
+    /// A pool by its place.
+    pub fn pool(&self, index: u16) -> &Pool {
+        // INVARIANT: indexes come from the plan's routes, which were checked against its pools.
+        &self.pools[usize::from(index)]
+    }
+
+    /// Every backend of every pool.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.pools.iter().flat_map(|pool| pool.backends())
     }
 }

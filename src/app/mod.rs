@@ -1,5 +1,9 @@
 //! Wires the threads of one balancer together, in start order, and takes them down again.
 
+mod reload;
+
+pub use reload::ReloadError;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -13,16 +17,19 @@ use parking_lot::{Condvar, Mutex};
 use rustix::process::{Resource, getrlimit};
 
 use crate::base::clock::{self, Moment};
-use crate::config::plan::Plan;
+use crate::base::ids;
+use crate::config::plan::{ListenerPlan, Plan};
 use crate::net::listen::Listener;
 use crate::net::parking::Parking;
-use crate::proxy::context::Shared;
-use crate::server::accept::Acceptor;
+use crate::observe::metrics::Shard;
+use crate::proxy::context::{Entrance, Shared};
+use crate::server::accept::{Acceptor, Door};
 use crate::server::poller::Poller;
 use crate::server::ready::Ready;
 use crate::server::worker::{Hall, Worker};
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
+use reload::Reloading;
 
 /// A running balancer. Dropping it stops it at once; [`Balancer::join`] lets it run.
 ///
@@ -40,14 +47,20 @@ use crate::upstream::snapshot::Snapshot;
 pub struct Balancer {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
-    health: Option<HealthThread>,
 }
 
-/// Looks into a running [`Balancer`] and stops it, from any thread.
+/// Looks into a running [`Balancer`], changes it and stops it, from any thread.
 #[derive(Clone)]
 pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+/// What a balancer and its handles share.
+struct Inner {
     hall: Arc<Hall>,
-    ending: Arc<Ending>,
+    ending: Ending,
+    /// LOCK: held for a whole reload, so that there is one at a time. No request asks for it.
+    reloading: Mutex<Reloading>,
 }
 
 /// What stands between a stop that was asked for and its end.
@@ -103,15 +116,11 @@ impl Balancer {
     /// # Errors
     /// An address cannot be bound, or the system is out of threads or descriptors.
     pub fn start(plan: Plan) -> Result<Self, StartError> {
-        let listeners = plan.listeners.iter().map(|listener| {
-            let address = listener.address;
-            Listener::bind(address).map_err(|source| StartError::Bind { address, source })
-        });
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        Self::run(plan, listeners).map_err(StartError::System)
+        let doors = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        Self::run(plan, doors).map_err(StartError::System)
     }
 
-    fn run(mut plan: Plan, listeners: Vec<Listener>) -> io::Result<Self> {
+    fn run(mut plan: Plan, doors: Vec<Door>) -> io::Result<Self> {
         fit_to_descriptors(&mut plan);
         let workers = plan.workers;
         let now = clock::now();
@@ -119,32 +128,36 @@ impl Balancer {
         let snapshot = Arc::new(Snapshot::new(plan));
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            listeners: listeners.iter().map(Listener::address).collect(),
+            entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
             draining_since: AtomicU64::new(0),
             connections: Arc::new(AtomicUsize::new(0)),
+            tunnels: Arc::new(AtomicUsize::new(0)),
+            takes_notes: AtomicBool::new(takes_notes(&snapshot.plan)),
+            shards: (0..workers).map(|_| Shard::default()).collect(),
         });
         let hall = Arc::new(Hall {
             ready,
             parking: Parking::new(workers, now)?,
             shared,
+            doors: Mutex::new(None),
             stop: AtomicBool::new(false),
             panics: AtomicU64::new(0),
         });
-        let handle = Handle { hall: Arc::clone(&hall), ending: Arc::default() };
-        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1), health: None };
+        let inner = Inner { hall: Arc::clone(&hall), ending: Ending::default(), reloading: Mutex::default() };
+        let handle = Handle { inner: Arc::new(inner) };
+        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1) };
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
-        let targets = snapshot.pools.iter().flat_map(|pool| pool.backends()).map(Arc::clone);
-        let health = HealthThread::spawn(targets.collect())?;
+        let health = HealthThread::spawn(snapshot.backends().map(Arc::clone).collect())?;
         health.wait_first_round(FIRST_ROUND_WAIT);
-        balancer.health = Some(health);
+        balancer.handle.inner.reloading.lock().health = Some(health);
 
         for number in 0..workers {
             let worker = Worker::new(number, Arc::clone(&hall));
             balancer.spawn(format!("rw-worker-{number:02}"), move || worker.run())?;
         }
-        let acceptor = Acceptor::new(listeners);
+        let acceptor = Acceptor::new(doors);
         acceptor.open(&hall)?;
         let poller = Poller::new(hall, acceptor);
         balancer.spawn("rw-poller".to_owned(), move || poller.run())?;
@@ -156,9 +169,10 @@ impl Balancer {
         Ok(())
     }
 
-    /// The addresses that were bound, with the port that was given for port 0.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.handle.hall.shared.listeners
+    /// The addresses that are bound, with the port that was given for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let entrances = self.handle.inner.hall.shared.entrances.load();
+        entrances.iter().map(|entrance| entrance.address).collect()
     }
 
     /// A handle that other threads can use.
@@ -175,7 +189,7 @@ impl Balancer {
     }
 
     fn wait_for_end(&self) {
-        let Handle { hall, ending } = &self.handle;
+        let Inner { hall, ending, .. } = &*self.handle.inner;
         let mut deadline = Moment::NEVER;
         let mut wish = ending.wish.lock();
         loop {
@@ -202,13 +216,11 @@ impl Balancer {
     }
 
     fn take_down(&mut self) {
-        let hall = &self.handle.hall;
+        let hall = &self.handle.inner.hall;
         hall.stop.store(true, Ordering::Relaxed);
         hall.ready.stop();
         hall.parking.wake();
-        if let Some(health) = self.health.take() {
-            health.stop();
-        }
+        drop(self.handle.inner.reloading.lock().health.take());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 log::error!("a thread ended with a panic");
@@ -233,31 +245,31 @@ impl Handle {
     /// Asks for a stop that lets requests in flight finish: nothing new is accepted, answers
     /// carry `Connection: close`, idle connections close.
     pub fn drain(&self) {
-        let mut wish = self.ending.wish.lock();
+        let mut wish = self.inner.ending.wish.lock();
         if *wish == Wish::Run {
             *wish = Wish::Drain;
             let now = clock::now().as_nanos();
-            self.hall.shared.draining_since.store(now, Ordering::Relaxed);
-            self.ending.changed.notify_all();
+            self.inner.hall.shared.draining_since.store(now, Ordering::Relaxed);
+            self.inner.ending.changed.notify_all();
             drop(wish);
-            self.hall.parking.wake();
+            self.inner.hall.parking.wake();
         }
     }
 
     /// Asks for a stop that waits for nothing.
     pub fn stop_now(&self) {
-        *self.ending.wish.lock() = Wish::Stop;
-        self.ending.changed.notify_all();
+        *self.inner.ending.wish.lock() = Wish::Stop;
+        self.inner.ending.changed.notify_all();
     }
 
     /// Whether a stop has been asked for.
     pub fn is_stopping(&self) -> bool {
-        *self.ending.wish.lock() != Wish::Run
+        *self.inner.ending.wish.lock() != Wish::Run
     }
 
     /// How every backend is.
     pub fn backends(&self) -> Vec<BackendState> {
-        let snapshot = self.hall.shared.snapshot.load();
+        let snapshot = self.inner.hall.shared.snapshot.load();
         let of_pool = |pool: &crate::upstream::pool::Pool| {
             let name = pool.name().to_owned();
             pool.backends()
@@ -277,13 +289,27 @@ impl Handle {
 
     /// Client connections that are open.
     pub fn connections(&self) -> usize {
-        self.hall.shared.connections.load(Ordering::Relaxed)
+        self.inner.hall.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Panics over a request that a worker survived; anything but 0 is a bug.
     pub fn panics(&self) -> u64 {
-        self.hall.panics.load(Ordering::Relaxed)
+        self.inner.hall.panics.load(Ordering::Relaxed)
     }
+}
+
+/// Opens a listener.
+fn bind(plan: &ListenerPlan) -> Result<Door, StartError> {
+    let listener =
+        Listener::bind(plan.address).map_err(|source| StartError::Bind { address: plan.address, source })?;
+    let (name, address) = (plan.name.clone(), listener.address());
+    let entrance = Arc::new(Entrance { id: ids::next(), name, address, planned: plan.address });
+    Ok(Door { listener, entrance })
+}
+
+/// Whether somebody wants to know what requests say.
+fn takes_notes(plan: &Plan) -> bool {
+    plan.admin.is_some() || plan.log.access.is_some()
 }
 
 /// Lowers the limit on connections to what the process may have descriptors for: two for each

@@ -1,0 +1,134 @@
+//! A new configuration for a running balancer: all of it at once, or nothing.
+//!
+//! What can fail comes first: listeners are bound before anything else changes. Then one
+//! atomic store publishes the new snapshot. Requests and tunnels under way keep the one that
+//! they began with; backends that both name keep their health, counters and connections.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::app::{Handle, StartError, bind, fit_to_descriptors, takes_notes};
+use crate::config::changes::changes;
+use crate::config::plan::{ListenerPlan, Plan};
+use crate::proxy::context::Entrance;
+use crate::server::accept::Change;
+use crate::side::health_thread::HealthThread;
+use crate::upstream::snapshot::Snapshot;
+
+/// What reloads change, beside the snapshot.
+#[derive(Default)]
+pub(super) struct Reloading {
+    /// Probes the backends of the present snapshot; `None` once the balancer has stopped.
+    pub(super) health: Option<HealthThread>,
+}
+
+/// Why a configuration was not applied. Nothing has changed.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// A listener could not be bound, or the system is out of threads or descriptors.
+    Start(StartError),
+    /// The balancer is being stopped.
+    Stopping,
+}
+
+impl Handle {
+    /// Applies another configuration without losing a request: returns what has changed, a
+    /// line for each change.
+    ///
+    /// `workers`, `admin` and where the access log goes stay as they are until a restart, and
+    /// so does `limits.connections` as far as it is raised.
+    ///
+    /// # Errors
+    /// A new listener cannot be bound, the system refuses a thread, or a stop is under way.
+    /// Nothing has changed then.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let balancer = ropewalk::Balancer::start(ropewalk::Config::new().check()?.plan)?;
+    /// let config = ropewalk::Config::from_file("config.json")?;
+    /// for change in balancer.handle().reload(config.check()?.plan)? {
+    ///     println!("{change}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reload(&self, mut plan: Plan) -> Result<Vec<String>, ReloadError> {
+        let mut reloading = self.inner.reloading.lock();
+        if reloading.health.is_none() || self.is_stopping() {
+            return Err(ReloadError::Stopping);
+        }
+        let hall = &self.inner.hall;
+        let shared = &hall.shared;
+        let before = shared.snapshot.load_full();
+        fit_to_descriptors(&mut plan);
+        // The ready channel was made for so many.
+        plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
+
+        let change = listen(&plan.listeners, &shared.entrances.load()).map_err(ReloadError::Start)?;
+        let lines = changes(&before.plan, &plan);
+        let after = Arc::new(Snapshot::after(plan, &before));
+        let health = HealthThread::spawn(after.backends().map(Arc::clone).collect())
+            .map_err(|error| ReloadError::Start(StartError::System(error)))?;
+
+        shared.takes_notes.store(takes_notes(&after.plan), Ordering::Relaxed);
+        shared.snapshot.store(Arc::clone(&after));
+        reloading.health = Some(health);
+        let added = change.add.iter().map(|door| &door.entrance);
+        shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
+        let mut doors = hall.doors.lock();
+        *doors = Some(match doors.take() {
+            Some(pending) => pending.and_then(change),
+            None => change,
+        });
+        drop(doors);
+        hall.parking.wake();
+        self.forget_what_is_gone(&before, &after);
+        Ok(lines)
+    }
+
+    /// Closes kept connections to backends that are gone, and drops what was counted of them.
+    fn forget_what_is_gone(&self, before: &Snapshot, after: &Snapshot) {
+        let stays = |id: u32| after.backends().any(|backend| backend.id() == id);
+        for backend in before.backends().filter(|backend| !stays(backend.id())) {
+            backend.idle().clear();
+        }
+        for shard in &self.inner.hall.shared.shards {
+            shard.retain(|key| key.backend == 0 || stays(key.backend));
+        }
+    }
+}
+
+/// Binds the listeners that are new, and finds those that stay.
+fn listen(plans: &[ListenerPlan], before: &[Arc<Entrance>]) -> Result<Change, StartError> {
+    let mut open: Vec<_> = before.to_vec();
+    let mut change = Change::default();
+    for plan in plans {
+        match open.iter().position(|entrance| entrance.planned == plan.address) {
+            Some(place) => {
+                let Entrance { id, address, planned, .. } = *open.swap_remove(place);
+                change.keep.push(Arc::new(Entrance { id, address, planned, name: plan.name.clone() }));
+            }
+            None => change.add.push(bind(plan)?),
+        }
+    }
+    Ok(change)
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Stopping => f.write_str("the balancer is being stopped"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(error) => Some(error),
+            Self::Stopping => None,
+        }
+    }
+}
