@@ -1,14 +1,17 @@
 //! Wires the threads of one balancer together, in start order, and takes them down again.
 
+mod explain;
+mod operations;
 mod reload;
 
+pub use explain::explain_plan;
 pub use reload::ReloadError;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -24,12 +27,14 @@ use crate::net::parking::Parking;
 use crate::observe::metrics::Shard;
 use crate::proxy::context::{Entrance, Shared};
 use crate::server::accept::{Acceptor, Door};
+use crate::server::census::Census;
 use crate::server::poller::Poller;
 use crate::server::ready::Ready;
 use crate::server::worker::{Hall, Worker};
+use crate::side::admin::operations::ReloadsStatus;
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
-use reload::Reloading;
+use reload::{Reloading, Source};
 
 /// A running balancer. Dropping it stops it at once; [`Balancer::join`] lets it run.
 ///
@@ -59,8 +64,13 @@ pub struct Handle {
 struct Inner {
     hall: Arc<Hall>,
     ending: Ending,
+    started: Moment,
     /// LOCK: held for a whole reload, so that there is one at a time. No request asks for it.
     reloading: Mutex<Reloading>,
+    /// LOCK: guards what became of reloads, for one addition or copy.
+    reloads: Mutex<ReloadsStatus>,
+    /// Where a configuration comes from when an operator asks for a reload.
+    source: OnceLock<Source>,
 }
 
 /// What stands between a stop that was asked for and its end.
@@ -140,10 +150,19 @@ impl Balancer {
             parking: Parking::new(workers, now)?,
             shared,
             doors: Mutex::new(None),
+            census: Census::default(),
+            warm: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             stop: AtomicBool::new(false),
             panics: AtomicU64::new(0),
         });
-        let inner = Inner { hall: Arc::clone(&hall), ending: Ending::default(), reloading: Mutex::default() };
+        let inner = Inner {
+            hall: Arc::clone(&hall),
+            ending: Ending::default(),
+            started: now,
+            reloading: Mutex::default(),
+            reloads: Mutex::default(),
+            source: OnceLock::new(),
+        };
         let handle = Handle { inner: Arc::new(inner) };
         let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1) };
 
@@ -218,7 +237,7 @@ impl Balancer {
     fn take_down(&mut self) {
         let hall = &self.handle.inner.hall;
         hall.stop.store(true, Ordering::Relaxed);
-        hall.ready.stop();
+        hall.ready.wake_all();
         hall.parking.wake();
         drop(self.handle.inner.reloading.lock().health.take());
         for thread in self.threads.drain(..) {

@@ -23,6 +23,9 @@ pub(super) struct Reloading {
     pub(super) health: Option<HealthThread>,
 }
 
+/// Where a configuration comes from.
+pub(super) type Source = Box<dyn Fn() -> Result<Plan, String> + Send + Sync>;
+
 /// Why a configuration was not applied. Nothing has changed.
 #[derive(Debug)]
 pub enum ReloadError {
@@ -85,6 +88,46 @@ impl Handle {
         hall.parking.wake();
         self.forget_what_is_gone(&before, &after);
         Ok(lines)
+    }
+
+    /// Says where a configuration comes from when an operator asks for a reload: from the
+    /// file again, usually. Can be said once; without it such a reload is refused.
+    pub fn set_source(&self, source: impl Fn() -> Result<Plan, String> + Send + Sync + 'static) {
+        if self.inner.source.set(Box::new(source)).is_err() {
+            log::warn!("the source of the configuration was set twice; the first one stays");
+        }
+    }
+
+    /// Applies the configuration that the source has now, and logs what came of it.
+    ///
+    /// # Errors
+    /// As for [`Handle::reload`], or the source has none that is right. The text is for people.
+    pub fn reload_from_source(&self) -> Result<Vec<String>, String> {
+        let read = match self.inner.source.get() {
+            Some(source) => source(),
+            None => Err("there is no configuration file to read again".to_owned()),
+        };
+        let result = read.and_then(|plan| self.reload(plan).map_err(|error| error.to_string()));
+        match &result {
+            Ok(lines) => {
+                log::info!("configuration reloaded: {} changes", lines.len());
+                lines.iter().for_each(|line| log::info!("  {line}"));
+            }
+            Err(error) => log::error!("configuration not reloaded, the old one stays: {error}"),
+        }
+        let mut reloads = self.inner.reloads.lock();
+        match &result {
+            Ok(_) => {
+                reloads.applied += 1;
+                reloads.last_error.clear();
+            }
+            Err(error) => {
+                reloads.refused += 1;
+                reloads.last_error.clone_from(error);
+            }
+        }
+        drop(reloads);
+        result
     }
 
     /// Closes kept connections to backends that are gone, and drops what was counted of them.

@@ -154,6 +154,27 @@ impl<T: Waiter> Parking<T> {
         }
     }
 
+    /// Shows every parked task to `see`, one shard at a time, while its lock is held.
+    pub fn look(&self, mut see: impl FnMut(&T)) {
+        for shard in &self.shards {
+            shard.lock().slots.iter().filter_map(|slot| slot.task.as_deref()).for_each(&mut see);
+        }
+    }
+
+    /// How many tasks are parked.
+    pub fn len(&self) -> usize {
+        let of_shard = |shard: &Mutex<Shard<T>>| {
+            let shard = shard.lock();
+            shard.slots.len() - shard.free.len()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes out every task that `which` says.
     pub fn take(&self, mut which: impl FnMut(&T) -> bool, tasks: &mut Vec<Box<T>>) {
         for shard in &self.shards {

@@ -168,6 +168,11 @@ impl<T: Waiter> WarmSet<T> {
         Polled { now, slept }
     }
 
+    /// The tasks in the set.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.tasks.iter().map(|warm| &*warm.task)
+    }
+
     /// Empties the set.
     pub fn drain(&mut self) -> impl Iterator<Item = (Box<T>, Wait)> + '_ {
         self.tasks.drain(..).map(|warm| (warm.task, warm.wait))

@@ -37,10 +37,16 @@ pub(super) enum Step {
 
 /// Advances a task with plain calls until it has to wait, has had its turn or is finished.
 pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
+    task.waits_for = None;
     let next = go_on(task, cx);
-    if next == Next::Close {
+    match next {
+        Next::Wait(wait) => {
+            task.waits_for = Some(wait.reason);
+            task.waits_until = wait.deadline;
+        }
+        Next::Yield => {}
         // Whatever has not come to its own end has come to this one.
-        record::end(task, cx);
+        Next::Close => record::end(task, cx),
     }
     next
 }

@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
-use crate::config::plan::Action;
-use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Method, RequestHead};
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
-use crate::proxy::client_address::client_address;
 use crate::proxy::context::Context;
+use crate::proxy::direction::{self, Direction};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{BadChunks, Flow, reframe, wait_client, wait_upstream};
-use crate::proxy::task::{Client, Framing, Request, Stage, Task, Upload, Upstream};
-use crate::proxy::{record, reply, rewrite, target};
-use crate::upstream::route::{self, Refusal};
-use crate::upstream::snapshot::Snapshot;
+use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
+use crate::proxy::{record, reply};
 
 /// Reads until a whole request head is there, then checks and rewrites it.
 pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
@@ -90,7 +87,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let verdict = match http::parse_request(bytes, &mut storage) {
         Ok(head) => {
             note(&head, request, cx);
-            direct(&head, client, request, snapshot, cx)
+            direction::find(&head, client, request, snapshot, cx)
         }
         Err(error) => Err(Failure::BadHead(error)),
     };
@@ -116,83 +113,6 @@ fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
     record::begin(request, head, cx);
-}
-
-/// Where a request goes.
-enum Direction {
-    /// To a backend of its route's pool.
-    Pool,
-    /// Nowhere: the configuration has the answer.
-    Answer(reply::Fixed),
-}
-
-/// Finds the route of a request, asks whether it may take it, and does what the route says.
-fn direct(
-    head: &RequestHead<'_, '_>,
-    client: &Client,
-    request: &mut Request,
-    snapshot: &Snapshot,
-    cx: &mut Context,
-) -> Result<Direction, Failure> {
-    if request.method == Method::Connect {
-        return Err(Failure::Connect);
-    }
-    let asked = route::Request {
-        listener: &client.entrance.name,
-        host: head.host.unwrap_or_default(),
-        method: head.method_token,
-        // Of an absolute target without a path only the query is left.
-        target: if head.target_prefix.is_empty() { head.target } else { head.target_prefix },
-        fields: head.fields,
-    };
-    let place = snapshot.routes.find(&asked).ok_or(Failure::NoRoute)?;
-    let plan = snapshot.route(place);
-    request.route = Some(place);
-    if let Some(route) = snapshot.routes.get(place)
-        && !route.is_open()
-    {
-        let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
-        request.user = route.admit(from, head.fields, cx.now).map_err(refused)?;
-    }
-    match &plan.action {
-        Action::Forward(pool) => {
-            request.pool = Some(*pool as u16);
-            request.tries_left = plan.retries;
-            if snapshot.plan.limits.body_rate.is_some() {
-                request.too_slow_at = cx.now + plan.timeouts.body_grace;
-            }
-            request.outbound.prepare(&mut cx.buffers, Size::Small);
-            let trusted = &snapshot.plan.trusted_proxies;
-            let from = rewrite::From {
-                peer: client.peer_text.as_bytes(),
-                listener: client.entrance.address,
-                trusted: trusted.iter().any(|network| network.contains(&client.peer.ip())),
-            };
-            let target = target::rewritten(plan, head);
-            let changes = rewrite::Changes { target: target.as_deref(), headers: &plan.request_headers };
-            rewrite::request(head, &from, &changes, request, &mut cx.rng)?;
-            match (head.body, plan.body_max) {
-                (BodyLength::Fixed(length), Some(max)) if length > max => Err(Failure::BodyTooLarge),
-                _ => Ok(Direction::Pool),
-            }
-        }
-        Action::Redirect { status, location } => {
-            let location = target::filled(location, plan, head);
-            Ok(Direction::Answer(reply::Fixed::Redirect { status: *status, location }))
-        }
-        Action::Respond(_) => Ok(Direction::Answer(reply::Fixed::Respond)),
-    }
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    match refusal {
-        Refusal::Network => Failure::Forbidden,
-        Refusal::Credentials => Failure::Unauthorized,
-        // Rounded up: a client that comes a moment too early has to come again.
-        Refusal::TooMany(wait) => {
-            Failure::TooMany(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
-        }
-    }
 }
 
 /// Sends the request as far as the client supplies it and the backend takes it.

@@ -14,7 +14,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
 };
-use crate::proxy::task::{Download, Framing, Task, Upstream};
+use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
 use crate::proxy::{retry, rewrite};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
@@ -209,14 +209,19 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             Download::UntilClose(Framing::UntilClose) => inbound.len(),
             Download::UntilClose(framing) => {
                 push_chunk(&mut client.outbound, inbound.bytes(), *framing);
+                request.downloaded += inbound.len() as u64;
                 inbound.clear();
                 0
             }
             Download::Chunked(decoder, framing) => {
                 let reframed = reframe(decoder, inbound, &mut client.outbound, *framing, usize::MAX);
                 match reframed {
-                    Ok(reframed) if reframed.done => request.download = Download::Done,
-                    Ok(_) => {}
+                    Ok(reframed) => {
+                        request.downloaded += reframed.moved as u64;
+                        if reframed.done {
+                            request.download = Download::Done;
+                        }
+                    }
                     Err(fault) => {
                         // What came before the fault goes out first: a connection that ends
                         // without a byte would invite the client to send its request again.
@@ -234,7 +239,7 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
         if !client.outbound.is_empty() && plain <= SMALL_BODY_BYTES {
             // Behind the head, so that both go in one plain call.
             client.outbound.extend(inbound.bytes().get(..plain).unwrap_or_default());
-            took(&mut request.download, inbound, plain);
+            took(request, inbound, plain);
             plain = 0;
         }
         let body = inbound.bytes().get(..plain).unwrap_or_default();
@@ -245,7 +250,7 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             Ok(Io::Moved(count)) => {
                 let of_head = count.min(client.outbound.len());
                 client.outbound.consume(of_head);
-                took(&mut request.download, inbound, count - of_head);
+                took(request, inbound, count - of_head);
                 client.wrote = cx.now;
             }
             Ok(_) => return Err(Flow::Wait(wait_to_write(task))),
@@ -255,12 +260,13 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
 }
 
 /// Notes that bytes of a body that goes as it is have left the queue.
-fn took(download: &mut Download, inbound: &mut Buffer, count: usize) {
+fn took(request: &mut Request, inbound: &mut Buffer, count: usize) {
     inbound.consume(count);
-    if let Download::Fixed(remaining) = download {
+    request.downloaded += count as u64;
+    if let Download::Fixed(remaining) = &mut request.download {
         *remaining -= count as u64;
         if *remaining == 0 {
-            *download = Download::Done;
+            request.download = Download::Done;
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
 use crate::net::stream::Stream;
-use crate::net::wait::{Sockets, Waiter};
+use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
 use crate::proxy::record::{Attempts, Note};
 use crate::upstream::backend::Lease;
@@ -25,6 +25,9 @@ pub struct Task {
     pub(super) client: Client,
     pub(super) request: Request,
     pub(super) upstream: Option<Upstream>,
+    /// What it waits for, and until when; `None` while a worker is at it.
+    pub(super) waits_for: Option<Reason>,
+    pub(super) waits_until: Moment,
     /// The configuration that the request under way began with.
     pub(super) snapshot: Arc<Snapshot>,
 }
@@ -218,6 +221,8 @@ impl Task {
             },
             request: Request::new(now),
             upstream: None,
+            waits_for: None,
+            waits_until: Moment::NEVER,
             snapshot,
         }
     }

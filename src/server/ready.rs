@@ -94,8 +94,13 @@ impl Ready {
         self.seats.iter().any(|seat| seat.asleep.load(Ordering::Relaxed))
     }
 
-    /// Wakes every worker, to see that the balancer stops.
-    pub fn stop(&self) {
+    /// How many workers sleep.
+    pub fn sleepers(&self) -> usize {
+        self.seats.iter().filter(|seat| seat.asleep.load(Ordering::Relaxed)).count()
+    }
+
+    /// Wakes every worker: the balancer stops, or somebody wants to know something.
+    pub fn wake_all(&self) {
         for seat in &self.seats {
             seat.bell.ring();
         }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,6 +15,7 @@ use crate::proxy::advance::{Next, advance};
 use crate::proxy::context::{Context, Shared};
 use crate::proxy::task::Task;
 use crate::server::accept::Change;
+use crate::server::census::Census;
 use crate::server::ready::Ready;
 
 /// What the poller and all workers share.
@@ -27,6 +28,10 @@ pub struct Hall {
     pub shared: Arc<Shared>,
     /// LOCK: guards a change of the listeners on its way from a reload to the poller.
     pub doors: Mutex<Option<Change>>,
+    /// Where workers are asked what they are doing.
+    pub census: Census,
+    /// How many tasks each worker keeps warm. Ordering: Relaxed; shown and no more.
+    pub warm: Box<[AtomicUsize]>,
     /// Everything is to end, finished or not.
     pub stop: AtomicBool,
     /// Panics that workers survived.
@@ -41,6 +46,8 @@ pub struct Worker {
     cx: Context,
     /// When it last slept.
     awake_since: Moment,
+    /// The last census that it has answered.
+    answered: u64,
 }
 
 impl Worker {
@@ -48,7 +55,7 @@ impl Worker {
     pub fn new(number: usize, hall: Arc<Hall>) -> Self {
         let now = clock::now();
         let cx = Context::new(number, Arc::clone(&hall.shared), now);
-        Self { number, hall, warm: WarmSet::new(), cx, awake_since: now }
+        Self { number, hall, warm: WarmSet::new(), cx, awake_since: now, answered: 0 }
     }
 
     /// Works until the balancer stops.
@@ -75,6 +82,10 @@ impl Worker {
                     Woken::Ready(task) => self.advance(task),
                     Woken::Quiet(task, wait) => self.park(task, wait),
                 }
+            }
+            self.hall.census.answer(self.number, &mut self.answered, self.warm.iter());
+            if let Some(warm) = self.hall.warm.get(self.number) {
+                warm.store(self.warm.len(), Ordering::Relaxed);
             }
         }
         for (mut task, _) in self.warm.drain() {

@@ -1,0 +1,262 @@
+//! A running balancer as the admin listener sees it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::app::{Handle, explain};
+use crate::base::clock::{self, Moment};
+use crate::config::plan::Strategy;
+use crate::observe::histogram::Histogram;
+use crate::observe::metrics::Counts;
+use crate::proxy::inspection::Inspection;
+use crate::side::admin::operations::{
+    BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
+    RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
+};
+use crate::upstream::backend::Backend;
+use crate::upstream::health::{ProbeResult, Record};
+use crate::upstream::pool::Pool;
+use crate::upstream::snapshot::Snapshot;
+
+impl Operations for Handle {
+    fn status(&self) -> Status {
+        let now = clock::now();
+        let inner = &self.inner;
+        let (hall, shared) = (&inner.hall, &inner.hall.shared);
+        let snapshot = shared.snapshot.load();
+        let mut counts = Counts::default();
+        shared.shards.iter().for_each(|shard| shard.add_to(&mut counts));
+        let draining = self.is_stopping();
+        let entrances = shared.entrances.load();
+        let listeners = entrances
+            .iter()
+            .map(|entrance| ListenerStatus {
+                name: entrance.name.clone(),
+                address: entrance.address.to_string(),
+            })
+            .collect();
+        let mut retries: Vec<_> = counts.retries.iter().map(|(reason, count)| (*reason, *count)).collect();
+        retries.sort_unstable();
+        let durations =
+            snapshot.pools.iter().map(|pool| (pool.name().to_owned(), durations_of(&counts, pool)));
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_s: now.since(inner.started).as_secs(),
+            ready: !draining && snapshot.backends().any(|backend| backend.is_usable()),
+            draining,
+            listeners,
+            pools: snapshot.pools.iter().map(|pool| pool_status(pool, &counts, now)).collect(),
+            connections: ConnectionsStatus {
+                open: shared.connections.load(Ordering::Relaxed),
+                limit: snapshot.plan.limits.connections,
+                warm: hall.warm.iter().map(|warm| warm.load(Ordering::Relaxed)).sum(),
+                parked: hall.parking.len(),
+                tunnel: shared.tunnels.load(Ordering::Relaxed),
+            },
+            workers: WorkersStatus {
+                running: hall.warm.len() - hall.ready.sleepers(),
+                idle: hall.ready.sleepers(),
+            },
+            ready_queue_length: hall.ready.len(),
+            requests: self.request_counts(&counts, &snapshot),
+            retries,
+            durations: durations.collect(),
+            access_log_dropped: 0,
+            reloads: inner.reloads.lock().clone(),
+            panics: self.panics(),
+            resident_bytes: resident_bytes(),
+        }
+    }
+
+    fn requests(&self) -> Vec<RequestInFlight> {
+        let hall = &self.inner.hall;
+        let wake = || hall.ready.wake_all();
+        let warm = hall.census.take(hall.warm.len(), CENSUS_PATIENCE, wake);
+        let mut list: Vec<(String, Inspection)> =
+            warm.into_iter().map(|(worker, look)| (format!("worker {worker}"), look)).collect();
+        hall.parking.look(|task| list.extend(task.inspect().map(|look| ("parked".to_owned(), look))));
+        let now = clock::now();
+        list.sort_by_key(|(_, look)| look.began);
+        list.into_iter().map(|(place, look)| in_flight(place, look, now)).collect()
+    }
+
+    fn explain(&self, question: &Question) -> Result<String, String> {
+        let shared = &self.inner.hall.shared;
+        explain::explain(&shared.snapshot.load(), &shared.entrances.load(), question)
+    }
+
+    fn reload(&self) -> Result<Vec<String>, String> {
+        self.reload_from_source()
+    }
+
+    fn set_weight(&self, name: &str, change: WeightChange) -> Result<String, String> {
+        let snapshot = self.inner.hall.shared.snapshot.load();
+        let named: Vec<_> = snapshot.backends().filter(|backend| backend.name() == name).collect();
+        if named.is_empty() {
+            let names: Vec<_> = snapshot.backends().map(|backend| backend.name()).collect();
+            return Err(format!("there is no backend {name:?}; there are: {}", names.join(", ")));
+        }
+        for backend in &named {
+            match change {
+                WeightChange::Enable => backend.restore_weight(),
+                WeightChange::Drain(time) => backend.override_weight(0, until(time)),
+                WeightChange::Weight(weight, time) => backend.override_weight(weight, until(time)),
+            }
+        }
+        let weight = named.iter().map(|backend| backend.weight()).max().unwrap_or(0);
+        let active: u32 = named.iter().map(|backend| backend.active()).sum();
+        let line = match change {
+            WeightChange::Enable => format!("backend {name} has its configured weight, {weight}"),
+            WeightChange::Drain(_) => {
+                format!("backend {name} gets no new requests{}; {active} in flight", how_long(change))
+            }
+            WeightChange::Weight(..) => format!("backend {name} has weight {weight}{}", how_long(change)),
+        };
+        log::info!("{line} (asked for by an operator)");
+        Ok(line)
+    }
+}
+
+impl Handle {
+    fn request_counts(&self, counts: &Counts, snapshot: &Snapshot) -> Vec<RequestCount> {
+        let entrances = self.inner.hall.shared.entrances.load();
+        let listeners: HashMap<u32, &str> =
+            entrances.iter().map(|entrance| (entrance.id, entrance.name.as_str())).collect();
+        let pools: HashMap<u32, &str> = snapshot.pools.iter().map(|pool| (pool.id(), pool.name())).collect();
+        let backends: HashMap<u32, &str> =
+            snapshot.backends().map(|backend| (backend.id(), backend.name())).collect();
+        let name = |names: &HashMap<u32, &str>, id: u32| names.get(&id).copied().unwrap_or("").to_owned();
+        let count =
+            |(key, series): (&crate::observe::metrics::Key, &crate::observe::metrics::Series)| RequestCount {
+                listener: name(&listeners, key.listener),
+                pool: name(&pools, key.pool),
+                backend: name(&backends, key.backend),
+                code: key.code,
+                count: series.durations.count(),
+                bytes_in: series.bytes_in,
+                bytes_out: series.bytes_out,
+            };
+        let mut list: Vec<_> = counts.series.iter().map(count).collect();
+        list.sort_by(|a, b| {
+            (&a.listener, &a.pool, &a.backend, a.code).cmp(&(&b.listener, &b.pool, &b.backend, b.code))
+        });
+        list
+    }
+}
+
+/// LIMIT: how long a census waits for workers. One that is in the middle of a turn answers at
+/// its end, which is a few milliseconds away.
+const CENSUS_PATIENCE: Duration = Duration::from_millis(30);
+
+fn until(time: Option<Duration>) -> Moment {
+    time.map_or(Moment::NEVER, |time| clock::now() + time)
+}
+
+fn how_long(change: WeightChange) -> String {
+    match change {
+        WeightChange::Drain(Some(time)) | WeightChange::Weight(_, Some(time)) => {
+            format!(" for {}", humantime::format_duration(time))
+        }
+        _ => String::new(),
+    }
+}
+
+fn durations_of(counts: &Counts, pool: &Pool) -> Histogram {
+    let mut sum = Histogram::default();
+    for (_, series) in counts.series.iter().filter(|(key, _)| key.pool == pool.id()) {
+        sum.add(&series.durations);
+    }
+    sum
+}
+
+fn pool_status(pool: &Pool, counts: &Counts, now: Moment) -> PoolStatus {
+    PoolStatus {
+        name: pool.name().to_owned(),
+        strategy: match pool.strategy() {
+            Strategy::RoundRobin => "round-robin",
+            Strategy::WeightedRoundRobin => "weighted-round-robin",
+            Strategy::LeastConnections => "least-connections",
+            Strategy::Random => "random",
+        },
+        backends: pool.backends().iter().map(|backend| backend_status(backend, counts, now)).collect(),
+    }
+}
+
+fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendStatus {
+    let mut durations = Histogram::default();
+    let mut responses = [0; 6];
+    for (key, series) in counts.series.iter().filter(|(key, _)| key.backend == backend.id()) {
+        durations.add(&series.durations);
+        // 499 is what the log says of a client that left: no response.
+        let class = match key.code {
+            499 => 5,
+            code => usize::from(code / 100).saturating_sub(1).min(5),
+        };
+        responses[class] += series.durations.count();
+    }
+    let (probes, (probes_ok, probes_failed), reason) = backend.health(|judgement| {
+        let probes = judgement.history().map(|record| probe_status(record, now)).collect();
+        let reason = judgement.evidence().filter(|_| !judgement.is_up());
+        (probes, judgement.probes(), reason.map(|reason| reason.to_string()).unwrap_or_default())
+    });
+    BackendStatus {
+        name: backend.name().to_owned(),
+        address: format!("{}:{}", backend.host(), backend.port()),
+        up: backend.is_up(),
+        weight: backend.weight(),
+        configured_weight: backend.configured_weight(),
+        override_left_s: backend
+            .overridden_until()
+            .map(|until| if until == Moment::NEVER { u64::MAX } else { until.since(now).as_secs() }),
+        active: backend.active(),
+        idle_connections: backend.idle().len(),
+        requests: backend.requests(),
+        probes_ok,
+        probes_failed,
+        reason,
+        durations,
+        responses,
+        probes,
+    }
+}
+
+fn probe_status(record: &Record, now: Moment) -> ProbeStatus {
+    ProbeStatus {
+        at: clock::wall_time(record.at),
+        age_s: now.since(record.at).as_secs_f64(),
+        ok: record.result == ProbeResult::Success,
+        latency_ms: record.latency.as_secs_f64() * 1e3,
+        text: match record.result {
+            ProbeResult::Success => "ok".to_owned(),
+            ProbeResult::Failure(reason) => reason.to_string(),
+        },
+    }
+}
+
+fn in_flight(place: String, look: Inspection, now: Moment) -> RequestInFlight {
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    RequestInFlight {
+        id: look.id,
+        stage: look.stage,
+        place,
+        client: look.client,
+        method: look.method,
+        target: look.target,
+        route: look.route.unwrap_or_default(),
+        backend: look.backend.unwrap_or_default(),
+        age_ms: now.since(look.began).as_millis() as u64,
+        deadline_ms: (look.deadline != Moment::NEVER)
+            .then(|| millis(look.deadline.since(now)) - millis(now.since(look.deadline))),
+        attempts: look.attempts,
+    }
+}
+
+/// Resident memory of this process; 0 where /proc is not mounted.
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

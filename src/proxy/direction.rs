@@ -1,0 +1,143 @@
+//! Where a request goes: its route, whether it may take it, and what it becomes on that way.
+//!
+//! `explain` asks the same functions through [`preview`], so it cannot tell anything else.
+
+use std::net::SocketAddr;
+
+use crate::base::buffer::{Buffer, Size};
+use crate::base::clock::Moment;
+use crate::config::plan::{Action, RoutePlan};
+use crate::http::{BodyLength, Method, RequestHead};
+use crate::proxy::client_address::client_address;
+use crate::proxy::context::{Context, Entrance};
+use crate::proxy::failure::Failure;
+use crate::proxy::reply::Fixed;
+use crate::proxy::rewrite::{self, Changes, From};
+use crate::proxy::target;
+use crate::proxy::task::{Client, Request, Text};
+use crate::upstream::route::{self, Refusal};
+use crate::upstream::snapshot::Snapshot;
+
+/// Where a request goes.
+pub(super) enum Direction {
+    /// To a backend of its route's pool.
+    Pool,
+    /// Nowhere: the configuration has the answer.
+    Answer(Fixed),
+}
+
+/// Finds the route of a request, asks whether it may take it, and does what the route says.
+pub(super) fn find(
+    head: &RequestHead<'_, '_>,
+    client: &Client,
+    request: &mut Request,
+    snapshot: &Snapshot,
+    cx: &mut Context,
+) -> Result<Direction, Failure> {
+    if request.method == Method::Connect {
+        return Err(Failure::Connect);
+    }
+    let place = snapshot.routes.find(&asked(&client.entrance.name, head)).ok_or(Failure::NoRoute)?;
+    let plan = snapshot.route(place);
+    request.route = Some(place);
+    if let Some(route) = snapshot.routes.get(place)
+        && !route.is_open()
+    {
+        let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
+        request.user = route.admit(from, head.fields, cx.now).map_err(refused)?;
+    }
+    match &plan.action {
+        Action::Forward(pool) => {
+            request.pool = Some(*pool as u16);
+            request.tries_left = plan.retries;
+            if snapshot.plan.limits.body_rate.is_some() {
+                request.too_slow_at = cx.now + plan.timeouts.body_grace;
+            }
+            request.outbound.prepare(&mut cx.buffers, Size::Small);
+            let from = from(snapshot, &client.entrance, client.peer, &client.peer_text);
+            rewritten(plan, &from, head, request, &mut cx.rng)?;
+            match (head.body, plan.body_max) {
+                (BodyLength::Fixed(length), Some(max)) if length > max => Err(Failure::BodyTooLarge),
+                _ => Ok(Direction::Pool),
+            }
+        }
+        Action::Redirect { status, location } => {
+            let location = target::filled(location, plan, head);
+            Ok(Direction::Answer(Fixed::Redirect { status: *status, location }))
+        }
+        Action::Respond(_) => Ok(Direction::Answer(Fixed::Respond)),
+    }
+}
+
+/// What routes look at in a request.
+pub fn asked<'a>(listener: &'a str, head: &'a RequestHead<'_, '_>) -> route::Request<'a> {
+    route::Request {
+        listener,
+        host: head.host.unwrap_or_default(),
+        method: head.method_token,
+        // Of an absolute target without a path only the query is left.
+        target: if head.target_prefix.is_empty() { head.target } else { head.target_prefix },
+        fields: head.fields,
+    }
+}
+
+/// What a backend would be sent for a request of this client, or why it would be sent nothing.
+///
+/// # Errors
+/// A sentence: the request goes round in a loop.
+pub fn preview(
+    snapshot: &Snapshot,
+    route: &RoutePlan,
+    entrance: &Entrance,
+    client: SocketAddr,
+    head: &RequestHead<'_, '_>,
+) -> Result<String, &'static str> {
+    let mut request = Request::new(Moment::ZERO);
+    request.outbound = Buffer::default();
+    let mut peer_text = Text::default();
+    peer_text.set(client.ip().to_string().as_bytes());
+    let from = from(snapshot, entrance, client, &peer_text);
+    rewritten(route, &from, head, &mut request, &mut fastrand::Rng::new())
+        .map_err(|failure| failure.row().text)?;
+    Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
+}
+
+/// Where a route sends a request instead of forwarding it; `None` if it does not.
+pub fn location(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Option<String> {
+    match &route.action {
+        Action::Redirect { location, .. } => Some(target::filled(location, route, head)),
+        _ => None,
+    }
+}
+
+fn from<'t>(snapshot: &Snapshot, entrance: &Entrance, peer: SocketAddr, text: &'t Text<45>) -> From<'t> {
+    let trusted = &snapshot.plan.trusted_proxies;
+    From {
+        peer: text.as_bytes(),
+        listener: entrance.address,
+        trusted: trusted.iter().any(|network| network.contains(&peer.ip().to_canonical())),
+    }
+}
+
+fn rewritten(
+    route: &RoutePlan,
+    from: &From<'_>,
+    head: &RequestHead<'_, '_>,
+    request: &mut Request,
+    rng: &mut fastrand::Rng,
+) -> Result<(), Failure> {
+    let target = target::rewritten(route, head);
+    let changes = Changes { target: target.as_deref(), headers: &route.request_headers };
+    rewrite::request(head, from, &changes, request, rng)
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Network => Failure::Forbidden,
+        Refusal::Credentials => Failure::Unauthorized,
+        // Rounded up: a client that comes a moment too early has to come again.
+        Refusal::TooMany(wait) => {
+            Failure::TooMany(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What an operator is shown of a task: a look at it from outside, which changes nothing.
+
+use crate::base::clock::Moment;
+use crate::net::wait::Reason;
+use crate::proxy::task::{Stage, Task};
+
+/// A request in flight, or a tunnel, as it was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Its id; empty while the head is arriving, like the next two.
+    pub id: String,
+    /// The method.
+    pub method: String,
+    /// The target.
+    pub target: String,
+    /// What it is in the middle of.
+    pub stage: &'static str,
+    /// The client's address.
+    pub client: String,
+    /// The route that it takes, if that is known.
+    pub route: Option<String>,
+    /// The backend that it is with, if one was chosen.
+    pub backend: Option<String>,
+    /// When it began.
+    pub began: Moment,
+    /// When what it waits for will have taken too long.
+    pub deadline: Moment,
+    /// Tries so far.
+    pub attempts: usize,
+}
+
+impl Task {
+    /// A look at the request that it carries; `None` between requests.
+    pub fn inspect(&self) -> Option<Inspection> {
+        let (client, request) = (&self.client, &self.request);
+        let began = match (request.begun, client.head_began) {
+            (true, _) => request.started,
+            (false, Some(began)) => began,
+            (false, None) => return None,
+        };
+        let (method, target) = request.note.as_ref().map_or(("", ""), |note| note.line());
+        Some(Inspection {
+            id: String::from_utf8_lossy(request.id.as_bytes()).into_owned(),
+            method: method.to_owned(),
+            target: target.to_owned(),
+            stage: self.doing(),
+            client: client.peer.to_string(),
+            route: request.route.map(|route| self.snapshot.route(route).name.clone()),
+            backend: self.upstream.as_ref().map(|upstream| upstream.lease.backend().name().to_owned()),
+            began,
+            deadline: self.waits_until,
+            attempts: request.attempts.len(),
+        })
+    }
+
+    fn doing(&self) -> &'static str {
+        match (self.stage, self.waits_for) {
+            (Stage::Tunnel, _) => "tunnel",
+            (Stage::Linger, _) => "closing",
+            (Stage::Reply, _) => "sending an answer of our own",
+            (Stage::Head, _) => "waiting for the rest of the head",
+            (_, None) => "being worked on",
+            (_, Some(Reason::Connect)) => "connecting to the backend",
+            (_, Some(Reason::RequestBody)) => "waiting for the client's body",
+            (_, Some(Reason::SendRequest)) => "waiting for the backend to take the body",
+            (_, Some(Reason::ResponseHead | Reason::WholeRequest)) => "waiting for the response head",
+            (_, Some(Reason::ResponseBody)) => "waiting for the response body",
+            (_, Some(Reason::SendResponse)) => "waiting for the client to take the response",
+            (_, Some(_)) => "waiting",
+        }
+    }
+}
