@@ -2,6 +2,8 @@
 //!
 //! - no command: run the balancer that a file and flags describe (`cli::run`);
 //! - `check`: say what is wrong with them, and do nothing else (`cli::check`);
+//! - `explain`: say what they would do with a request, and why (`cli::explain`);
+//! - `plan`: say what a reload would change (`cli::explain`);
 //! - `demo`: run the balancer and three sample origins, to try it (`cli::demo`);
 //! - `origin`: run one sample origin (`cli::origin`).
 //!
@@ -12,13 +14,17 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::args::{Arguments, Command};
+use cli::args::{Arguments, Command, Settings};
 
 fn main() -> ExitCode {
     let Arguments { command, settings } = Arguments::parse();
     let end = match command {
         None => cli::run::run(&settings),
         Some(Command::Check { settings, format }) => cli::check::check(&settings, format),
+        Some(Command::Explain { settings, question }) => cli::explain::explain(&settings, &question),
+        Some(Command::Plan { before, after }) => {
+            cli::explain::plan(&Settings::of_file(before), &Settings::of_file(after))
+        }
         #[cfg(feature = "demo")]
         Some(Command::Demo) => cli::demo::demo(),
         #[cfg(feature = "demo")]

@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ use ropewalk::http::{
 };
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
-use ropewalk::proxy::context::{Context, Shared};
+use ropewalk::proxy::context::{Context, Entrance, Shared};
 use ropewalk::proxy::task::{Counted, Task};
 use ropewalk::upstream::snapshot::Snapshot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -282,18 +282,23 @@ impl Scene {
         ours.set_nonblocking(true).expect("a flag");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Counted::new(&connections);
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
             draining_since: AtomicU64::new(0),
             connections,
+            tunnels: Arc::default(),
+            takes_notes: AtomicBool::new(false),
+            shards: Box::default(),
         });
         // The clock stands still, so no deadline ever fires.
         let now = Moment::ZERO + Duration::from_secs(1000);
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         Self {
-            task: Some(Box::new(Task::new(ours.into(), peer, 0, snapshot, count, now))),
-            cx: Context::new(shared, now),
+            task: Some(Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now))),
+            cx: Context::new(0, shared, now),
             client,
             responses: Vec::new(),
             origin: Vec::new(),

@@ -4,7 +4,7 @@
 //! and are checked by the same code, so that their mistakes too come all at once, with the
 //! flag in the place of line and column.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ropewalk::config::{ConfigErrors, Document};
@@ -44,6 +44,20 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Explain what would happen to a request, and why
+    Explain {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        question: QuestionOptions,
+    },
+    /// Print what a reload from one configuration to another would change
+    Plan {
+        /// The configuration that is running
+        before: PathBuf,
+        /// The configuration that would take its place
+        after: PathBuf,
+    },
     /// Try it: three sample origins and the balancer, in one process
     #[cfg(feature = "demo")]
     Demo,
@@ -59,6 +73,21 @@ pub(crate) enum Format {
     Text,
     /// One JSON object, for programs.
     Json,
+}
+
+/// A request that `explain` is asked about.
+#[derive(Debug, Args)]
+pub(crate) struct QuestionOptions {
+    /// Its method
+    pub(crate) method: String,
+    /// Its URL, such as http://example.com/path
+    pub(crate) url: String,
+    /// A field of its head; repeat for several
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Take this backend for down; repeat for several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) down: Vec<String>,
 }
 
 /// A sample origin.
@@ -80,7 +109,7 @@ pub(crate) struct OriginOptions {
 }
 
 /// Settings of the balancer. Flags override the file.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Settings {
     /// The configuration file (JSON)
     #[arg(long, value_name = "FILE")]
@@ -109,6 +138,9 @@ pub(crate) struct Settings {
     /// Where the admin interface listens; not supported by this version
     #[arg(long, value_name = "ADDRESS", hide = true)]
     admin: Option<String>,
+    /// Reload the configuration whenever its file changes
+    #[arg(long, requires = "config")]
+    pub(crate) watch: bool,
     /// off, error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -125,6 +157,16 @@ impl Settings {
         };
         self.lay_over(&mut document);
         Ok(Some(document))
+    }
+
+    /// The settings of a file alone.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        Self { config: Some(path), ..Self::default() }
+    }
+
+    /// The configuration file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// What a report calls the configuration.

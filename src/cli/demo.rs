@@ -59,9 +59,9 @@ pub(crate) fn demo() -> Exit {
         }
     };
     logging::start(checked.plan.log.level);
-    run::balance(checked.plan, |addresses| {
-        if let Some(balancer) = addresses.first() {
-            say(welcome(*balancer, &origins));
+    run::balance(checked.plan, |balancer| {
+        if let Some(address) = balancer.addresses().first() {
+            say(welcome(*address, &origins));
         }
     })
 }

@@ -17,7 +17,9 @@ pub(crate) fn start(level: LevelFilter) {
         // tell, if anybody's.
         .add_filter_ignore_str("may")
         .build();
-    if WriteLogger::init(level, config, std::io::stderr()).is_err() {
-        log::warn!("logging was started twice; the first level stays");
+    // Everything that is let through below: a reload may change the level.
+    if WriteLogger::init(LevelFilter::Trace, config, std::io::stderr()).is_err() {
+        log::warn!("logging was started twice");
     }
+    log::set_max_level(level);
 }

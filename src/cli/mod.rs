@@ -8,8 +8,11 @@ pub(crate) mod check;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod exit;
+pub(crate) mod explain;
 pub(crate) mod logging;
 #[cfg(feature = "demo")]
 pub(crate) mod origin;
+mod requests_table;
 pub(crate) mod run;
 pub(crate) mod signals;
+mod watch;

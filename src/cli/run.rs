@@ -1,6 +1,6 @@
 //! `ropewalk --config FILE`: run the balancer until a signal stops it.
 
-use std::net::SocketAddr;
+use std::path::Path;
 
 use ropewalk::Balancer;
 use ropewalk::config::plan::Plan;
@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::args::Settings;
 use super::exit::{Exit, complain};
 use super::signals::Obedience;
-use super::{check, logging};
+use super::{check, logging, watch};
 
 /// Checks the settings, as `ropewalk check` does, and runs what they describe.
 pub(crate) fn run(settings: &Settings) -> Exit {
@@ -27,7 +27,21 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     let (workers, backends) =
         (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
     let backends: usize = backends.sum();
-    balance(checked.plan, |addresses| {
+    let reload = settings.clone();
+    let source = move || {
+        let checked = check::load(&reload).map_err(|unusable| unusable.to_string())?;
+        checked.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        log::set_max_level(checked.plan.log.level);
+        Ok(checked.plan)
+    };
+    let watched = settings.file().filter(|_| settings.watch).map(Path::to_owned);
+    balance(checked.plan, |balancer| {
+        let handle = balancer.handle();
+        handle.set_source(source);
+        if let Some(file) = watched {
+            watch::start(file, handle);
+        }
+        let addresses = balancer.addresses();
         let addresses: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
         log::info!(
             "ropewalk {} listening on {} with {workers} workers for {backends} backends",
@@ -37,8 +51,8 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     })
 }
 
-/// Starts the balancer, tells `started` the addresses it listens on, and waits for its end.
-pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
+/// Starts the balancer, shows it to `started`, and waits for its end.
+pub(crate) fn balance(plan: Plan, started: impl FnOnce(&Balancer)) -> Exit {
     raise_descriptor_limit();
     let signals = match Obedience::begin() {
         Ok(signals) => signals,
@@ -54,8 +68,8 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&[SocketAddr])) -> Exit {
             return Exit::Failed;
         }
     };
+    started(&balancer);
     signals.serve(balancer.handle());
-    started(&balancer.addresses());
     balancer.join();
     log::info!("stopped");
     Exit::Fine
