@@ -177,15 +177,15 @@ pub enum HostMatch {
     Suffix(String),
 }
 
-/// A path that a route is for. Compared with the normalised path: percent-encoded
-/// unreserved characters decoded and other percent-encodings in upper case, dot segments
-/// resolved, repeated slashes merged (RFC 3986, section 6.2.2).
+/// A path that a route is for. Both it and the path of the request are compared in normal
+/// form: percent-escapes decoded, repeated slashes merged, dot segments resolved (RFC 3986,
+/// section 6.2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathMatch {
     /// This path.
     Exact(String),
-    /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`. Ends
-    /// without a slash, and is never empty.
+    /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`; or,
+    /// if it ends in a slash, only what is below. Never `/` alone, which would be every path.
     Prefix(String),
 }
 

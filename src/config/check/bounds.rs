@@ -6,22 +6,6 @@ use super::super::document::Node;
 use super::super::plan::{Limits, Timeouts};
 use super::super::reader::{self, Fields, Problems, Zero, shown};
 
-/// What holds where nothing is said.
-pub(super) const TIMEOUTS: Timeouts = Timeouts {
-    head: Duration::from_secs(10),
-    keep_alive: Duration::from_secs(30),
-    body_idle: Duration::from_secs(30),
-    body_grace: Duration::from_secs(20),
-    connect: Duration::from_secs(2),
-    response_head: Duration::from_secs(30),
-    upstream_idle: Duration::from_secs(30),
-    write_idle: Duration::from_secs(30),
-    request: Some(Duration::from_secs(60)),
-    tunnel_idle: Duration::from_secs(600),
-    upstream_keep_alive: Duration::from_secs(4),
-    drain: Duration::from_secs(30),
-};
-
 /// What the timeouts are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {

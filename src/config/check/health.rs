@@ -18,20 +18,9 @@ enum Kind {
 
 const KINDS: &[(&str, Kind)] = &[("tcp", Kind::Tcp), ("http", Kind::Http)];
 
-const INTERVAL: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(2);
-
 /// How backends are probed; `None` when it is `"off"`. After a mistake anything serves.
 pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<HealthCheck> {
-    let mut check = HealthCheck {
-        probe: Probe::Tcp,
-        port: None,
-        interval: INTERVAL,
-        timeout: TIMEOUT,
-        healthy_after: 2,
-        unhealthy_after: 3,
-        passive_failures: Some(5),
-    };
+    let mut check = HealthCheck::default();
     let Some(node) = node else { return Some(check) };
     match &node.json {
         Json::Leaf(Value::String(word)) if word == "off" => return None,
@@ -54,7 +43,7 @@ pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<Healt
     if let Some(node) = fields.take("port") {
         check.port = reader::number(node, 1..=u64::from(u16::MAX), problems).map(|port| port as u16);
     }
-    (check.interval, check.timeout) = interval_and_timeout(&mut fields, problems);
+    (check.interval, check.timeout) = interval_and_timeout(&mut fields, &check, problems);
     let mut count = |name, least, default: u32| match fields.take(name) {
         Some(node) => reader::number(node, least..=1_000, problems).map_or(default, |count| count as u32),
         None => default,
@@ -67,21 +56,25 @@ pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<Healt
 }
 
 /// A probe must end before the next begins, or a slow backend gathers more and more of them.
-fn interval_and_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> (Duration, Duration) {
+fn interval_and_timeout(
+    fields: &mut Fields<'_>,
+    usual: &HealthCheck,
+    problems: &mut Problems,
+) -> (Duration, Duration) {
     let mut read =
         |name| fields.take(name).map(|node| (node, reader::duration(node, Zero::Refused, problems)));
     let (interval, timeout) = (read("interval"), read("timeout"));
-    let given = interval.and_then(|(_, interval)| interval).unwrap_or(INTERVAL);
+    let given = interval.and_then(|(_, interval)| interval).unwrap_or(usual.interval);
     match timeout {
         Some((node, Some(timeout))) if timeout >= given => {
             let given = humantime::format_duration(given);
             let message = format!("{} is not shorter than the interval, {given}", shown(node));
             problems.error(&node.at, message);
-            (INTERVAL, TIMEOUT)
+            (usual.interval, usual.timeout)
         }
-        Some((_, timeout)) => (given, timeout.unwrap_or(TIMEOUT)),
+        Some((_, timeout)) => (given, timeout.unwrap_or(usual.timeout)),
         // "interval": "1s" alone must not be an error about a timeout that nobody wrote.
-        None => (given, TIMEOUT.min(given / 2)),
+        None => (given, usual.timeout.min(given / 2)),
     }
 }
 

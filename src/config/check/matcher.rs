@@ -124,8 +124,7 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
         }
         (Some(node), None) => {
             let typed = reader::text(node, problems)?.trim();
-            if let Some(prefix) = typed.strip_suffix("/*").or_else(|| typed.strip_suffix('*')) {
-                let prefix = if prefix.is_empty() { "/" } else { prefix };
+            if let Some(prefix) = typed.strip_suffix('*') {
                 let message = format!(
                     "{} is taken as it stands; did you mean \"path_prefix\": {prefix:?}?",
                     shown(node)
@@ -133,45 +132,41 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
                 problems.error(&node.at, message);
                 return None;
             }
-            normal_path(typed, node, problems).map(PathMatch::Exact)
+            canonical_path(typed, node, problems).map(PathMatch::Exact)
         }
         (None, Some(node)) => {
             let typed = reader::text(node, problems)?.trim();
-            let typed =
-                typed.strip_suffix("/*").map_or(typed, |prefix| if prefix.is_empty() { "/" } else { prefix });
-            let path = normal_path(typed, node, problems)?;
-            // Every path is at or below "/".
-            let bare = path.trim_end_matches('/');
-            if bare.is_empty() {
+            if let Some(prefix) = typed.strip_suffix('*') {
+                let message =
+                    format!("{} is a prefix already, without the *; did you mean {prefix:?}?", shown(node));
+                problems.error(&node.at, message);
                 return None;
             }
-            if bare != path {
-                let message = format!("{path:?} is taken as {bare:?}, which is for {bare:?} too");
-                problems.warn(&node.at, message);
-            }
-            Some(PathMatch::Prefix(bare.to_owned()))
+            // Every path is at or below "/".
+            let path = canonical_path(typed, node, problems)?;
+            (path != "/").then_some(PathMatch::Prefix(path))
         }
     }
 }
 
-/// A path that a normalised one can be equal to.
-pub(super) fn normal_path(typed: &str, node: &Node, problems: &mut Problems) -> Option<String> {
+/// A path in the form that is easiest to read: nothing escaped that need not be, and nothing in
+/// it that normalising takes out. Then two of them can be compared as they are.
+pub(super) fn canonical_path(typed: &str, node: &Node, problems: &mut Problems) -> Option<String> {
     let odd = typed.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(*c));
     let why = if !typed.starts_with('/') {
-        let meant = format!("/{typed}");
         if typed.is_empty() || odd.is_some() || typed.contains("://") {
             "is not a path; write it like \"/a/b\"".to_owned()
         } else {
-            format!("is not a path; did you mean {meant:?}?")
+            format!("is not a path; did you mean \"/{typed}\"?")
         }
     } else if let Some((path, _)) = typed.split_once(['?', '#']) {
         format!("has a query or a fragment, which are not compared; did you mean {path:?}?")
     } else if let Some(odd) = odd {
         format!("holds {odd:?}, which never stands in a path; write its percent-encoding")
     } else {
-        match normalised(typed) {
+        match canonical(typed) {
             Some(path) if path == typed => return Some(path),
-            Some(path) => format!("is compared with normalised paths; did you mean {path:?}?"),
+            Some(path) => format!("is compared in normal form; did you mean {path:?}?"),
             None => "has a % that no two hexadecimal digits follow".to_owned(),
         }
     };
@@ -179,18 +174,17 @@ pub(super) fn normal_path(typed: &str, node: &Node, problems: &mut Problems) -> 
     None
 }
 
-/// The normal form of a path (RFC 3986, section 6.2.2): what requests are compared in.
-fn normalised(path: &str) -> Option<String> {
+/// Escapes of what need not be escaped are decoded, and those of a slash too, since they count
+/// as one when routes are compared; dot segments and empty ones are taken out. `None` if an
+/// escape is not whole.
+fn canonical(path: &str) -> Option<String> {
     let mut decoded = String::new();
     let mut rest = path;
     while let Some((text, after)) = rest.split_once('%') {
         decoded.push_str(text);
-        let digits = after.get(..2)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         let byte = u8::from_str_radix(digits, 16).ok()?;
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             decoded.push(char::from(byte));
         } else {
             decoded.push('%');
@@ -200,20 +194,16 @@ fn normalised(path: &str) -> Option<String> {
     }
     decoded.push_str(rest);
     let mut segments: Vec<&str> = Vec::new();
-    let parts: Vec<&str> = decoded.split('/').skip(1).collect();
-    let last = parts.last().copied().unwrap_or_default();
-    for part in parts.iter().copied() {
-        match part {
+    for segment in decoded.split('/') {
+        match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
-            part => segments.push(part),
+            segment => segments.push(segment),
         }
     }
-    let mut path = format!("/{}", segments.join("/"));
-    if matches!(last, "" | "." | "..") && path != "/" {
-        path.push('/');
-    }
-    Some(path)
+    let is_folder = matches!(decoded.rsplit('/').next(), Some("" | "." | ".."));
+    let end = if is_folder && !segments.is_empty() { "/" } else { "" };
+    Some(format!("/{}{end}", segments.join("/")))
 }
 
 /// Methods whose spelling in lower case is a slip; others may be anybody's own.

@@ -69,7 +69,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         None => None,
     };
     let log = logs::read(fields.take("log"), &folder(), problems);
-    let timeouts = bounds::timeouts(&mut fields, Scope::Whole, &bounds::TIMEOUTS, problems);
+    let timeouts = bounds::timeouts(&mut fields, Scope::Whole, &Timeouts::default(), problems);
     let limits = bounds::limits(fields.take("limits"), problems);
     let trusted_proxies = fields.take("trusted_proxies").map(|node| network::read(node, problems));
     let error_pages = fields.take("error_pages").map(|node| error_page::read(node, &folder(), problems));

@@ -12,6 +12,7 @@ use super::attached::Folder;
 use super::bounds::{self, Scope};
 use super::header::{self, Head};
 use super::pool::{Pool, Pools, RETRIES_OF_ONE};
+use super::unreached::is_below;
 use super::{access, action, error_page, matcher, network, template};
 use crate::base::limits::RETRIES_MAX;
 
@@ -149,14 +150,11 @@ fn strip_prefix(node: &Node, matcher: &Matcher, problems: &mut Problems) -> Opti
         problems.error(&node.at, format!("{} strips nothing; leave it out", shown(node)));
         return None;
     }
-    let prefix = matcher::normal_path(bare, node, problems)?;
-    let below = |path: &str, prefix: &str| {
-        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let prefix = matcher::canonical_path(bare, node, problems)?;
     let fits = match &matcher.path {
         None => true,
-        Some(PathMatch::Exact(path)) => below(path, &prefix),
-        Some(PathMatch::Prefix(path)) => below(path, &prefix) || below(&prefix, path),
+        Some(PathMatch::Exact(path)) => is_below(path, &prefix),
+        Some(PathMatch::Prefix(path)) => is_below(path, &prefix) || is_below(&prefix, path),
     };
     if !fits {
         let message =

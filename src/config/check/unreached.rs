@@ -79,9 +79,16 @@ fn covers_path(wide: &PathMatch, narrow: &PathMatch) -> bool {
         (PathMatch::Exact(wide), PathMatch::Exact(narrow)) => wide == narrow,
         (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
         (PathMatch::Prefix(wide), PathMatch::Exact(narrow) | PathMatch::Prefix(narrow)) => {
-            narrow.strip_prefix(wide.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            is_below(narrow, wide)
         }
     }
+}
+
+/// Whether a path is a prefix or lies below it; a prefix that ends in a slash is for what lies
+/// below only.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 /// Whether whatever `wide` asks for is asked for by `narrow` too.
