@@ -252,7 +252,7 @@ fn mistakes_in_flags_come_all_at_once_too() {
         "--workers",
         "0",
         "--admin",
-        "127.0.0.1:9900",
+        "9900",
         "--log-level",
         "loud",
     ]);
@@ -260,7 +260,7 @@ fn mistakes_in_flags_come_all_at_once_too() {
     assert_eq!(
         stderr(&output).lines().collect::<Vec<_>>(),
         [
-            "--admin  \"admin\" is not supported by this version",
+            "--admin  9900 is not an IP address and a port; did you mean \"127.0.0.1:9900\"?",
             "--backend  \"a:1\" has no scheme; did you mean \"http://a:1\"?",
             "--backend  \"many\" is not a whole number from 0 to 256",
             "--health-interval  \"soon\" is not a duration; write a number and a unit, like \"250ms\", \"5s\" or \"1m\"",

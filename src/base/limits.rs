@@ -154,3 +154,19 @@ pub const PASSWORD_BYTES_MAX: usize = 128;
 
 /// LIMIT: notes about requests that a worker keeps for the next requests.
 pub const NOTES_KEPT_MAX: usize = 256;
+
+/// LIMIT: bytes of a file that the configuration names, or of a body that stands in it. Each is
+/// kept in memory and sent as one piece; more than this is a job for a web server.
+pub const ATTACHED_BYTES_MAX: u64 = 64 * 1024;
+
+/// LIMIT: fields that `remove`, `set` or `add` of a route may each name. A head with all of them
+/// still has room for what the peer sent.
+pub const HEADER_OPS_MAX: usize = 32;
+
+/// LIMIT: bytes of a field's value in the configuration, so that a head with some of them still
+/// fits into what peers accept.
+pub const HEADER_VALUE_BYTES_MAX: usize = 4 * 1024;
+
+/// LIMIT: rounds that a password hash may ask for. Every login costs them; crypt's own default
+/// is 5 000, and twenty times that is some 50 ms of a worker.
+pub const CRYPT_ROUNDS_MAX: u32 = 100_000;

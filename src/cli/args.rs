@@ -135,8 +135,8 @@ pub(crate) struct Settings {
     /// Threads that carry requests [default: one for each core, at least 2]
     #[arg(long, value_name = "NUMBER")]
     workers: Option<String>,
-    /// Where the admin interface listens; not supported by this version
-    #[arg(long, value_name = "ADDRESS", hide = true)]
+    /// Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
     /// Reload the configuration whenever its file changes
     #[arg(long, requires = "config")]

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -22,6 +22,8 @@ use crate::base::limits::CONFIG_BYTES_MAX;
 #[derive(Clone, Debug)]
 pub struct Document {
     pub(super) root: Node,
+    /// What relative file names in it start from; empty for the current folder.
+    pub(super) folder: PathBuf,
 }
 
 impl Document {
@@ -29,12 +31,22 @@ impl Document {
     pub fn from_file(path: &Path) -> Result<Self, ConfigErrors> {
         let name = path.display().to_string();
         match read(path) {
-            Ok(text) => Self::from_json(&name, &text),
+            Ok(text) => Self::from_json(&name, &text)
+                .map(|document| document.in_folder(path.parent().unwrap_or(path))),
             Err(message) => Err(one_error(Place::File { name: name.into() }, message)),
         }
     }
 
-    /// Reads a text; `name` is what errors call it. Errors when it is not JSON.
+    /// The same document, whose relative file names start from this folder: error pages and
+    /// the like stand beside the file that names them.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.folder = folder.to_owned();
+        self
+    }
+
+    /// Reads a text; `name` is what errors call it. Relative file names in it start from the
+    /// current folder. Errors when it is not JSON.
     pub fn from_json(name: &str, text: &str) -> Result<Self, ConfigErrors> {
         // Editors on Windows put a byte order mark first; RFC 8259 section 8.1 lets us skip it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -49,14 +61,15 @@ impl Document {
             .and_then(|_| serde_json::from_str::<&RawValue>(text))
             .and_then(|raw| source.node(String::new(), raw));
         match root {
-            Ok(root) => Ok(Self { root }),
+            Ok(root) => Ok(Self { root, folder: PathBuf::new() }),
             Err(error) => Err(source.syntax_error(&error)),
         }
     }
 
     /// The document of a value built in code, which has no places to name.
     pub(super) fn from_value(value: Value) -> Self {
-        Self { root: Node::new(At { place: Place::Code, pointer: String::new() }, value) }
+        let at = At { place: Place::Code, pointer: String::new() };
+        Self { root: Node::new(at, value), folder: PathBuf::new() }
     }
 
     /// The same value without its places.
@@ -121,6 +134,15 @@ pub(super) struct Entry {
 }
 
 impl At {
+    /// The pointer and the position, for a message about something else that names this too.
+    pub(super) fn both(&self) -> String {
+        match &self.place {
+            Place::Text { line, column, .. } => format!("{} ({line}:{column})", self.pointer),
+            Place::Flag(flag) => (*flag).to_owned(),
+            Place::File { .. } | Place::Code => self.pointer.clone(),
+        }
+    }
+
     /// The pointer of a key or an index inside this value (RFC 6901 section 3).
     pub(super) fn child(&self, name: &str) -> String {
         format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))

@@ -36,6 +36,7 @@ pub use check::Checked;
 pub use document::Document;
 pub use error::{ConfigErrors, Place, Problem, Severity};
 pub use file::{
-    Backend, Config, HealthCheck, HealthSettings, Limits, Listen, Listener, Log, OneOrMany, Size, Status,
-    Timeouts,
+    Admin, AdminSettings, Backend, BasicAuth, Config, ErrorPage, FieldChanges, ForwardTimeouts, HealthCheck,
+    HealthSettings, Limits, Listen, Listener, ListenerSettings, Log, Match, MatchValue, OneOrMany,
+    OwnResponse, Pool, RateLimit, Redirect, Route, RouteLimits, Size, Status, Timeouts,
 };

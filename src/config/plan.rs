@@ -28,7 +28,7 @@ pub struct Plan {
     pub limits: Limits,
     /// Networks whose X-Forwarded-* fields are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
-    /// Groups of backends.
+    /// Groups of backends; none when no route forwards.
     pub pools: Vec<PoolPlan>,
     /// Which requests get what, in listed order: the first that matches wins. At least one.
     pub routes: Vec<RoutePlan>,
@@ -123,7 +123,8 @@ pub struct RoutePlan {
     pub basic_auth: Option<BasicAuth>,
     /// How often clients may ask.
     pub rate_limit: Option<RateLimit>,
-    /// Bodies of answers of our own: the route's, then those of the whole.
+    /// Bodies of answers of our own: the route's, then those of the whole; the first that is
+    /// for a status counts.
     pub error_pages: Vec<ErrorPage>,
 }
 
@@ -167,7 +168,7 @@ pub struct Matcher {
     pub cookies: Vec<ValueMatch>,
 }
 
-/// A host that a route is for. Lower case.
+/// A host that a route is for. Lower case; an IPv6 address in brackets, as in a Host field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostMatch {
     /// This host.
@@ -176,14 +177,15 @@ pub enum HostMatch {
     Suffix(String),
 }
 
-/// A path that a route is for. Compared with the normalised path: percent-encoded
-/// unreserved characters decoded, dot segments resolved, repeated slashes merged
-/// (RFC 3986, section 6.2.2).
+/// A path that a route is for. Both it and the path of the request are compared in normal
+/// form: percent-escapes decoded, repeated slashes merged, dot segments resolved (RFC 3986,
+/// section 6.2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathMatch {
     /// This path.
     Exact(String),
-    /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`.
+    /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`; or,
+    /// if it ends in a slash, only what is below. Never `/` alone, which would be every path.
     Prefix(String),
 }
 

@@ -34,7 +34,9 @@ impl Problems {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    pub(super) fn into_list(self) -> Vec<Problem> {
+    /// In the order of the text.
+    pub(super) fn into_list(mut self) -> Vec<Problem> {
+        self.list.sort_by(|a, b| a.place.cmp(&b.place));
         self.list
     }
 
@@ -51,23 +53,14 @@ pub(super) struct Fields<'a> {
     pub(super) at: &'a At,
     entries: &'a [Entry],
     asked: Vec<&'static str>,
-    later: Vec<&'static str>,
+    refused: Vec<(&'static str, String)>,
 }
 
 impl<'a> Fields<'a> {
     /// The keys of an object. Reports a value that is none, and keys given twice.
     pub(super) fn open(node: &'a Node, problems: &mut Problems) -> Option<Self> {
-        let Json::Object(entries) = &node.json else {
-            problems.error(&node.at, format!("{} stands here, where an object belongs", shown(node)));
-            return None;
-        };
-        let mut names = HashSet::new();
-        for entry in entries {
-            if !names.insert(entry.name.as_str()) {
-                problems.error(&entry.at, format!("{:?} is given twice; keep one of them", entry.name));
-            }
-        }
-        Some(Self { at: &node.at, entries, asked: Vec::new(), later: Vec::new() })
+        let entries = entries(node, problems)?;
+        Some(Self { at: &node.at, entries, asked: Vec::new(), refused: Vec::new() })
     }
 
     /// The value of a key, when it is there.
@@ -79,7 +72,14 @@ impl<'a> Fields<'a> {
     /// Keys that the configuration format knows and this version does not: `close` says so,
     /// and nobody searches for a typing mistake.
     pub(super) fn later(&mut self, names: &[&'static str]) {
-        self.later.extend(names);
+        for name in names {
+            self.refuse(name, format!("{name:?} is not supported by this version"));
+        }
+    }
+
+    /// A key that `close` says this of, and that is not one of the allowed keys.
+    pub(super) fn refuse(&mut self, name: &'static str, message: String) {
+        self.refused.push((name, message));
     }
 
     /// Whether one of the keys that were not asked for is `name` with a typing mistake. Then
@@ -91,10 +91,13 @@ impl<'a> Fields<'a> {
     /// Reports the keys that nobody asked for.
     pub(super) fn close(self, problems: &mut Problems) {
         for entry in self.unknown() {
-            let message = if self.later.contains(&entry.name.as_str()) {
-                format!("{:?} is not supported by this version", entry.name)
-            } else {
-                format!("unknown key {:?}; {}", entry.name, suggest::did_you_mean(&entry.name, &self.asked))
+            let message = match self.refused.iter().find(|(name, _)| *name == entry.name) {
+                Some((_, message)) => message.clone(),
+                None => format!(
+                    "unknown key {:?}; {}",
+                    entry.name,
+                    suggest::did_you_mean(&entry.name, &self.asked)
+                ),
             };
             problems.error(&entry.at, message);
         }
@@ -103,6 +106,22 @@ impl<'a> Fields<'a> {
     fn unknown(&self) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(|entry| !self.asked.contains(&entry.name.as_str()))
     }
+}
+
+/// The entries of an object whose keys are names of the reader's own. Reports a value that is
+/// no object, and keys given twice.
+pub(super) fn entries<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [Entry]> {
+    let Json::Object(entries) = &node.json else {
+        problems.error(&node.at, format!("{} stands here, where an object belongs", shown(node)));
+        return None;
+    };
+    let mut names = HashSet::new();
+    for entry in entries {
+        if !names.insert(entry.name.as_str()) {
+            problems.error(&entry.at, format!("{:?} is given twice; keep one of them", entry.name));
+        }
+    }
+    Some(entries)
 }
 
 /// A list, or a single value that stands for a list of one.
@@ -133,6 +152,37 @@ pub(super) fn text<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a st
             None
         }
     }
+}
+
+/// A string that is repeated to other programs as it is: into a field, a log line, a URL.
+/// Blanks around it are dropped, since none of those keeps them.
+pub(super) fn line<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
+    let line = text(node, problems)?.trim();
+    if line.chars().any(char::is_control) {
+        let message = format!("{} holds a control character, such as a line break", shown(node));
+        problems.error(&node.at, message);
+        return None;
+    }
+    Some(line)
+}
+
+/// A name: it goes into log lines and metric labels, so it is one visible word.
+pub(super) fn name(node: &Node, problems: &mut Problems) -> Option<String> {
+    let name = text(node, problems)?;
+    is_name(name, &node.at, problems).then(|| name.to_owned())
+}
+
+/// Whether a text will do as a name; if not, that has been written down.
+pub(super) fn is_name(name: &str, at: &At, problems: &mut Problems) -> bool {
+    /// LIMIT: characters of a name; a column in a table has an end.
+    const NAME_MAX: usize = 64;
+    let good = !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !good {
+        let message =
+            format!("{} is not a name: 1 to {NAME_MAX} visible characters without spaces", quoted(name));
+        problems.error(at, message);
+    }
+    good
 }
 
 /// One of a few words.
@@ -212,15 +262,44 @@ pub(super) fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
 
 /// A value as a message shows it: short, and of a list or an object only the kind.
 pub(super) fn shown(node: &Node) -> String {
-    /// LIMIT: characters of a value in a message. A line should stay a line.
-    const SHOWN_MAX: usize = 60;
     match &node.json {
-        Json::Leaf(Value::String(text)) if text.chars().count() > SHOWN_MAX => {
-            format!("{:?}...", text.chars().take(SHOWN_MAX).collect::<String>())
-        }
-        Json::Leaf(Value::String(text)) => format!("{text:?}"),
+        Json::Leaf(Value::String(text)) => quoted(text),
         Json::Leaf(leaf) => leaf.to_string(),
         Json::List(_) => "a list".to_owned(),
         Json::Object(_) => "an object".to_owned(),
     }
+}
+
+/// A text in quotes, cut if it is long.
+pub(super) fn quoted(text: &str) -> String {
+    /// LIMIT: characters of a value in a message. A line should stay a line.
+    const SHOWN_MAX: usize = 60;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The string that a value is, without a word about one that is none.
+pub(super) fn text_of(node: &Node) -> Option<&str> {
+    match &node.json {
+        Json::Leaf(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether a text is a token, as names of fields and methods are (RFC 9110, section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_token)
+}
+
+/// `204`, or `200-399` for a range.
+pub(super) fn status_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let read = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+    let range = match text.split_once('-') {
+        Some((least, most)) => read(least)?..=read(most)?,
+        None => read(text)?..=read(text)?,
+    };
+    (!range.is_empty()).then_some(range)
 }

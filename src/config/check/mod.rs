@@ -6,20 +6,32 @@
 //! format that this version does not read yet stands in a `later` list; to build it, move
 //! it from there to a `take`.
 
+mod access;
+mod action;
+mod admin;
+mod attached;
+mod bounds;
+mod error_page;
+mod header;
+mod health;
+mod listener;
+mod logs;
+mod matcher;
+mod network;
 mod pool;
+mod route;
+mod template;
+mod unreached;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use ipnet::IpNet;
-use log::LevelFilter;
-use serde_json::Value;
-
-use super::document::{Document, Json, Node};
+use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
-use super::plan::{Limits, ListenerPlan, LogPlan, Plan, RoutePlan, Timeouts};
-use super::reader::{self, Fields, Problems, Zero, shown};
+use super::plan::{ListenerPlan, Plan, RoutePlan, Timeouts};
+use super::reader::{self, Fields, Problems};
 use crate::base::limits::WORKERS_MAX;
+use attached::Folder;
+use bounds::Scope;
+use pool::{Named, Pools};
+use route::{Placed, Surroundings};
 
 /// A configuration that may be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +46,7 @@ impl Document {
     /// Checks everything. Errors with every mistake at once, in the order of the text.
     pub fn check(&self) -> Result<Checked, ConfigErrors> {
         let mut problems = Problems::default();
-        let plan = plan(&self.root, &mut problems);
+        let plan = plan(self, &mut problems);
         match plan {
             Some(plan) if !problems.any_error() => Ok(Checked { plan, warnings: problems.into_list() }),
             _ => Err(ConfigErrors::new(problems.into_list())),
@@ -43,38 +55,122 @@ impl Document {
 }
 
 /// The whole configuration. `None` only after an error has been written down.
-fn plan(root: &Node, problems: &mut Problems) -> Option<Plan> {
-    let mut fields = Fields::open(root, problems)?;
-    let listeners = listeners(&mut fields, problems);
+fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
+    let mut fields = Fields::open(&document.root, problems)?;
+    // Editors look it up; there is nothing to do with it here.
+    if let Some(node) = fields.take("$schema") {
+        reader::text(node, problems);
+    }
+    let folder = || Folder(&document.folder);
+    let listeners = listener::read(&mut fields, problems);
+    let admin = fields.take("admin").and_then(|node| admin::read(node, &listeners, &folder(), problems));
     let workers = match fields.take("workers") {
         Some(node) => reader::number(node, 1..=WORKERS_MAX as u64, problems).map(|number| number as usize),
         None => None,
     };
-    let log_level = fields.take("log").and_then(|node| log_level(node, problems));
-    let request = match fields.take("request_timeout") {
-        Some(node) => reader::duration(node, Zero::Allowed, problems),
-        None => None,
+    let log = logs::read(fields.take("log"), &folder(), problems);
+    let timeouts = bounds::timeouts(&mut fields, Scope::Whole, &Timeouts::default(), problems);
+    let limits = bounds::limits(fields.take("limits"), problems);
+    let trusted_proxies = fields.take("trusted_proxies").map(|node| network::read(node, problems));
+    let error_pages = fields.take("error_pages").map(|node| error_page::read(node, &folder(), problems));
+    let error_pages = error_pages.unwrap_or_default();
+
+    let pools = pools(&mut fields, &listeners, &timeouts, problems);
+    let around = Surroundings {
+        listeners: &listeners,
+        pools: &pools,
+        timeouts: &timeouts,
+        limits: &limits,
+        error_pages: &error_pages,
+        folder: folder(),
     };
-    let timeouts = timeouts(fields.take("timeouts"), request, problems);
-    let limits = limits(fields.take("limits"), problems);
-    let trusted_proxies = fields.take("trusted_proxies").map(|node| networks(node, problems));
-    let (pool, retries) = pool::read(&mut fields, &listeners, problems)?;
-    fields.later(&["admin", "pools", "routes"]);
+    let routes = routes(&mut fields, &around, problems);
     fields.close(problems);
-    let route =
-        RoutePlan { retries, body_max: limits.body, ..RoutePlan::to_pool("default", 0, timeouts.clone()) };
+    if let Some(routes) = &routes {
+        unreached::warn(routes, &pools, &listeners, problems);
+    }
+    let pools: Option<Vec<_>> =
+        pools.list.into_iter().map(|named| named.pool.map(|pool| pool.plan)).collect();
     Some(Plan {
+        pools: pools?,
+        routes: routes?.into_iter().map(|route| route.plan).collect(),
         listeners,
-        admin: None,
+        admin,
         workers: workers.unwrap_or_else(default_workers),
-        log: LogPlan { level: log_level.unwrap_or(LevelFilter::Info), access: None },
+        log,
         timeouts,
         limits,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
-        pools: vec![pool],
-        routes: vec![route],
-        error_pages: Vec::new(),
+        error_pages,
     })
+}
+
+/// The pools of the full form, or the one of the simple form.
+fn pools<'a>(
+    fields: &mut Fields<'a>,
+    listeners: &[ListenerPlan],
+    timeouts: &Timeouts,
+    problems: &mut Problems,
+) -> Pools<'a> {
+    let simple: Vec<_> = pool::KEYS.iter().filter_map(|name| Some((*name, fields.take(name)?))).collect();
+    if let Some(node) = fields.take("pools") {
+        refuse_beside("pool", &simple, node, problems);
+        return pool::read_all(node, listeners, timeouts, problems);
+    }
+    // Routes that only redirect and respond need no pool.
+    if simple.is_empty() && fields.take("routes").is_some() {
+        let are_all = !fields.misspelt("pools") && !fields.misspelt("backends");
+        return Pools { list: Vec::new(), are_all };
+    }
+    if simple.is_empty() && fields.misspelt("pools") {
+        return Pools { list: Vec::new(), are_all: false };
+    }
+    let pool = pool::read(fields, "default", timeouts.clone(), listeners, problems);
+    Pools { list: vec![Named { name: "default", at: fields.at, pool }], are_all: true }
+}
+
+/// Reports keys of the simple form that stand beside the list of the full form.
+fn refuse_beside(what: &str, simple: &[(&str, &Node)], full: &Node, problems: &mut Problems) {
+    for (name, node) in simple {
+        let message = format!(
+            "{name:?} is about one {what}, and {} lists {what}s; move it into those that it is for",
+            full.at.both()
+        );
+        problems.error(&node.at, message);
+    }
+}
+
+/// The routes of the full form, or the one of the simple form. `None` only after an error has
+/// been written down.
+fn routes<'a>(
+    fields: &mut Fields<'a>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Placed<'a>>> {
+    let simple: Vec<_> = route::KEYS.iter().filter_map(|name| Some((*name, fields.take(name)?))).collect();
+    if let Some(node) = fields.take("routes") {
+        refuse_beside("route", &simple, node, problems);
+        return route::read_all(node, around, problems);
+    }
+    let mut plan = RoutePlan {
+        body_max: around.limits.body,
+        error_pages: around.error_pages.to_vec(),
+        ..RoutePlan::to_pool("default", 0, around.timeouts.clone())
+    };
+    route::conditions(fields, &mut plan, problems);
+    match around.pools.list.as_slice() {
+        [only] => {
+            let pool = only.pool.as_ref()?;
+            let plan = RoutePlan { timeouts: pool.timeouts.clone(), retries: pool.retries, ..plan };
+            Some(vec![Placed { at: fields.at, plan }])
+        }
+        [_, _, ..] if !fields.misspelt("routes") => {
+            let message = r#"is missing: there are several pools, and nothing says which requests go where; write "routes": [{"pool": "..."}]"#;
+            problems.error(&fields.at.missing("routes"), message);
+            None
+        }
+        _ => None,
+    }
 }
 
 /// As many as there are cores, since a worker never waits for a peer; two at least, so
@@ -83,225 +179,14 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, WORKERS_MAX))
 }
 
-/// The port of a configuration that names none: the usual one that needs no privilege.
-const DEFAULT_PORT: u16 = 8080;
-
-/// `port` (every IPv4 address of the machine) or `listen`, but not both.
-fn listeners(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPlan> {
-    let named = |address: SocketAddr| ListenerPlan { name: address.to_string(), address };
-    let any = |port| named(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
-    let nodes = match (fields.take("port"), fields.take("listen")) {
-        (Some(port), Some(listen)) => {
-            let message = r#""port" and "listen" are two ways to say the same; keep one of them"#;
-            problems.error(&port.at, message);
-            reader::one_or_many(listen)
-        }
-        (Some(port), None) => {
-            let port = reader::number(port, 0..=u64::from(u16::MAX), problems);
-            return vec![any(port.map_or(DEFAULT_PORT, |port| port as u16))];
-        }
-        (None, Some(listen)) => reader::one_or_many(listen),
-        (None, None) => return vec![any(DEFAULT_PORT)],
-    };
-    if let (true, Some(listen)) = (nodes.is_empty(), fields.take("listen")) {
-        problems.error(&listen.at, r#"the list is empty; write an address like "0.0.0.0:8080""#);
-    }
-    let mut listeners: Vec<ListenerPlan> = Vec::new();
-    for node in nodes {
-        let Some(address) = listener_address(node, problems) else { continue };
-        match listeners.iter().find(|other| clash(other.address, address)) {
-            Some(ListenerPlan { address: other, .. }) if *other == address => {
-                problems.error(&node.at, format!("{address} is listed twice"));
-            }
-            Some(ListenerPlan { address: other, .. }) => problems.error(
-                &node.at,
-                format!("port {} is used twice: {other} and {address} overlap", address.port()),
-            ),
-            None => listeners.push(named(address)),
-        }
-    }
-    listeners
-}
-
-/// Whether the second of two listeners could not be bound.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    // Whether `[::]` takes IPv4 as well depends on the socket; if it does, the start says so.
-    let overlap = a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified());
-    overlap && a.port() == b.port() && a.port() != 0
-}
-
-fn listener_address(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
-    if matches!(node.json, Json::Object(_)) {
-        let mut fields = Fields::open(node, problems)?;
-        let address = fields.take("address");
-        if address.is_none() && !fields.misspelt("address") {
-            problems.error(&node.at, r#"has no "address"; give it one like "0.0.0.0:8080""#);
-        }
-        fields.later(&["tls", "proxy_protocol"]);
-        fields.close(problems);
-        return address.and_then(|node| socket_address(node, problems));
-    }
-    socket_address(node, problems)
-}
-
-fn socket_address(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
-    let typed = match &node.json {
-        Json::Leaf(Value::String(text)) => text.trim().to_owned(),
-        Json::Leaf(Value::Number(number)) => number.to_string(),
-        _ => {
-            problems.error(
-                &node.at,
-                format!(r#"{} stands here, where an address like "0.0.0.0:8080" belongs"#, shown(node)),
-            );
-            return None;
-        }
-    };
-    // A number alone is never an address, so it always lands in the error below.
-    if let Ok(address) = typed.parse() {
-        return Some(address);
-    }
-    let meant = match typed.rsplit_once(':') {
-        _ if typed.parse::<u16>().is_ok() => format!("0.0.0.0:{typed}"),
-        _ if typed.parse::<Ipv4Addr>().is_ok() => format!("{typed}:{DEFAULT_PORT}"),
-        Some(("" | "*", port)) => format!("0.0.0.0:{port}"),
-        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
-        _ if typed == "localhost" => format!("127.0.0.1:{DEFAULT_PORT}"),
-        _ => match typed.strip_prefix("http://") {
-            Some(rest) => rest.trim_end_matches('/').to_owned(),
-            None => String::new(),
-        },
-    };
-    let advice = match meant.parse::<SocketAddr>() {
-        Ok(meant) => format!("did you mean \"{meant}\"?"),
-        Err(_) => r#"write it like "0.0.0.0:8080" or "[::]:8080""#.to_owned(),
-    };
-    problems.error(&node.at, format!("{} is not an IP address and a port; {advice}", shown(node)));
-    None
-}
-
-const LOG_LEVELS: &[(&str, LevelFilter)] = &[
-    ("off", LevelFilter::Off),
-    ("error", LevelFilter::Error),
-    ("warn", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("trace", LevelFilter::Trace),
-];
-
-fn log_level(node: &Node, problems: &mut Problems) -> Option<LevelFilter> {
-    if let Json::Leaf(Value::String(level)) = &node.json {
-        problems.error(
-            &node.at,
-            format!("{level:?} stands here, where an object belongs; did you mean {{\"level\": {level:?}}}?"),
-        );
-        return None;
-    }
-    let mut fields = Fields::open(node, problems)?;
-    let level = fields.take("level").and_then(|node| reader::word(node, LOG_LEVELS, problems));
-    fields.later(&["access", "format"]);
-    fields.close(problems);
-    level
-}
-
-fn timeouts(node: Option<&Node>, request: Option<Duration>, problems: &mut Problems) -> Timeouts {
-    let mut fields = node.and_then(|node| Fields::open(node, problems));
-    let mut read = |name: &'static str, default: Duration| {
-        let node = fields.as_mut().and_then(|fields| fields.take(name));
-        node.and_then(|node| reader::duration(node, Zero::Refused, problems)).unwrap_or(default)
-    };
-    let timeouts = Timeouts {
-        head: read("head", Duration::from_secs(10)),
-        keep_alive: read("keep_alive", Duration::from_secs(30)),
-        body_idle: read("body_idle", Duration::from_secs(30)),
-        body_grace: read("body_grace", Duration::from_secs(20)),
-        connect: read("connect", Duration::from_secs(2)),
-        response_head: read("response_head", Duration::from_secs(30)),
-        upstream_idle: read("upstream_idle", Duration::from_secs(30)),
-        write_idle: read("write_idle", Duration::from_secs(30)),
-        request: Some(request.unwrap_or(Duration::from_secs(60))).filter(|limit| !limit.is_zero()),
-        tunnel_idle: read("tunnel_idle", Duration::from_secs(600)),
-        upstream_keep_alive: read("upstream_keep_alive", Duration::from_secs(4)),
-        drain: read("drain", Duration::from_secs(30)),
-    };
-    if let Some(fields) = fields {
-        fields.close(problems);
-    }
-    timeouts
-}
-
-fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
-    /// A head must hold a request line and a few fields, and is kept whole in memory.
-    const HEAD: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
-    let mut limits = Limits {
-        connections: 10_000,
-        head: 32 * 1024,
-        body: None,
-        body_rate: Some(500),
-        requests_per_connection: Some(1_000),
-        upstream_idle: 64,
-    };
-    let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return limits };
-    if let Some(node) = fields.take("connections") {
-        let read = reader::number(node, 1..=1_000_000, problems);
-        limits.connections = read.map_or(limits.connections, |number| number as usize);
-    }
-    if let Some(node) = fields.take("head") {
-        match reader::size(node, problems) {
-            Some(size) if HEAD.contains(&size) => limits.head = size as usize,
-            Some(_) => {
-                problems.error(&node.at, format!(r#"{} is not a size from "1KiB" to "1MiB""#, shown(node)));
-            }
-            None => {}
-        }
-    }
-    if let Some(node) = fields.take("body") {
-        limits.body = reader::size(node, problems).filter(|size| *size > 0);
-    }
-    if let Some(node) = fields.take("body_rate") {
-        limits.body_rate = reader::size(node, problems).filter(|size| *size > 0);
-    }
-    if let Some(node) = fields.take("requests_per_connection") {
-        let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
-        limits.requests_per_connection = read.filter(|number| *number > 0);
-    }
-    if let Some(node) = fields.take("upstream_idle") {
-        let read = reader::number(node, 0..=65_535, problems);
-        limits.upstream_idle = read.map_or(limits.upstream_idle, |number| number as usize);
-    }
-    fields.close(problems);
-    limits
-}
-
-fn networks(node: &Node, problems: &mut Problems) -> Vec<IpNet> {
-    let nodes = reader::list(node, problems).unwrap_or_default();
-    nodes.iter().filter_map(|node| network(node, problems)).collect()
-}
-
-/// A network such as `10.0.0.0/8`, or one address.
-fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
-    let typed = reader::text(node, problems)?.trim();
-    let network = typed.parse::<IpNet>().ok().or_else(|| typed.parse::<IpAddr>().ok().map(IpNet::from));
-    match network {
-        None => problems.error(
-            &node.at,
-            format!(r#"{} is not a network; write it like "10.0.0.0/8" or "192.168.1.7""#, shown(node)),
-        ),
-        Some(network) if network.trunc() != network => problems.warn(
-            &node.at,
-            format!(
-                "{typed:?} has bits after the prefix, which mean nothing; taken as \"{}\"",
-                network.trunc()
-            ),
-        ),
-        Some(_) => {}
-    }
-    network.map(|network| network.trunc())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{BackendPlan, HealthCheck, PoolPlan, Probe, Strategy};
+    use std::time::Duration;
+
+    use log::LevelFilter;
+    use serde_json::Value;
+
+    use super::super::plan::{BackendPlan, HealthCheck, Limits, LogPlan, PoolPlan, Probe, Strategy};
     use super::*;
 
     fn check(text: &str) -> Plan {

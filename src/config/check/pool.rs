@@ -1,18 +1,18 @@
-//! A group of backends: strategy, retries, health check, members.
+//! Groups of backends: strategy, retries, health check, members.
 //!
-//! In the simple form its keys stand at the top level of the document; the `pools` of the
-//! full form will hold the same keys, one object for each, and be read by this same code.
+//! In the simple form the keys of the one pool stand at the top level of the document; the
+//! `pools` of the full form hold the same keys, one object for each.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::document::{Json, Node};
-use super::super::plan::{BackendPlan, HealthCheck, ListenerPlan, PoolPlan, Probe, Strategy};
-use super::super::reader::{self, Fields, Problems, Zero, shown};
+use super::super::document::{At, Json, Node};
+use super::super::plan::{BackendPlan, ListenerPlan, PoolPlan, Strategy, Timeouts};
+use super::super::reader::{self, Fields, Problems};
 use super::super::url::BackendUrl;
+use super::bounds::{self, Scope};
+use super::health;
 use crate::base::limits::{RETRIES_MAX, WEIGHT_MAX};
 
 const STRATEGIES: &[(&str, Strategy)] = &[
@@ -22,18 +22,75 @@ const STRATEGIES: &[(&str, Strategy)] = &[
     ("random", Strategy::Random),
 ];
 
+/// A pool and what its routes inherit from it.
+pub(super) struct Pool {
+    pub(super) plan: PoolPlan,
+    /// Its own, laid over those of the whole.
+    pub(super) timeouts: Timeouts,
+    pub(super) retries: u32,
+}
+
+/// The pools, as far as they are right.
+pub(super) struct Pools<'a> {
+    /// One for each that was written, in order.
+    pub(super) list: Vec<Named<'a>>,
+    /// Whether one that is not in the list does not exist; otherwise nothing can be said.
+    pub(super) are_all: bool,
+}
+
+/// A pool's name and place, and the pool unless something in it is wrong.
+pub(super) struct Named<'a> {
+    pub(super) name: &'a str,
+    pub(super) at: &'a At,
+    pub(super) pool: Option<Pool>,
+}
+
+/// The keys of a pool, which stand at the top level in the simple form.
+pub(super) const KEYS: [&str; 5] = ["strategy", "retries", "retry_on_status", "health_check", "backends"];
+
+/// The pools of the full form.
+pub(super) fn read_all<'a>(
+    node: &'a Node,
+    listeners: &[ListenerPlan],
+    timeouts: &Timeouts,
+    problems: &mut Problems,
+) -> Pools<'a> {
+    let Some(entries) = reader::entries(node, problems) else {
+        return Pools { list: Vec::new(), are_all: false };
+    };
+    if entries.is_empty() {
+        let message =
+            r#"there is no pool in it; write {"web": {"backends": [{"url": "http://127.0.0.1:9001"}]}}"#;
+        problems.error(&node.at, message);
+    }
+    let list = entries.iter().map(|entry| {
+        reader::is_name(&entry.name, &entry.at, problems);
+        let pool = Fields::open(&entry.node, problems).and_then(|mut fields| {
+            let timeouts = bounds::timeouts(&mut fields, Scope::Forwarding, timeouts, problems);
+            let pool = read(&mut fields, &entry.name, timeouts, listeners, problems);
+            fields.close(problems);
+            pool
+        });
+        Named { name: &entry.name, at: &entry.at, pool }
+    });
+    Pools { list: list.collect(), are_all: !entries.is_empty() }
+}
+
 /// The pool whose keys stand in `fields`. `None` only after an error has been written down.
 pub(super) fn read(
     fields: &mut Fields<'_>,
+    name: &str,
+    timeouts: Timeouts,
     listeners: &[ListenerPlan],
     problems: &mut Problems,
-) -> Option<(PoolPlan, u32)> {
+) -> Option<Pool> {
     let strategy = fields.take("strategy").and_then(|node| reader::word(node, STRATEGIES, problems));
     let strategy = strategy.unwrap_or(Strategy::RoundRobin);
     let retries_node = fields.take("retries");
     let retries = retries_node.and_then(|node| reader::number(node, 0..=u64::from(RETRIES_MAX), problems));
-    let retry_on_status = fields.take("retry_on_status").map(|node| error_statuses(node, problems));
-    let health_check = health_check(fields.take("health_check"), problems);
+    let statuses_node = fields.take("retry_on_status");
+    let retry_on_status = statuses_node.map(|node| error_statuses(node, problems)).unwrap_or_default();
+    let health_check = health::read(fields.take("health_check"), problems);
     let Some(backends_node) = fields.take("backends") else {
         // The caller may still ask for more keys, but none of them resembles this one.
         if !fields.misspelt("backends") {
@@ -53,7 +110,10 @@ pub(super) fn read(
     if members.len() == 1
         && let (Some(node), Some(1..)) = (retries_node, retries)
     {
-        problems.warn(&node.at, "can never be used: a retry goes to another backend, and there is only one");
+        problems.warn(&node.at, RETRIES_OF_ONE);
+    }
+    if let (Some(node), Some(0), [_, ..]) = (statuses_node, retries, retry_on_status.as_slice()) {
+        problems.warn(&node.at, "can never be used: \"retries\" is 0");
     }
     if strategy == Strategy::RoundRobin
         && let Some((node, _)) = members.iter().find(|(_, backend)| backend.weight > 1)
@@ -63,23 +123,23 @@ pub(super) fn read(
         problems.warn(&node.at, message);
     }
     let plan = PoolPlan {
-        name: "default".to_owned(),
+        name: name.to_owned(),
         strategy,
-        retry_on_status: retry_on_status.unwrap_or_default(),
+        retry_on_status,
         health_check,
         backends: members.into_iter().map(|(_, backend)| backend).collect(),
     };
-    Some((plan, retries.map_or(2, |retries| retries as u32)))
+    Some(Pool { plan, timeouts, retries: retries.map_or(2, |retries| retries as u32) })
 }
+
+/// What to say of retries where there is one backend.
+pub(super) const RETRIES_OF_ONE: &str =
+    "can never be used: a retry goes to another backend, and there is only one";
 
 /// Statuses that tell of an error.
 fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
-    let nodes = reader::list(node, problems).unwrap_or_default();
-    nodes
-        .iter()
-        .filter_map(|node| reader::number(node, 400..=599, problems))
-        .map(|status| status as u16)
-        .collect()
+    let nodes = reader::one_or_many(node).iter();
+    nodes.filter_map(|node| reader::number(node, 400..=599, problems)).map(|status| status as u16).collect()
 }
 
 /// The members, each with the node it was read from. `None` when one of them is wrong, so
@@ -134,7 +194,7 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
     }
     let mut fields = Fields::open(node, problems)?;
     let name_node = fields.take("name");
-    let name = name_node.map(|node| name(node, problems));
+    let name = name_node.map(|node| reader::name(node, problems));
     let url_node = fields.take("url");
     let url = url_node.and_then(|node| {
         let url = reader::text(node, problems)?;
@@ -158,20 +218,6 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
     Some(Member { node, url: url_node, name: name_node, plan })
 }
 
-/// A name goes into log lines and metric labels, so it is one visible word.
-fn name(node: &Node, problems: &mut Problems) -> Option<String> {
-    /// LIMIT: characters of a name; a column in a table has an end.
-    const NAME_MAX: usize = 64;
-    let name = reader::text(node, problems)?;
-    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message =
-            format!("{} is not a name: 1 to {NAME_MAX} visible characters without spaces", shown(node));
-        problems.error(&node.at, message);
-        return None;
-    }
-    Some(name.to_owned())
-}
-
 /// Whether a backend is certainly the listener itself.
 fn is_itself(listener: &ListenerPlan, backend: &BackendPlan) -> bool {
     let own = listener.address.ip();
@@ -182,148 +228,4 @@ fn is_itself(listener: &ListenerPlan, backend: &BackendPlan) -> bool {
         host == own || own.is_unspecified() && own.is_ipv4() == host.is_ipv4() && host.is_loopback()
     });
     same_host && backend.port == listener.address.port()
-}
-
-/// What `type` may be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Tcp,
-    Http,
-}
-
-const KINDS: &[(&str, Kind)] = &[("tcp", Kind::Tcp), ("http", Kind::Http)];
-
-const INTERVAL: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How backends are probed; `None` when it is `"off"`. After a mistake anything serves.
-fn health_check(node: Option<&Node>, problems: &mut Problems) -> Option<HealthCheck> {
-    let mut check = HealthCheck {
-        probe: Probe::Tcp,
-        port: None,
-        interval: INTERVAL,
-        timeout: TIMEOUT,
-        healthy_after: 2,
-        unhealthy_after: 3,
-        passive_failures: Some(5),
-    };
-    let Some(node) = node else { return Some(check) };
-    match &node.json {
-        Json::Leaf(Value::String(word)) if word == "off" => return None,
-        Json::Leaf(leaf) => {
-            let advice = match leaf {
-                Value::String(word) if KINDS.iter().any(|(kind, _)| kind == word) => {
-                    format!("did you mean {{\"type\": {word:?}}}?")
-                }
-                Value::String(word) if word.eq_ignore_ascii_case("off") => "did you mean \"off\"?".to_owned(),
-                Value::Bool(false) | Value::Null => "did you mean \"off\"?".to_owned(),
-                _ => r#"write an object like {"type": "http", "path": "/health"}, or "off""#.to_owned(),
-            };
-            problems.error(&node.at, format!("{} is not a health check; {advice}", shown(node)));
-            return None;
-        }
-        _ => {}
-    }
-    let mut fields = Fields::open(node, problems)?;
-    check.probe = probe(&mut fields, problems);
-    if let Some(node) = fields.take("port") {
-        check.port = reader::number(node, 1..=u64::from(u16::MAX), problems).map(|port| port as u16);
-    }
-    (check.interval, check.timeout) = interval_and_timeout(&mut fields, problems);
-    let mut count = |name, least, default: u32| match fields.take(name) {
-        Some(node) => reader::number(node, least..=1_000, problems).map_or(default, |count| count as u32),
-        None => default,
-    };
-    check.healthy_after = count("healthy_after", 1, check.healthy_after);
-    check.unhealthy_after = count("unhealthy_after", 1, check.unhealthy_after);
-    check.passive_failures = Some(count("passive_failures", 0, 5)).filter(|count| *count > 0);
-    fields.close(problems);
-    Some(check)
-}
-
-/// A probe must end before the next begins, or a slow backend gathers more and more of them.
-fn interval_and_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> (Duration, Duration) {
-    let mut read =
-        |name| fields.take(name).map(|node| (node, reader::duration(node, Zero::Refused, problems)));
-    let (interval, timeout) = (read("interval"), read("timeout"));
-    let given = interval.and_then(|(_, interval)| interval).unwrap_or(INTERVAL);
-    match timeout {
-        Some((node, Some(timeout))) if timeout >= given => {
-            let given = humantime::format_duration(given);
-            let message = format!("{} is not shorter than the interval, {given}", shown(node));
-            problems.error(&node.at, message);
-            (INTERVAL, TIMEOUT)
-        }
-        Some((_, timeout)) => (given, timeout.unwrap_or(TIMEOUT)),
-        // "interval": "1s" alone must not be an error about a timeout that nobody wrote.
-        None => (given, TIMEOUT.min(given / 2)),
-    }
-}
-
-/// `type`, or what the other keys imply: nobody gives a path to a dial.
-fn probe(fields: &mut Fields<'_>, problems: &mut Problems) -> Probe {
-    let kind = fields.take("type").map(|node| reader::word(node, KINDS, problems));
-    let (path, host, expect) = (fields.take("path"), fields.take("host"), fields.take("expect_status"));
-    let http_only = [path, host, expect];
-    if kind == Some(Some(Kind::Tcp)) {
-        for node in http_only.into_iter().flatten() {
-            problems.error(&node.at, r#"means nothing to a "tcp" check; did you mean "type": "http"?"#);
-        }
-    }
-    if kind != Some(Some(Kind::Http)) && http_only.iter().all(Option::is_none) {
-        return Probe::Tcp;
-    }
-    let path = path.and_then(|node| probe_path(node, problems));
-    let host = host.and_then(|node| probe_host(node, problems));
-    let expect =
-        expect.map(|node| reader::one_or_many(node).iter().filter_map(|node| statuses(node, problems)));
-    Probe::Http {
-        path: path.unwrap_or_else(|| "/health".to_owned()),
-        host,
-        expect_status: expect.map_or_else(|| vec![200..=299], Iterator::collect),
-    }
-}
-
-fn probe_path(node: &Node, problems: &mut Problems) -> Option<String> {
-    let path = reader::text(node, problems)?;
-    let clean = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if clean && path.starts_with('/') {
-        return Some(path.to_owned());
-    }
-    let advice = if clean && !path.contains("://") {
-        format!("did you mean \"/{path}\"?")
-    } else {
-        r#"write it like "/health""#.to_owned()
-    };
-    problems.error(&node.at, format!("{} is not a path; {advice}", shown(node)));
-    None
-}
-
-fn probe_host(node: &Node, problems: &mut Problems) -> Option<String> {
-    let host = reader::text(node, problems)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    if host.is_empty() || !host.bytes().all(allowed) {
-        problems.error(&node.at, format!("{} is not a host; write it like \"example.com\"", shown(node)));
-        return None;
-    }
-    Some(host.to_owned())
-}
-
-/// A status (`204`) or a range of them (`"200-399"`).
-fn statuses(node: &Node, problems: &mut Problems) -> Option<RangeInclusive<u16>> {
-    let read = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
-    let range = match &node.json {
-        Json::Leaf(Value::Number(number)) => read(&number.to_string()).map(|status| status..=status),
-        Json::Leaf(Value::String(text)) => match text.split_once('-') {
-            Some((least, most)) => read(least).zip(read(most)).map(|(least, most)| least..=most),
-            None => read(text).map(|status| status..=status),
-        },
-        _ => None,
-    };
-    if range.as_ref().is_none_or(RangeInclusive::is_empty) {
-        let message = format!("{} is not a status; write 204, or \"200-399\" for a range", shown(node));
-        problems.error(&node.at, message);
-        return None;
-    }
-    range
 }

@@ -1,0 +1,116 @@
+//! Who may ask, and how often: `basic_auth` and `rate_limit`.
+
+use std::time::Duration;
+
+use super::super::document::{Entry, Node};
+use super::super::plan::{BasicAuth, RateLimit, RateLimitKey};
+use super::super::reader::{self, Fields, Problems, Zero, quoted};
+use crate::base::limits::CRYPT_ROUNDS_MAX;
+
+/// Names and password hashes. `None` only after an error has been written down.
+pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAuth> {
+    let mut fields = Fields::open(node, problems)?;
+    let realm = match fields.take("realm") {
+        Some(node) => realm(node, problems),
+        None => Some("ropewalk".to_owned()),
+    };
+    let users = fields.take("users");
+    if users.is_none() && !fields.misspelt("users") {
+        problems.error(&node.at, r#"has no "users"; write "users": {"name": "$6$..."}"#);
+    }
+    fields.close(problems);
+    let entries = reader::entries(users?, problems)?;
+    if entries.is_empty() {
+        let message = "names nobody, so nobody could log in";
+        problems.error(&users?.at, message);
+    }
+    let read: Vec<_> = entries.iter().map(|entry| user(entry, problems)).collect();
+    Some(BasicAuth { realm: realm?, users: read.into_iter().collect::<Option<_>>()? })
+}
+
+fn realm(node: &Node, problems: &mut Problems) -> Option<String> {
+    let realm = reader::line(node, problems)?;
+    if realm.contains(['"', '\\']) || !realm.is_ascii() {
+        let message = format!("{} holds a character that is not plain text", reader::shown(node));
+        problems.error(&node.at, message);
+        return None;
+    }
+    Some(realm.to_owned())
+}
+
+/// A name and a hash. The hash is never repeated in a message: it may be a password.
+fn user(entry: &Entry, problems: &mut Problems) -> Option<(String, String)> {
+    // RFC 7617, section 2: what stands before the first colon is the name.
+    if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
+        let message = format!("{} is not a user name: it is empty, or holds a colon", quoted(&entry.name));
+        problems.error(&entry.at, message);
+        return None;
+    }
+    let hash = reader::text(&entry.node, problems)?.trim();
+    let why = match crypt_form(hash) {
+        Ok(()) => return Some((entry.name.clone(), hash.to_owned())),
+        Err(why) => why,
+    };
+    problems.error(&entry.node.at, format!("{why}; make a hash with: openssl passwd -6"));
+    None
+}
+
+/// Whether a text is a hash in one of the two forms that are checked: SHA-256 and SHA-512
+/// crypt, `$6$[rounds=N$]salt$hash`.
+fn crypt_form(text: &str) -> Result<(), String> {
+    let (kind, rest) = match text.strip_prefix('$').and_then(|rest| rest.split_once('$')) {
+        Some(found) => found,
+        None => return Err("is not a password hash".to_owned()),
+    };
+    let hash_length = match kind {
+        "5" => 43,
+        "6" => 86,
+        "1" | "apr1" => return Err(format!("is an MD5 hash (${kind}$), which is too weak")),
+        "2" | "2a" | "2b" | "2y" => return Err("is a bcrypt hash, which is not supported".to_owned()),
+        _ => return Err("is a hash of a kind that is not supported".to_owned()),
+    };
+    let rest = match rest.strip_prefix("rounds=").and_then(|rest| rest.split_once('$')) {
+        None => rest,
+        Some((rounds, rest)) => match rounds.parse::<u32>() {
+            Ok(1_000..=CRYPT_ROUNDS_MAX) => rest,
+            _ => return Err(format!("has a number of rounds that is not from 1000 to {CRYPT_ROUNDS_MAX}")),
+        },
+    };
+    let (salt, hash) = rest.split_once('$').ok_or("is not a whole password hash")?;
+    let is_of_crypt = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
+    let salt_is_good = salt.len() <= 16 && salt.bytes().all(|byte| byte.is_ascii_graphic());
+    if !salt_is_good || hash.len() != hash_length || !hash.bytes().all(is_of_crypt) {
+        return Err("is not a whole password hash".to_owned());
+    }
+    Ok(())
+}
+
+const KEYS: &[(&str, RateLimitKey)] = &[("client", RateLimitKey::Client), ("route", RateLimitKey::Route)];
+
+/// A token bucket. `None` only after an error has been written down.
+pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLimit> {
+    let mut fields = Fields::open(node, problems)?;
+    let mut count = |name, problems: &mut Problems| {
+        let node = fields.take(name)?;
+        Some(reader::number(node, 1..=1_000_000, problems).map(|count| count as u32))
+    };
+    let (requests, burst) = (count("requests", problems), count("burst", problems));
+    if requests.is_none() && !fields.misspelt("requests") {
+        problems.error(&node.at, r#"has no "requests"; write how many there may be, like "requests": 10"#);
+    }
+    let per = match fields.take("per") {
+        Some(node) => reader::duration(node, Zero::Refused, problems),
+        None => Some(Duration::from_secs(1)),
+    };
+    let key = match fields.take("key") {
+        Some(node) => reader::word(node, KEYS, problems),
+        None => Some(RateLimitKey::Client),
+    };
+    fields.close(problems);
+    let requests = requests??;
+    let burst = match burst {
+        Some(burst) => burst?,
+        None => requests,
+    };
+    Some(RateLimit { requests, per: per?, burst, key: key? })
+}

@@ -1,0 +1,112 @@
+//! What a route gives: exactly one of `pool`, `redirect` and `respond`.
+
+use super::super::document::Node;
+use super::super::plan::{Action, FixedResponse};
+use super::super::reader::{self, Fields, Problems, shown};
+use super::super::suggest;
+use super::attached::{Content, Folder, Need, content};
+use super::pool::Pools;
+use super::template;
+
+/// What the keys say. `None` only after an error has been written down.
+pub(super) fn read(
+    fields: &mut Fields<'_>,
+    pools: &Pools<'_>,
+    folder: &Folder<'_>,
+    problems: &mut Problems,
+) -> Option<Action> {
+    let given: Vec<_> = ["pool", "redirect", "respond"]
+        .into_iter()
+        .filter_map(|name| fields.take(name).map(|node| (name, node)))
+        .collect();
+    let (name, node) = match given.as_slice() {
+        [] => {
+            if !["pool", "redirect", "respond"].iter().any(|name| fields.misspelt(name)) {
+                let message = r#"gives nothing; add one of "pool", "redirect" and "respond""#;
+                problems.error(fields.at, message);
+            }
+            return None;
+        }
+        [(name, node)] => (*name, *node),
+        [(first, _), rest @ ..] => {
+            for (name, node) in rest {
+                let message = format!("a route gives one thing, and {first:?} stands in it already");
+                problems.error(&node.at, format!("{name:?} is one too many: {message}"));
+            }
+            return None;
+        }
+    };
+    match name {
+        "pool" => pool(node, pools, problems).map(Action::Forward),
+        "redirect" => redirect(node, problems),
+        _ => respond(node, folder, problems),
+    }
+}
+
+/// The place of a pool that is named.
+fn pool(node: &Node, pools: &Pools<'_>, problems: &mut Problems) -> Option<usize> {
+    let typed = reader::text(node, problems)?;
+    let found = pools.list.iter().position(|pool| pool.name == typed);
+    if found.is_none() && pools.are_all {
+        let names: Vec<_> = pools.list.iter().map(|pool| pool.name).collect();
+        let advice = match names.as_slice() {
+            [] => r#"write "pools": {"web": {"backends": [...]}}"#.to_owned(),
+            names => suggest::did_you_mean(typed, names),
+        };
+        problems.error(&node.at, format!("there is no pool {}; {advice}", shown(node)));
+    }
+    found
+}
+
+fn redirect(node: &Node, problems: &mut Problems) -> Option<Action> {
+    if let Some(location) = reader::text_of(node) {
+        let message = format!(
+            "a string stands here, where an object belongs; did you mean {{\"location\": {location:?}}}?"
+        );
+        problems.error(&node.at, message);
+        return None;
+    }
+    let mut fields = Fields::open(node, problems)?;
+    let status = match fields.take("status") {
+        Some(node) => redirect_status(node, problems),
+        None => Some(302),
+    };
+    let location = fields.take("location");
+    if location.is_none() && !fields.misspelt("location") {
+        problems.error(&node.at, r#"has no "location"; write where to, like "https://{host}{path}{query}""#);
+    }
+    fields.close(problems);
+    let location = template::location(location?, problems);
+    Some(Action::Redirect { status: status?, location: location? })
+}
+
+fn redirect_status(node: &Node, problems: &mut Problems) -> Option<u16> {
+    let status = reader::number(node, 300..=399, problems)?;
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        problems.error(
+            &node.at,
+            format!("{status} does not send a client elsewhere; allowed here: 301, 302, 303, 307, 308"),
+        );
+        return None;
+    }
+    Some(status as u16)
+}
+
+fn respond(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Action> {
+    let mut fields = Fields::open(node, problems)?;
+    let status_node = fields.take("status");
+    let status = match status_node {
+        Some(node) => reader::number(node, 200..=599, problems).map(|status| status as u16),
+        None => Some(200),
+    };
+    let content = content(&mut fields, Need::Nothing, "text/plain; charset=utf-8", folder, problems);
+    fields.close(problems);
+    let (status, Content { content_type, body }) = (status?, content?);
+    // RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5.
+    if let (204 | 205 | 304, Some(node)) = (status, status_node)
+        && !body.is_empty()
+    {
+        problems.error(&node.at, format!("a {status} has no body, and one is given"));
+    }
+    Some(Action::Respond(FixedResponse { status, content_type, body }))
+}

@@ -1,0 +1,118 @@
+//! `timeouts` and `limits`: how long and how much, for the whole, a pool or a route.
+
+use std::time::Duration;
+
+use super::super::document::Node;
+use super::super::plan::{Limits, Timeouts};
+use super::super::reader::{self, Fields, Problems, Zero, shown};
+
+/// What the timeouts are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything.
+    Whole,
+    /// What is forwarded: a pool or a route. The waits that are over before a route is known,
+    /// or that belong to no request, are not among them.
+    Forwarding,
+}
+
+/// `timeouts` and `request_timeout`, laid over those of what this is a part of.
+pub(super) fn timeouts(
+    fields: &mut Fields<'_>,
+    scope: Scope,
+    over: &Timeouts,
+    problems: &mut Problems,
+) -> Timeouts {
+    let mut timeouts = over.clone();
+    if let Some(node) = fields.take("request_timeout")
+        && let Some(limit) = reader::duration(node, Zero::Allowed, problems)
+    {
+        timeouts.request = Some(limit).filter(|limit| !limit.is_zero());
+    }
+    let Some(node) = fields.take("timeouts") else { return timeouts };
+    let Some(mut fields) = Fields::open(node, problems) else { return timeouts };
+    let mut read = |name: &'static str, into: &mut Duration| {
+        if let Some(node) = fields.take(name)
+            && let Some(duration) = reader::duration(node, Zero::Refused, problems)
+        {
+            *into = duration;
+        }
+    };
+    if scope == Scope::Whole {
+        read("head", &mut timeouts.head);
+        read("keep_alive", &mut timeouts.keep_alive);
+    }
+    read("body_idle", &mut timeouts.body_idle);
+    read("body_grace", &mut timeouts.body_grace);
+    read("connect", &mut timeouts.connect);
+    read("response_head", &mut timeouts.response_head);
+    read("upstream_idle", &mut timeouts.upstream_idle);
+    read("write_idle", &mut timeouts.write_idle);
+    read("tunnel_idle", &mut timeouts.tunnel_idle);
+    read("upstream_keep_alive", &mut timeouts.upstream_keep_alive);
+    if scope == Scope::Whole {
+        read("drain", &mut timeouts.drain);
+    } else {
+        for name in ["head", "keep_alive", "drain"] {
+            let message = format!("{name:?} is not a matter of one pool or route; set it in /timeouts");
+            fields.refuse(name, message);
+        }
+    }
+    fields.close(problems);
+    timeouts
+}
+
+/// The limits of the whole.
+pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
+    /// A head must hold a request line and a few fields, and is kept whole in memory.
+    const HEAD: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
+    let mut limits = Limits {
+        connections: 10_000,
+        head: 32 * 1024,
+        body: None,
+        body_rate: Some(500),
+        requests_per_connection: Some(1_000),
+        upstream_idle: 64,
+    };
+    let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return limits };
+    if let Some(node) = fields.take("connections") {
+        let read = reader::number(node, 1..=1_000_000, problems);
+        limits.connections = read.map_or(limits.connections, |number| number as usize);
+    }
+    if let Some(node) = fields.take("head") {
+        match reader::size(node, problems) {
+            Some(size) if HEAD.contains(&size) => limits.head = size as usize,
+            Some(_) => {
+                problems.error(&node.at, format!(r#"{} is not a size from "1KiB" to "1MiB""#, shown(node)));
+            }
+            None => {}
+        }
+    }
+    if let Some(node) = fields.take("body") {
+        limits.body = reader::size(node, problems).filter(|size| *size > 0);
+    }
+    if let Some(node) = fields.take("body_rate") {
+        limits.body_rate = reader::size(node, problems).filter(|size| *size > 0);
+    }
+    if let Some(node) = fields.take("requests_per_connection") {
+        let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
+        limits.requests_per_connection = read.filter(|number| *number > 0);
+    }
+    if let Some(node) = fields.take("upstream_idle") {
+        let read = reader::number(node, 0..=65_535, problems);
+        limits.upstream_idle = read.map_or(limits.upstream_idle, |number| number as usize);
+    }
+    fields.close(problems);
+    limits
+}
+
+/// The limit on bodies of a route, which is that of the whole where it says nothing.
+pub(super) fn route_body(node: Option<&Node>, whole: Option<u64>, problems: &mut Problems) -> Option<u64> {
+    let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return whole };
+    let body = match fields.take("body") {
+        Some(node) => reader::size(node, problems).filter(|size| *size > 0),
+        None => whole,
+    };
+    fields.close(problems);
+    body
+}

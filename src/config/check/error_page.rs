@@ -1,0 +1,55 @@
+//! Bodies of answers of our own: `{"502": {"file": "502.html"}, "500-599": {...}}`.
+
+use std::ops::RangeInclusive;
+
+use super::super::document::{Entry, Node};
+use super::super::plan::ErrorPage;
+use super::super::reader::{self, Fields, Problems};
+use super::attached::{Content, Folder, Need, content};
+
+/// The pages, those for the fewest statuses first: `"502"` counts before `"500-599"`,
+/// wherever they stand.
+pub(super) fn read(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Vec<ErrorPage> {
+    let entries = reader::entries(node, problems).unwrap_or_default();
+    let mut pages: Vec<_> =
+        entries.iter().filter_map(|entry| Some((page(entry, folder, problems)?, entry))).collect();
+    pages.sort_by_key(|(page, _)| page.statuses.end() - page.statuses.start());
+    for (index, (page, entry)) in pages.iter().enumerate() {
+        let clash = pages[..index].iter().find(|(other, _)| crosses(&other.statuses, &page.statuses));
+        if let Some((_, other)) = clash {
+            let message = format!(
+                "crosses {}: it does not say which page the statuses in both get; let one range hold the other",
+                other.at.pointer
+            );
+            problems.error(&entry.at, message);
+        }
+    }
+    pages.into_iter().map(|(page, _)| page).collect()
+}
+
+/// Whether two ranges share statuses and neither is inside the other.
+fn crosses(small: &RangeInclusive<u16>, large: &RangeInclusive<u16>) -> bool {
+    let shares = small.start() <= large.end() && large.start() <= small.end();
+    let inside = large.contains(small.start()) && large.contains(small.end());
+    shares && (!inside || small == large)
+}
+
+fn page(entry: &Entry, folder: &Folder<'_>, problems: &mut Problems) -> Option<ErrorPage> {
+    let statuses = statuses(entry, problems);
+    let mut fields = Fields::open(&entry.node, problems)?;
+    let content = content(&mut fields, Need::Body, "text/html; charset=utf-8", folder, problems);
+    fields.close(problems);
+    let Content { content_type, body } = content?;
+    Some(ErrorPage { statuses: statuses?, content_type, body })
+}
+
+fn statuses(entry: &Entry, problems: &mut Problems) -> Option<RangeInclusive<u16>> {
+    let range = reader::status_range(&entry.name);
+    let range = range.filter(|range| *range.start() >= 400);
+    if range.is_none() {
+        let message =
+            format!("{:?} is not an error status; write \"502\", or \"500-599\" for a range", entry.name);
+        problems.error(&entry.at, message);
+    }
+    range
+}

@@ -1,0 +1,81 @@
+//! What is logged, and where to.
+
+use log::LevelFilter;
+use serde_json::Value;
+
+use super::super::document::{Json, Node};
+use super::super::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink, LogPlan};
+use super::super::reader::{self, Fields, Problems, shown};
+use super::attached::Folder;
+
+const LEVELS: &[(&str, LevelFilter)] = &[
+    ("off", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+const FORMATS: &[(&str, AccessLogFormat)] =
+    &[("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)];
+
+/// `log`. Without it, diagnostics from `info` on and no access log.
+pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Problems) -> LogPlan {
+    let mut plan = LogPlan { level: LevelFilter::Info, access: None };
+    let Some(node) = node else { return plan };
+    if let Some(level) = reader::text_of(node) {
+        let message =
+            format!("{level:?} stands here, where an object belongs; did you mean {{\"level\": {level:?}}}?");
+        problems.error(&node.at, message);
+        return plan;
+    }
+    let Some(mut fields) = Fields::open(node, problems) else { return plan };
+    let level = fields.take("level").and_then(|node| reader::word(node, LEVELS, problems));
+    plan.level = level.unwrap_or(plan.level);
+    let sink = fields.take("access").and_then(|node| sink(node, folder, problems));
+    let format_node = fields.take("format");
+    let format = format_node.and_then(|node| reader::word(node, FORMATS, problems));
+    if let (None, Some(node)) = (&sink, format_node) {
+        let message = r#"is not used: there is no access log; did you mean to add "access": "stdout"?"#;
+        problems.warn(&node.at, message);
+    }
+    plan.access = sink.map(|sink| AccessLogPlan { sink, format: format.unwrap_or(AccessLogFormat::Json) });
+    fields.close(problems);
+    plan
+}
+
+/// `"stdout"`, `"off"`, or a file that need not be there yet.
+fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<AccessLogSink> {
+    let advice = match &node.json {
+        Json::Leaf(Value::String(text)) => match text.trim() {
+            "off" => return None,
+            "stdout" => return Some(AccessLogSink::Stdout),
+            "" => "write \"stdout\", \"off\" or the name of a file",
+            word if ["stdout", "off", "-"].contains(&&*word.to_lowercase()) => {
+                "did you mean \"stdout\" or \"off\"?"
+            }
+            "stderr" => "diagnostics go there; write \"stdout\" or the name of a file",
+            name => return Some(file(name, node, folder, problems)),
+        },
+        Json::Leaf(Value::Bool(true)) => "did you mean \"stdout\"?",
+        Json::Leaf(Value::Bool(false) | Value::Null) => "did you mean \"off\"?",
+        _ => "write \"stdout\", \"off\" or the name of a file",
+    };
+    problems.error(&node.at, format!("{} is not a place for an access log; {advice}", shown(node)));
+    None
+}
+
+fn file(name: &str, node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> AccessLogSink {
+    let path = folder.path(name);
+    // Only a warning: a configuration is often checked on another machine than it runs on.
+    if path.is_dir() {
+        problems.error(&node.at, format!("{} is a folder; name a file in it", shown(node)));
+    } else if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
+        && !parent.is_dir()
+    {
+        let message = format!("the folder {} is not there, and will not be made", parent.display());
+        problems.warn(&node.at, message);
+    }
+    AccessLogSink::File(path)
+}

@@ -1,0 +1,62 @@
+//! Networks of clients and proxies.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::document::Node;
+use super::super::reader::{self, Problems, shown};
+
+/// The networks of a list, or of one string.
+pub(super) fn read(node: &Node, problems: &mut Problems) -> Vec<IpNet> {
+    reader::one_or_many(node).iter().filter_map(|node| network(node, problems)).collect()
+}
+
+/// A network such as `10.0.0.0/8`, or one address.
+fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
+    let typed = reader::text(node, problems)?.trim();
+    let network = typed.parse::<IpNet>().ok().or_else(|| typed.parse::<IpAddr>().ok().map(IpNet::from));
+    match network {
+        None => problems.error(
+            &node.at,
+            format!(r#"{} is not a network; write it like "10.0.0.0/8" or "192.168.1.7""#, shown(node)),
+        ),
+        Some(network) if network.trunc() != network => problems.warn(
+            &node.at,
+            format!(
+                "{typed:?} has bits after the prefix, which mean nothing; taken as \"{}\"",
+                network.trunc()
+            ),
+        ),
+        Some(_) => {}
+    }
+    network.map(|network| network.trunc())
+}
+
+/// `allow` and `deny` of a route. What both name is denied, so an allowed network inside a
+/// denied one is a mistake.
+pub(super) fn allow_and_deny(
+    allow: Option<&Node>,
+    deny: Option<&Node>,
+    problems: &mut Problems,
+) -> (Vec<IpNet>, Vec<IpNet>) {
+    let denied = deny.map(|node| read(node, problems)).unwrap_or_default();
+    let Some(node) = allow else { return (Vec::new(), denied) };
+    let nodes = reader::one_or_many(node);
+    if nodes.is_empty() {
+        // An empty list means all, and whoever wrote this meant nobody.
+        let message =
+            r#"the list is empty; leave it out to serve everybody, or write "deny": ["0.0.0.0/0", "::/0"]"#;
+        problems.error(&node.at, message);
+    }
+    let mut allowed = Vec::new();
+    for node in nodes {
+        let Some(network) = network(node, problems) else { continue };
+        if let Some(denied) = denied.iter().find(|denied| denied.contains(&network)) {
+            let message = format!("{network} is inside {denied}, which \"deny\" lists, and is never served");
+            problems.warn(&node.at, message);
+        }
+        allowed.push(network);
+    }
+    (allowed, denied)
+}

@@ -1,0 +1,102 @@
+//! What is written and can never be used: a route behind another that takes all its requests,
+//! a pool that no route names.
+//!
+//! A route is compared with each earlier one alone. So what two of them cover only together is
+//! not found, but whatever is found is true.
+
+use super::super::plan::{Action, HostMatch, ListenerPlan, Matcher, PathMatch, ValueMatch};
+use super::super::reader::Problems;
+use super::pool::Pools;
+use super::route::Placed;
+
+/// Warns of routes and pools that no request can reach.
+pub(super) fn warn(
+    routes: &[Placed<'_>],
+    pools: &Pools<'_>,
+    listeners: &[ListenerPlan],
+    problems: &mut Problems,
+) {
+    for (index, route) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(index);
+        let mut earlier =
+            earlier.filter(|earlier| covers(&earlier.plan.matcher, &route.plan.matcher, listeners));
+        if let Some(first) = earlier.next() {
+            let what = if is_for_all(&first.plan.matcher, listeners) {
+                "takes every request"
+            } else {
+                "takes every request that this one is for"
+            };
+            let message = format!("can never be reached: {}, which comes first, {what}", first.at.pointer);
+            problems.warn(route.at, message);
+        }
+    }
+    for (index, pool) in pools.list.iter().enumerate() {
+        if !routes.iter().any(|route| route.plan.action == Action::Forward(index)) {
+            problems.warn(pool.at, format!("no route leads to the pool {:?}", pool.name));
+        }
+    }
+}
+
+fn is_for_all(matcher: &Matcher, listeners: &[ListenerPlan]) -> bool {
+    covers(matcher, &Matcher::default(), listeners)
+}
+
+/// Whether `wide` is for every request that `narrow` is for. True only if that is certain.
+fn covers(wide: &Matcher, narrow: &Matcher, listeners: &[ListenerPlan]) -> bool {
+    let listens =
+        |matcher: &Matcher, name: &String| matcher.listeners.is_empty() || matcher.listeners.contains(name);
+    listeners.iter().all(|listener| !listens(narrow, &listener.name) || listens(wide, &listener.name))
+        && all_or(&wide.hosts, &narrow.hosts, covers_host)
+        && match (&wide.path, &narrow.path) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wide), Some(narrow)) => covers_path(wide, narrow),
+        }
+        && all_or(&wide.methods, &narrow.methods, |wide, narrow| wide == narrow)
+        && needs_no_more(&wide.headers, &narrow.headers, |a, b| a.eq_ignore_ascii_case(b))
+        && needs_no_more(&wide.cookies, &narrow.cookies, |a, b| a == b)
+}
+
+/// Of two lists that mean everything when they are empty: whether each member of the second is
+/// covered by one of the first.
+fn all_or<T>(wide: &[T], narrow: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    let covered = |narrow: &T| wide.iter().any(|wide| covers(wide, narrow));
+    wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(covered))
+}
+
+fn covers_host(wide: &HostMatch, narrow: &HostMatch) -> bool {
+    match (wide, narrow) {
+        (HostMatch::Exact(wide), HostMatch::Exact(narrow)) => wide == narrow,
+        (HostMatch::Exact(_), HostMatch::Suffix(_)) => false,
+        (HostMatch::Suffix(wide), HostMatch::Exact(narrow) | HostMatch::Suffix(narrow)) => {
+            narrow.ends_with(wide.as_str())
+        }
+    }
+}
+
+fn covers_path(wide: &PathMatch, narrow: &PathMatch) -> bool {
+    match (wide, narrow) {
+        (PathMatch::Exact(wide), PathMatch::Exact(narrow)) => wide == narrow,
+        (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
+        (PathMatch::Prefix(wide), PathMatch::Exact(narrow) | PathMatch::Prefix(narrow)) => {
+            is_below(narrow, wide)
+        }
+    }
+}
+
+/// Whether a path is a prefix or lies below it; a prefix that ends in a slash is for what lies
+/// below only.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+}
+
+/// Whether whatever `wide` asks for is asked for by `narrow` too.
+fn needs_no_more(wide: &[ValueMatch], narrow: &[ValueMatch], same: impl Fn(&str, &str) -> bool) -> bool {
+    wide.iter().all(|wide| {
+        let asks = |narrow: &ValueMatch| {
+            same(&wide.name, &narrow.name) && (wide.value.is_none() || wide.value == narrow.value)
+        };
+        narrow.iter().any(asks)
+    })
+}

@@ -1,0 +1,219 @@
+//! `timeouts` and `limits` as they are typed.
+
+use serde::{Deserialize, Serialize};
+
+/// How long each kind of wait may last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// A whole request head, from its first byte.
+    ///
+    /// - Type: duration
+    /// - Default: `"10s"`
+    /// - Example: `"5s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The next request on an idle client connection.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"75s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<String>,
+    /// The next bytes of a request body.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"10s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_idle: Option<String>,
+    /// How long a request body may be slower than `limits.body_rate`.
+    ///
+    /// - Type: duration
+    /// - Default: `"20s"`
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_grace: Option<String>,
+    /// A connection to a backend.
+    ///
+    /// - Type: duration
+    /// - Default: `"2s"`
+    /// - Example: `"500ms"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
+    /// A response head, from the last byte of the request.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"2m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_head: Option<String>,
+    /// The next bytes of a response body.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_idle: Option<String>,
+    /// A peer that takes no bytes from us.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"10s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_idle: Option<String>,
+    /// No bytes either way through a tunnel.
+    ///
+    /// - Type: duration
+    /// - Default: `"10m"`
+    /// - Example: `"1h"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_idle: Option<String>,
+    /// How long an unused connection to a backend is kept. Shorter than the backend keeps it.
+    ///
+    /// - Type: duration
+    /// - Default: `"4s"`
+    /// - Example: `"50s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_keep_alive: Option<String>,
+    /// How long a stop waits for requests in flight.
+    ///
+    /// - Type: duration
+    /// - Default: `"30s"`
+    /// - Example: `"5m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<String>,
+}
+
+/// How long each kind of wait may last for what one pool or route forwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardTimeouts {
+    /// The next bytes of a request body.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"10s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_idle: Option<String>,
+    /// How long a request body may be slower than `limits.body_rate`.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_grace: Option<String>,
+    /// A connection to a backend.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"500ms"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
+    /// A response head, from the last byte of the request.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"2m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_head: Option<String>,
+    /// The next bytes of a response body.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_idle: Option<String>,
+    /// A peer that takes no bytes from us.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"10s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_idle: Option<String>,
+    /// No bytes either way through a tunnel.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"1h"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_idle: Option<String>,
+    /// How long an unused connection to a backend is kept. Shorter than the backend keeps it.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"50s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_keep_alive: Option<String>,
+}
+
+/// How much of each thing there may be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Client connections at once; those beyond get 503.
+    ///
+    /// - Type: whole number from 1 to 1000000
+    /// - Default: `10000`
+    /// - Example: `50000`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// A request or response head.
+    ///
+    /// - Type: size from `"1KiB"` to `"1MiB"`
+    /// - Default: `"32KiB"`
+    /// - Example: `"16KiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Size>,
+    /// A request body; those that are larger get 413. `"0"` for no such limit.
+    ///
+    /// - Type: size
+    /// - Default: `"0"`
+    /// - Example: `"10MiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Size>,
+    /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`; `"0"` for no such limit.
+    ///
+    /// - Type: size
+    /// - Default: `"500B"`
+    /// - Example: `"1KiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_rate: Option<Size>,
+    /// Requests over one client connection, before it is closed; 0 for no such limit.
+    ///
+    /// - Type: whole number from 0 to 4294967295
+    /// - Default: `1000`
+    /// - Example: `100`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_connection: Option<u64>,
+    /// Unused connections kept to each backend, or as many as it has requests in flight if those are more; 0 keeps none.
+    ///
+    /// - Type: whole number from 0 to 65535
+    /// - Default: `64`
+    /// - Example: `0`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_idle: Option<u64>,
+}
+
+/// How much of each thing there may be on one route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteLimits {
+    /// A request body; `"0"` for no such limit.
+    ///
+    /// - Type: size
+    /// - Default: that of `limits` at the top level
+    /// - Example: `"1GiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Size>,
+}
+
+/// A size with its unit, or the number 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Size {
+    /// Such as `"16KiB"`.
+    Text(String),
+    /// Only 0 needs no unit.
+    Number(u64),
+}

@@ -1,0 +1,185 @@
+//! Pools as they are typed: backends, and how they are chosen and probed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ForwardTimeouts, OneOrMany};
+
+/// A group of backends that serve the same content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pool {
+    /// How a backend is chosen among those that are usable: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or by chance in proportion to weight.
+    ///
+    /// - Type: one of `round-robin`, `weighted-round-robin`, `least-connections`, `random`
+    /// - Default: `"round-robin"`
+    /// - Example: `"least-connections"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Extra tries after the first, each with another backend, where that is safe.
+    ///
+    /// - Type: whole number from 0 to 10
+    /// - Default: `2`
+    /// - Example: `1`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Statuses of a backend that are worth another try, for requests that may be repeated.
+    ///
+    /// - Type: statuses from 400 to 599
+    /// - Default: none
+    /// - Example: `[502, 503]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_on_status: Option<OneOrMany<u16>>,
+    /// How backends are probed, or `"off"`.
+    ///
+    /// - Default: a TCP dial every 5 s
+    /// - Example: `{"path": "/health", "interval": "5s"}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// How long a request may take from its head to the head of the response, over all tries; `"0s"` for as long as it likes.
+    ///
+    /// - Type: duration or `"0s"`
+    /// - Default: that of the top level
+    /// - Example: `"30s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<String>,
+    /// How long each kind of wait may last, where it differs from the top level.
+    ///
+    /// - Default: those of the top level
+    /// - Example: `{"connect": "500ms"}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<ForwardTimeouts>,
+    /// Who serves the requests; at least one.
+    ///
+    /// - Required: yes
+    /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
+    pub backends: Vec<Backend>,
+}
+
+/// A server that requests are forwarded to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// What logs, metrics and commands call it; unique in its pool.
+    ///
+    /// - Type: name
+    /// - Default: host and port
+    /// - Example: `"server-1"`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is: `http://`, a host name or an IP address, and a port unless it is 80.
+    ///
+    /// - Required: yes
+    /// - Example: `"http://127.0.0.1:9001"`
+    pub url: String,
+    /// Its share of requests, compared with the others of its pool; 0 is drained.
+    ///
+    /// - Type: whole number from 0 to 256
+    /// - Default: `1`
+    /// - Example: `3`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// How backends are probed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HealthCheck {
+    /// `"off"`: they are not.
+    ///
+    /// - Type: one of `off`
+    Word(String),
+    /// The settings of the probes.
+    Settings(Box<HealthSettings>),
+}
+
+impl HealthCheck {
+    /// No probes.
+    pub fn off() -> Self {
+        Self::Word("off".to_owned())
+    }
+}
+
+/// The settings of the probes; each has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthSettings {
+    /// What a probe does: open a TCP connection, or send a GET and look at the status.
+    ///
+    /// - Type: one of `tcp`, `http`
+    /// - Default: `http` when `path`, `host` or `expect_status` is given, else `tcp`
+    /// - Example: `"http"`
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The path to ask for.
+    ///
+    /// - Type: path
+    /// - Default: `"/health"`
+    /// - Example: `"/ready"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The Host field to send.
+    ///
+    /// - Default: host and port of the backend
+    /// - Example: `"example.com"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Statuses that count as healthy: `204` or `"200-399"`.
+    ///
+    /// - Type: statuses or ranges of statuses
+    /// - Default: `"200-299"`
+    /// - Example: `[200, "300-399"]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect_status: Option<OneOrMany<Status>>,
+    /// Probe this port instead of the backend's own.
+    ///
+    /// - Type: whole number from 1 to 65535
+    /// - Default: that of the backend
+    /// - Example: `9100`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// From the start of one probe to the start of the next.
+    ///
+    /// - Type: duration
+    /// - Default: `"5s"`
+    /// - Example: `"1s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// How long one probe may take; shorter than `interval`.
+    ///
+    /// - Type: duration
+    /// - Default: `"2s"`, or half of an interval shorter than 4 s
+    /// - Example: `"500ms"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Consecutive successes that bring a backend up.
+    ///
+    /// - Type: whole number from 1 to 1000
+    /// - Default: `2`
+    /// - Example: `1`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy_after: Option<u32>,
+    /// Consecutive failures that take a backend down.
+    ///
+    /// - Type: whole number from 1 to 1000
+    /// - Default: `3`
+    /// - Example: `2`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_after: Option<u32>,
+    /// Consecutive failed requests that take a backend down; 0 when they are not counted.
+    ///
+    /// - Type: whole number from 0 to 1000
+    /// - Default: `5`
+    /// - Example: `0`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passive_failures: Option<u32>,
+}
+
+/// A status, or a range of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Status {
+    /// One status.
+    One(u16),
+    /// A range, such as `"200-399"`.
+    Range(String),
+}
