@@ -4,12 +4,17 @@
 //! count are those of the comparison with other proxies.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ropewalk::base::limits::LOG_BUFFER_BYTES;
 use ropewalk::http::{
     ChunkDecoder, ChunkPart, HeadStorage, Known, Method, chunk_size_line, head_end, parse_request,
     parse_response,
 };
+use ropewalk::observe::line::Format;
+use ropewalk::observe::record::{Attempt, Record};
 
 /// What curl sends.
 const SMALL: &[u8] =
@@ -110,5 +115,52 @@ fn data_bytes(mut body: &[u8]) -> usize {
     total
 }
 
-criterion_group!(benches, heads, names, chunks);
+/// A line of the access log for a request like [`BROWSER`], which one backend has answered.
+fn lines(bench: &mut Criterion) {
+    let attempts = [Attempt {
+        backend: "shop-1",
+        reused: true,
+        connect: Some(Duration::from_micros(21)),
+        first_byte: Some(Duration::from_micros(5_731)),
+        outcome: "completed",
+    }];
+    let record = Record {
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_243_251_123),
+        id: b"3f1c0b9e5a7d4e2f8c6b1a0d9e8f7c6b",
+        client: SocketAddr::from(([192, 0, 2, 117], 40_112)),
+        listener: "main",
+        user: None,
+        method: "GET",
+        host: "shop.example.com",
+        target: "/account/orders?page=2&sort=date",
+        version: "HTTP/1.1",
+        referer: b"https://shop.example.com/account",
+        user_agent: b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36",
+        status: 200,
+        bytes_in: 0,
+        bytes_out: 18_211,
+        route: Some("account"),
+        pool: Some("shop"),
+        attempts: &attempts,
+        queue: Duration::ZERO,
+        total: Duration::from_micros(6_204),
+        end: "completed",
+    };
+    let mut group = bench.benchmark_group("access log");
+    for (name, format) in [("json", Format::Json), ("combined", Format::Combined)] {
+        let mut line = Vec::with_capacity(LOG_BUFFER_BYTES);
+        format.write(&record, &mut line);
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_function(name, |timer| {
+            timer.iter(|| {
+                line.clear();
+                format.write(black_box(&record), &mut line);
+                line.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, heads, names, chunks, lines);
 criterion_main!(benches);

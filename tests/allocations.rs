@@ -1,5 +1,5 @@
 //! After warm-up, a request allocates nothing: every allocation that a worker thread makes is
-//! counted while requests of several kinds go through it.
+//! counted while requests of several kinds go through it. Nor does a line of the access log.
 //!
 //! A test binary of its own, because the counting allocator is the process's allocator.
 #![allow(unsafe_code)]
@@ -9,7 +9,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
+use ropewalk::observe::batch::channel;
+use ropewalk::observe::line::Format;
+use ropewalk::observe::record::{Attempt, Record};
 use ropewalk::{Balancer, Config};
 
 /// Counts allocations by thread.
@@ -40,8 +44,12 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn count() {
+    of_this_thread().fetch_add(1, Ordering::Relaxed);
+}
+
+fn of_this_thread() -> &'static AtomicU64 {
     let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
-    COUNTS[thread % SLOTS].fetch_add(1, Ordering::Relaxed);
+    &COUNTS[thread % SLOTS]
 }
 
 /// What the threads that carry requests have allocated so far.
@@ -141,4 +149,59 @@ fn a_request_allocates_nothing_after_warm_up() {
     // 960 or more.
     assert!(made <= 16, "{made} allocations for 960 requests");
     assert!(before > 0, "the counter counts nothing");
+}
+
+#[test]
+fn a_line_of_the_access_log_allocates_nothing_after_warm_up() {
+    let attempts = [Attempt {
+        backend: "b",
+        reused: false,
+        connect: Some(Duration::from_micros(40)),
+        first_byte: None,
+        outcome: "response_timeout",
+    }];
+    let record = Record {
+        time: SystemTime::now(),
+        id: b"1",
+        client: "[2001:db8::1]:1".parse().expect("an address"),
+        listener: "main",
+        user: Some("ann"),
+        method: "GET",
+        host: "h",
+        target: "/\"",
+        version: "HTTP/1.1",
+        referer: b"\xff",
+        user_agent: b"\n",
+        status: 504,
+        bytes_in: 0,
+        bytes_out: 0,
+        route: Some("r"),
+        pool: Some("p"),
+        attempts: &attempts,
+        queue: Duration::ZERO,
+        total: Duration::from_secs(30),
+        end: "response_timeout",
+    };
+    let (intake, outlet) = channel(Default::default());
+    let mut batches = [Format::Json, Format::Combined].map(|format| intake.batch(format));
+    let mut bytes = 0;
+    let mut rounds = |count: usize| {
+        for number in 0..count {
+            batches.iter_mut().for_each(|batch| batch.append(&record));
+            if number % 3 == 0 {
+                batches.iter_mut().for_each(|batch| batch.flush());
+            }
+            while let Ok(lines) = outlet.filled.try_recv() {
+                bytes += lines.len();
+                outlet.give_back(lines);
+            }
+        }
+    };
+
+    rounds(10);
+    let before = of_this_thread().load(Ordering::Relaxed);
+    rounds(1_000);
+    assert_eq!(of_this_thread().load(Ordering::Relaxed) - before, 0, "allocations for 2000 lines");
+    assert!(before > 0, "the counter counts nothing");
+    assert!(bytes > 100_000, "the lines came out");
 }

@@ -170,3 +170,36 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// LIMIT: rounds that a password hash may ask for. Every login costs them; crypt's own default
 /// is 5 000, and twenty times that is some 50 ms of a worker.
 pub const CRYPT_ROUNDS_MAX: u32 = 100_000;
+
+/// LIMIT: bytes of one text in a line of the access log, as written there; of a target, that of
+/// targets. A line with names of usual length then has less than [`LOG_BATCH_BYTES`].
+pub const LOG_TEXT_BYTES_MAX: usize = 1024;
+
+/// A worker hands its lines of the access log over when there are more bytes of them. A write of
+/// so many costs little more than the copy; and a line is not held back for long.
+pub const LOG_BATCH_BYTES: usize = 16 * 1024;
+
+/// LIMIT: bytes of a buffer for such lines: what may be there already, and the longest line. Pages
+/// that no line has reached cost nothing.
+pub const LOG_BUFFER_BYTES: usize = 2 * LOG_BATCH_BYTES;
+
+/// LIMIT: handed-over buffers that wait to be written: 4 to 8 MiB if all are full, as they are
+/// only while the disk stands still. At 5 000 requests/s that is two seconds' worth of lines.
+pub const LOG_BATCHES_MAX: usize = 256;
+
+/// So many of them make the thread that writes them hurry.
+pub const LOG_BATCHES_HURRY: usize = LOG_BATCHES_MAX / 4;
+
+/// LIMIT: bytes of the access log that go into one write. What a pipe holds.
+pub const LOG_WRITE_BYTES: usize = 64 * 1024;
+
+/// How long lines may wait for others to be written with them. Waking a thread for each would
+/// cost as much as the request.
+pub const LOG_LINGER: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// LIMIT: how long a stop waits for a sink of the access log that takes nothing.
+pub const LOG_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How often a file of the access log that cannot be written to is opened anew, and how long
+/// writing must have gone well before it is said to be.
+pub const LOG_RETRY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

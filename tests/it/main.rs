@@ -21,6 +21,7 @@ mod script;
 mod text;
 
 // Behaviour.
+mod access_log_sink;
 mod bodies;
 mod chaos;
 mod cut;

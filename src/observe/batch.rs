@@ -1,0 +1,275 @@
+//! Lines of the access log on their way from the workers to the thread that writes them.
+//!
+//! Each worker owns a [`Batch`] and appends to it without asking anybody. When the batch is
+//! large, or its worker is about to sleep, its whole buffer goes into a bounded channel; empty
+//! buffers come back through another one. Nothing here waits: when the channel is full, because
+//! the disk or the reader at the other end stands still, the lines of the batch are dropped and
+//! counted. Nothing is allocated either, unless more buffers are under way than ever before.
+//!
+//! Handing over wakes nobody as a rule. The thread looks into the channel when it has lingered
+//! for long enough, and a bell shortens that when the channel fills.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::line::Format;
+use super::record::Record;
+use crate::base::limits::{LOG_BATCH_BYTES, LOG_BATCHES_HURRY, LOG_BATCHES_MAX, LOG_BUFFER_BYTES};
+
+/// What one worker has to say.
+#[derive(Debug)]
+pub struct Batch {
+    format: Format,
+    /// Whole lines. Without capacity after they were handed over, until there is a next one.
+    lines: Vec<u8>,
+    intake: Intake,
+}
+
+/// Where batches come from and go to.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    filled: Sender<Vec<u8>>,
+    bell: Sender<()>,
+    empty: Receiver<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The other end: what the thread that writes lines takes from.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// Buffers of whole lines, in the order in which they were handed over. Disconnected when
+    /// the last batch and the last intake are gone.
+    pub filled: Receiver<Vec<u8>>,
+    /// Rung when there is something that should not wait.
+    pub bell: Receiver<()>,
+    empty: Sender<Vec<u8>>,
+}
+
+/// An intake and its outlet. Lines that nobody can take are counted in `dropped`; relaxed, as
+/// nothing else depends on it.
+pub fn channel(dropped: Arc<AtomicU64>) -> (Intake, Outlet) {
+    let (filled, to_write) = bounded(LOG_BATCHES_MAX);
+    let (give_back, empty) = bounded(LOG_BATCHES_MAX);
+    let (ring, bell) = bounded(1);
+    let intake = Intake { filled, bell: ring, empty, dropped };
+    (intake, Outlet { filled: to_write, bell, empty: give_back })
+}
+
+/// How many lines there are: each has one line end, at its end.
+pub fn lines_in(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+impl Intake {
+    /// A batch for one worker.
+    pub fn batch(&self, format: Format) -> Batch {
+        Batch { format, lines: Vec::new(), intake: self.clone() }
+    }
+
+    /// Makes the other end look up.
+    pub fn ring(&self) {
+        // When it is full, a ring is pending already.
+        let _ = self.bell.try_send(());
+    }
+}
+
+impl Batch {
+    /// Appends the line of a request. Never waits.
+    pub fn append(&mut self, record: &Record<'_>) {
+        if self.lines.capacity() == 0 {
+            self.lines = self.intake.empty.try_recv().unwrap_or_default();
+            self.lines.reserve_exact(LOG_BUFFER_BYTES);
+        }
+        self.format.write(record, &mut self.lines);
+        if self.lines.len() > LOG_BATCH_BYTES {
+            self.hand_over();
+        }
+    }
+
+    /// Hands over what there is, for whoever is about to sleep. Never waits.
+    ///
+    /// Half of the channel is kept for batches that are large, or else many small ones would
+    /// fill it as soon as the other end is slow. So in such a moment the lines stay here, to go
+    /// with the next ones.
+    pub fn flush(&mut self) {
+        if !self.lines.is_empty() && self.intake.filled.len() < LOG_BATCHES_MAX / 2 {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        match self.intake.filled.try_send(std::mem::take(&mut self.lines)) {
+            Ok(()) => {
+                if self.intake.filled.len() >= LOG_BATCHES_HURRY {
+                    self.intake.ring();
+                }
+            }
+            Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) => {
+                self.intake.dropped.fetch_add(lines_in(&lines), Ordering::Relaxed);
+                self.lines = lines;
+                self.lines.clear();
+            }
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.lines.is_empty() {
+            self.hand_over();
+        }
+    }
+}
+
+impl Outlet {
+    /// Gives a buffer back whose lines are written.
+    pub fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        // Names of unusual length have made it grow.
+        buffer.shrink_to(LOG_BUFFER_BYTES);
+        // There are enough of them when this is full.
+        let _ = self.empty.try_send(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn record(target: &str) -> Record<'_> {
+        Record {
+            time: SystemTime::UNIX_EPOCH,
+            id: b"",
+            client: "192.0.2.7:1".parse().unwrap(),
+            listener: "main",
+            user: None,
+            method: "GET",
+            host: "",
+            target,
+            version: "HTTP/1.1",
+            referer: b"",
+            user_agent: b"",
+            status: 200,
+            bytes_in: 0,
+            bytes_out: 0,
+            route: None,
+            pool: None,
+            attempts: &[],
+            queue: Duration::ZERO,
+            total: Duration::ZERO,
+            end: "completed",
+        }
+    }
+
+    fn targets(lines: &[u8]) -> Vec<String> {
+        let lines = std::str::from_utf8(lines).unwrap().lines();
+        lines.map(|line| line.split(' ').nth(6).unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn lines_go_when_they_are_many_or_their_worker_sleeps() {
+        let (intake, outlet) = channel(Arc::default());
+        let mut batch = intake.batch(Format::Combined);
+        batch.flush();
+        assert!(outlet.filled.is_empty(), "nothing was said");
+
+        batch.append(&record("/1"));
+        batch.append(&record("/2"));
+        assert!(outlet.filled.is_empty());
+        batch.flush();
+        assert_eq!(targets(&outlet.filled.try_recv().unwrap()), ["/1", "/2"]);
+
+        let mut appended = 0;
+        while outlet.filled.is_empty() {
+            batch.append(&record("/many"));
+            appended += 1;
+        }
+        let lines = outlet.filled.try_recv().unwrap();
+        assert_eq!(lines_in(&lines), appended);
+        assert!((LOG_BATCH_BYTES..LOG_BUFFER_BYTES).contains(&lines.len()));
+
+        batch.append(&record("/last"));
+        drop(batch);
+        assert_eq!(targets(&outlet.filled.try_recv().unwrap()), ["/last"]);
+    }
+
+    #[test]
+    fn buffers_come_back() {
+        let (intake, outlet) = channel(Arc::default());
+        let mut batch = intake.batch(Format::Json);
+        let mut buffers = Vec::new();
+        for _ in 0..3 {
+            batch.append(&record("/"));
+            batch.flush();
+            let buffer = outlet.filled.try_recv().unwrap();
+            assert_eq!(buffer.capacity(), LOG_BUFFER_BYTES);
+            buffers.push(buffer.as_ptr());
+            outlet.give_back(buffer);
+        }
+        assert!(buffers.iter().all(|buffer| *buffer == buffers[0]));
+    }
+
+    #[test]
+    fn a_full_channel_costs_lines_and_no_time() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (intake, outlet) = channel(Arc::clone(&dropped));
+        let mut batch = intake.batch(Format::Combined);
+        let mut appended = 0;
+        while dropped.load(Ordering::Relaxed) == 0 {
+            batch.append(&record("/"));
+            appended += 1;
+            assert!(appended < 1_000_000, "nothing is ever dropped");
+        }
+        assert_eq!(outlet.filled.len(), LOG_BATCHES_MAX);
+        batch.append(&record("/kept"));
+        // There is room again.
+        let mut written = lines_in(&outlet.filled.try_recv().unwrap());
+        drop(batch);
+        written += outlet.filled.try_iter().map(|lines| lines_in(&lines)).sum::<u64>();
+        assert_eq!(written + dropped.load(Ordering::Relaxed), appended + 1);
+    }
+
+    #[test]
+    fn small_batches_leave_room_for_large_ones() {
+        let (intake, outlet) = channel(Arc::default());
+        let mut batch = intake.batch(Format::Combined);
+        for _ in 0..LOG_BATCHES_MAX {
+            batch.append(&record("/"));
+            batch.flush();
+        }
+        assert_eq!(outlet.filled.len(), LOG_BATCHES_MAX / 2);
+        drop(batch);
+        let lines = outlet.filled.try_iter().map(|lines| lines_in(&lines));
+        assert_eq!(lines.sum::<u64>(), LOG_BATCHES_MAX as u64);
+    }
+
+    #[test]
+    fn the_bell_rings_when_the_channel_fills() {
+        let (intake, outlet) = channel(Arc::default());
+        let mut batch = intake.batch(Format::Combined);
+        for _ in 1..LOG_BATCHES_HURRY {
+            batch.append(&record("/"));
+            batch.flush();
+        }
+        assert!(outlet.bell.is_empty());
+        batch.append(&record("/"));
+        batch.flush();
+        assert_eq!(outlet.bell.len(), 1);
+    }
+
+    #[test]
+    fn lines_that_nobody_takes_any_more_are_counted() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (intake, outlet) = channel(Arc::clone(&dropped));
+        let mut batch = intake.batch(Format::Combined);
+        drop(outlet);
+        batch.append(&record("/1"));
+        batch.append(&record("/2"));
+        drop(batch);
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    }
+}
