@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk::base::clock::Moment;
 use ropewalk::base::limits::VIA_LOOPS_MAX;
 use ropewalk::config::plan::Plan;
@@ -290,6 +290,7 @@ impl Scene {
             draining_since: AtomicU64::new(0),
             connections,
             tunnels: Arc::default(),
+            log: ArcSwapOption::empty(),
             takes_notes: AtomicBool::new(false),
             shards: Box::default(),
         });

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rustix::process::{Resource, getrlimit};
 
@@ -31,6 +31,7 @@ use crate::server::census::Census;
 use crate::server::poller::Poller;
 use crate::server::ready::Ready;
 use crate::server::worker::{Hall, Worker};
+use crate::side::access_log::AccessLog;
 use crate::side::admin::operations::ReloadsStatus;
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
@@ -69,6 +70,10 @@ struct Inner {
     reloading: Mutex<Reloading>,
     /// LOCK: guards what became of reloads, for one addition or copy.
     reloads: Mutex<ReloadsStatus>,
+    /// LOCK: guards the access log while it is replaced or told something.
+    log: Mutex<Option<AccessLog>>,
+    /// Lines that were lost, of this access log and those before it.
+    log_dropped: Arc<AtomicU64>,
     /// Where a configuration comes from when an operator asks for a reload.
     source: OnceLock<Source>,
 }
@@ -142,6 +147,7 @@ impl Balancer {
             draining_since: AtomicU64::new(0),
             connections: Arc::new(AtomicUsize::new(0)),
             tunnels: Arc::new(AtomicUsize::new(0)),
+            log: ArcSwapOption::empty(),
             takes_notes: AtomicBool::new(takes_notes(&snapshot.plan)),
             shards: (0..workers).map(|_| Shard::default()).collect(),
         });
@@ -161,6 +167,8 @@ impl Balancer {
             started: now,
             reloading: Mutex::default(),
             reloads: Mutex::default(),
+            log: Mutex::default(),
+            log_dropped: Arc::default(),
             source: OnceLock::new(),
         };
         let handle = Handle { inner: Arc::new(inner) };
@@ -172,6 +180,8 @@ impl Balancer {
         health.wait_first_round(FIRST_ROUND_WAIT);
         balancer.handle.inner.reloading.lock().health = Some(health);
 
+        let log = balancer.handle.inner.open_log(&snapshot.plan.log)?;
+        balancer.handle.inner.replace_log(log);
         for number in 0..workers {
             let worker = Worker::new(number, Arc::clone(&hall));
             balancer.spawn(format!("rw-worker-{number:02}"), move || worker.run())?;
@@ -245,6 +255,8 @@ impl Balancer {
                 log::error!("a thread ended with a panic");
             }
         }
+        // After the workers, so that it has their last lines.
+        self.handle.inner.replace_log(None);
         // Handles may outlive the balancer; its connections must not.
         let mut left = Vec::new();
         hall.parking.take(|_| true, &mut left);
@@ -288,7 +300,9 @@ impl Handle {
 
     /// Opens the file of the access log anew, after it has been moved away.
     pub fn reopen_logs(&self) {
-        log::info!("there is no access log to reopen");
+        if let Some(log) = &*self.inner.log.lock() {
+            log.reopen();
+        }
     }
 
     /// How every backend is.

@@ -64,7 +64,7 @@ impl Operations for Handle {
             requests: self.request_counts(&counts, &snapshot),
             retries,
             durations: durations.collect(),
-            access_log_dropped: 0,
+            access_log_dropped: inner.log_dropped.load(Ordering::Relaxed),
             reloads: inner.reloads.lock().clone(),
             panics: self.panics(),
             resident_bytes: resident_bytes(),

@@ -5,14 +5,16 @@
 //! they began with; backends that both name keep their health, counters and connections.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::app::{Handle, StartError, bind, fit_to_descriptors, takes_notes};
+use crate::app::{Handle, Inner, StartError, bind, fit_to_descriptors, takes_notes};
 use crate::config::changes::changes;
-use crate::config::plan::{ListenerPlan, Plan};
-use crate::proxy::context::Entrance;
+use crate::config::plan::{ListenerPlan, LogPlan, Plan};
+use crate::proxy::context::{Entrance, LogSource};
 use crate::server::accept::Change;
+use crate::side::access_log::AccessLog;
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
 
@@ -35,12 +37,32 @@ pub enum ReloadError {
     Stopping,
 }
 
+impl Inner {
+    /// Opens the access log that a plan describes, if it describes one.
+    pub(super) fn open_log(&self, plan: &LogPlan) -> io::Result<Option<AccessLog>> {
+        plan.access.as_ref().map(|plan| AccessLog::open(plan, &self.log_dropped)).transpose()
+    }
+
+    /// Puts an access log in the place of the one there is, whose last lines are still written.
+    pub(super) fn replace_log(&self, log: Option<AccessLog>) {
+        let source = log.as_ref().map(AccessLog::source);
+        self.hall.shared.log.store(source.map(|(intake, format)| Arc::new(LogSource { intake, format })));
+        let before = std::mem::replace(&mut *self.log.lock(), log);
+        match before {
+            Some(before) if self.hall.stop.load(Ordering::Relaxed) => drop(before),
+            // Workers may hold lines for it yet.
+            Some(before) => before.retire(),
+            None => {}
+        }
+    }
+}
+
 impl Handle {
     /// Applies another configuration without losing a request: returns what has changed, a
     /// line for each change.
     ///
-    /// `workers`, `admin` and where the access log goes stay as they are until a restart, and
-    /// so does `limits.connections` as far as it is raised.
+    /// `workers` and `admin` stay as they are until a restart, and so does
+    /// `limits.connections` as far as it is raised.
     ///
     /// # Errors
     /// A new listener cannot be bound, the system refuses a thread, or a stop is under way.
@@ -73,6 +95,12 @@ impl Handle {
         let after = Arc::new(Snapshot::after(plan, &before));
         let health = HealthThread::spawn(after.backends().map(Arc::clone).collect())
             .map_err(|error| ReloadError::Start(StartError::System(error)))?;
+
+        let same_log = before.plan.log.access == after.plan.log.access;
+        if !same_log {
+            let log = self.inner.open_log(&after.plan.log);
+            self.inner.replace_log(log.map_err(|error| ReloadError::Start(StartError::System(error)))?);
+        }
 
         shared.takes_notes.store(takes_notes(&after.plan), Ordering::Relaxed);
         shared.snapshot.store(Arc::clone(&after));

@@ -25,7 +25,7 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
     if before.log.level != after.log.level {
         lines.push(format!("log level: {} -> {}", before.log.level, after.log.level));
     }
-    differ(&mut lines, "access log (from the next start on)", &before.log.access, &after.log.access);
+    differ(&mut lines, "access log", &before.log.access, &after.log.access);
     timeouts(&mut lines, "timeouts", &before.timeouts, &after.timeouts);
     limits(&mut lines, &before.limits, &after.limits);
     differ(&mut lines, "trusted_proxies", &before.trusted_proxies, &after.trusted_proxies);

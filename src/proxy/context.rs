@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::base::buffer::BufferPool;
 use crate::base::clock::Moment;
+use crate::base::limits::LOG_LINGER;
+use crate::observe::batch::{Batch, Intake};
+use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
 use crate::proxy::record::Note;
 use crate::upstream::snapshot::Snapshot;
@@ -29,8 +32,19 @@ pub struct Shared {
     /// There is an access log or an admin listener, so what heads say is written down.
     /// Ordering: Relaxed; a request more or less does not matter.
     pub takes_notes: AtomicBool,
+    /// The access log, if there is one.
+    pub log: ArcSwapOption<LogSource>,
     /// What each worker has counted.
     pub shards: Box<[Shard]>,
+}
+
+/// Where lines of the access log are to go.
+#[derive(Debug)]
+pub struct LogSource {
+    /// Where batches of them come from.
+    pub intake: Intake,
+    /// What a line looks like.
+    pub format: Format,
 }
 
 /// Where clients connect.
@@ -63,6 +77,11 @@ pub struct Context {
     /// Where what is known of ended requests was written.
     pub notes: Vec<Box<Note>>,
     snapshot: Cache<SharedSnapshot, Arc<Snapshot>>,
+    /// The access log's source that `batch` is from.
+    log: Cache<SharedLog, Option<Arc<LogSource>>>,
+    source: Option<Arc<LogSource>>,
+    batch: Option<Batch>,
+    flushed: Moment,
 }
 
 impl Context {
@@ -76,6 +95,10 @@ impl Context {
             worker,
             notes: Vec::new(),
             snapshot: Cache::new(SharedSnapshot(Arc::clone(&shared))),
+            log: Cache::new(SharedLog(Arc::clone(&shared))),
+            source: None,
+            batch: None,
+            flushed: now,
             shared,
         }
     }
@@ -90,12 +113,51 @@ impl Context {
         self.snapshot.load()
     }
 
+    /// What lines of the access log are appended to, for the price of one atomic load.
+    pub fn log(&mut self) -> Option<&mut Batch> {
+        let present = self.log.load();
+        if present.as_ref().map(Arc::as_ptr) != self.source.as_ref().map(Arc::as_ptr) {
+            self.source.clone_from(present);
+            self.batch = self.source.as_ref().map(|source| source.intake.batch(source.format));
+        }
+        self.batch.as_mut()
+    }
+
+    /// Hands lines of the access log over that have been held back for long enough, or all of
+    /// them `before_sleep`.
+    pub fn flush_log(&mut self, before_sleep: BeforeSleep) {
+        let Some(batch) = &mut self.batch else { return };
+        if before_sleep == BeforeSleep::Yes || self.now.since(self.flushed) >= LOG_LINGER {
+            batch.flush();
+            self.flushed = self.now;
+        }
+    }
+
     /// When the stop began, if it has: no new requests, answer what is under way and close.
     pub fn draining_since(&self) -> Option<Moment> {
         match self.shared.draining_since.load(Ordering::Relaxed) {
             0 => None,
             nanos => Some(Moment::from_nanos(nanos)),
         }
+    }
+}
+
+/// Whether a worker may be about to sleep for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeforeSleep {
+    /// It has nothing to wait for but the bell.
+    Yes,
+    /// It will look again soon.
+    No,
+}
+
+struct SharedLog(Arc<Shared>);
+
+impl std::ops::Deref for SharedLog {
+    type Target = ArcSwapOption<LogSource>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.log
     }
 }
 

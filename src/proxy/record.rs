@@ -2,14 +2,18 @@
 //! has ended: once for each request that has begun, however it ends.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use crate::base::clock::Moment;
+use crate::base::clock::{self, Moment};
 use crate::base::limits::NOTES_KEPT_MAX;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, Version};
+use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
+use crate::observe::record::{Attempt as AttemptRecord, Record};
 use crate::proxy::context::Context;
-use crate::proxy::task::{Request, Task};
+use crate::proxy::task::{Client, Request, Task};
 use crate::upstream::backend::Lease;
+use crate::upstream::snapshot::Snapshot;
 
 /// Texts of a request head, kept for the logs.
 #[derive(Debug, Default)]
@@ -21,6 +25,10 @@ pub struct Note {
     referer: Range<usize>,
     user_agent: Range<usize>,
 }
+
+/// A note of a head that could not be read.
+static NOTHING: Note =
+    Note { text: Vec::new(), method: 0..0, host: 0..0, target: 0..0, referer: 0..0, user_agent: 0..0 };
 
 impl Note {
     /// Writes down what a head says.
@@ -133,6 +141,12 @@ pub(super) fn begin(request: &mut Request, head: &RequestHead<'_, '_>, cx: &mut 
     }
 }
 
+/// Ends the record of a request that the stop of the balancer cuts off.
+pub fn cut_off(task: &mut Task, cx: &mut Context) {
+    task.request.end = Some("stopped");
+    end(task, cx);
+}
+
 /// Ends the record of the request under way, if one has begun: counts it, and writes its line.
 pub(super) fn end(task: &mut Task, cx: &mut Context) {
     if !std::mem::replace(&mut task.request.begun, false) {
@@ -152,9 +166,71 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
     if let Some(shard) = cx.shared.shards.get(cx.worker) {
         shard.request(key, took, request.uploaded, request.downloaded);
     }
+    if let Some(batch) = cx.log() {
+        write_line(client, request, snapshot, batch, code, took);
+    }
     if let Some(note) = request.note.take()
         && cx.notes.len() < NOTES_KEPT_MAX
     {
         cx.notes.push(note);
     }
+}
+
+/// Writes the line of a request that has ended.
+fn write_line(
+    client: &Client,
+    request: &Request,
+    snapshot: &Snapshot,
+    batch: &mut Batch,
+    status: u16,
+    total: Duration,
+) {
+    let pool = request.pool.map(|pool| snapshot.pool(pool));
+    let end = request.end.unwrap_or("completed");
+    let since = |began: Moment, then: Option<Moment>| then.map(|then| then.since(began));
+    let line = |attempt: &Attempt| AttemptRecord {
+        backend: pool
+            .and_then(|pool| pool.backends().get(usize::from(attempt.index)))
+            .map_or("", |backend| backend.name()),
+        reused: attempt.reused,
+        connect: since(attempt.began, attempt.connected),
+        first_byte: since(attempt.began, attempt.first_byte),
+        outcome: attempt.outcome.unwrap_or(end),
+    };
+    // One try, as nearly always, needs no allocation.
+    let last = request.attempts.last.as_ref().map(line);
+    let all: Vec<_>;
+    let attempts = if request.attempts.earlier.is_empty() {
+        last.as_slice()
+    } else {
+        all = request.attempts.iter().map(line).collect();
+        &all
+    };
+    let note = request.note.as_deref().unwrap_or(&NOTHING);
+    let user = request.route.zip(request.user);
+    batch.append(&Record {
+        time: clock::wall_time(request.started),
+        id: request.id.as_bytes(),
+        client: client.peer,
+        listener: &client.entrance.name,
+        user: user.and_then(|(route, user)| snapshot.routes.get(route)?.user(user)),
+        method: note.text(&note.method),
+        host: note.text(&note.host),
+        target: note.text(&note.target),
+        version: match request.version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        },
+        referer: note.bytes(&note.referer),
+        user_agent: note.bytes(&note.user_agent),
+        status,
+        bytes_in: request.uploaded,
+        bytes_out: request.downloaded,
+        route: request.route.map(|route| snapshot.route(route).name.as_str()),
+        pool: pool.map(|pool| pool.name()),
+        attempts,
+        queue: request.queued,
+        total,
+        end,
+    });
 }

@@ -102,6 +102,8 @@ pub(super) struct Request {
     pub(super) status: u16,
     /// Why it ended, if that is not that it was completed.
     pub(super) end: Option<&'static str>,
+    /// How long it waited for a place at a backend.
+    pub(super) queued: Duration,
     /// Bytes of the response's body that were passed on, without framing.
     pub(super) downloaded: u64,
     pub(super) method: Method,
@@ -286,6 +288,7 @@ impl Request {
             attempts: Attempts::default(),
             status: 0,
             end: None,
+            queued: Duration::ZERO,
             downloaded: 0,
             method: Method::Other,
             version: Version::Http11,

@@ -12,7 +12,8 @@ use crate::net::parking::Parking;
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
-use crate::proxy::context::{Context, Shared};
+use crate::proxy::context::{BeforeSleep, Context, Shared};
+use crate::proxy::record::cut_off;
 use crate::proxy::task::Task;
 use crate::server::accept::Change;
 use crate::server::census::Census;
@@ -70,6 +71,8 @@ impl Worker {
                 (true, false) => Patience::Short,
                 (true, true) => Patience::Endless,
             };
+            let before_sleep = if patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
+            self.cx.flush_log(before_sleep);
             let polled = self.warm.poll(self.hall.ready.bell(self.number), patience, &mut woken);
             self.hall.ready.end_poll(self.number);
             self.cx.now = polled.now;
@@ -88,7 +91,12 @@ impl Worker {
                 warm.store(self.warm.len(), Ordering::Relaxed);
             }
         }
-        for (mut task, _) in self.warm.drain() {
+        // What the stop has not let finish: this worker's own, and what nobody else will take.
+        let mut left: Vec<_> = self.warm.drain().map(|(task, _)| task).collect();
+        self.hall.parking.take(|_| true, &mut left);
+        left.extend(std::iter::from_fn(|| self.hall.ready.take()));
+        for mut task in left {
+            cut_off(&mut task, &mut self.cx);
             task.release(&mut self.cx.buffers);
         }
     }

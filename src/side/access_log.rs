@@ -21,8 +21,8 @@ use crate::side::log_sink::Sink;
 /// A running access log.
 ///
 /// Dropping it writes what has been handed over and ends its thread: drop its batches first, or
-/// what they bring later is dropped and counted. A sink that takes nothing is waited for [`LOG_STOP_WAIT`] at most; then its lines are dropped
-/// and its thread is left behind, because a blocking write cannot be cut short.
+/// what they bring later is dropped and counted. A sink that takes nothing is waited for
+/// [`LOG_STOP_WAIT`] at most; then its lines are dropped and its thread is left behind, because a blocking write cannot be cut short.
 pub struct AccessLog {
     format: Format,
     intake: Intake,
@@ -70,6 +70,11 @@ impl AccessLog {
     /// missing here.
     pub fn batch(&self) -> Batch {
         self.intake.batch(self.format)
+    }
+
+    /// What workers make their batches from, and how lines look in them.
+    pub fn source(&self) -> (Intake, Format) {
+        (self.intake.clone(), self.format)
     }
 
     /// Opens the file anew, after somebody has renamed it. Lines that are handed over when this
