@@ -18,6 +18,10 @@ exchanges word="":
 test-long:
     ROPEWALK_LONG_TESTS=1 cargo test --release --test it bodies
 
+# Manual pages and completions, after a change to the command line.
+generate:
+    UPDATE_GENERATED=1 cargo test --test generated
+
 # Formats the code.
 fmt:
     cargo fmt

@@ -121,6 +121,11 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A listener was inherited that the configuration does not name.
+    NotConfigured {
+        /// Its address.
+        address: SocketAddr,
+    },
     /// The system refused a thread, a descriptor or memory.
     System(io::Error),
 }
@@ -131,7 +136,26 @@ impl Balancer {
     /// # Errors
     /// An address cannot be bound, or the system is out of threads or descriptors.
     pub fn start(plan: Plan) -> Result<Self, StartError> {
-        let doors = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        Self::start_with(plan, Vec::new())
+    }
+
+    /// The same with listeners that are bound already, such as those of
+    /// [`inherit::listeners`](crate::net::inherit::listeners). Each serves as the configured one
+    /// with its address; the others are bound.
+    ///
+    /// # Errors
+    /// As for [`Balancer::start`], and when an inherited listener is not among the configured ones.
+    pub fn start_with(plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
+        let doors = plan.listeners.iter().map(|plan| {
+            match inherited.iter().position(|inherited| inherited.address() == plan.address) {
+                Some(position) => Ok(door(plan, inherited.swap_remove(position))),
+                None => bind(plan),
+            }
+        });
+        let doors = doors.collect::<Result<Vec<_>, _>>()?;
+        if let Some(left) = inherited.first() {
+            return Err(StartError::NotConfigured { address: left.address() });
+        }
         Self::run(plan, doors).map_err(StartError::System)
     }
 
@@ -200,8 +224,7 @@ impl Balancer {
 
     /// The addresses that are bound, with the port that was given for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let entrances = self.handle.inner.hall.shared.entrances.load();
-        entrances.iter().map(|entrance| entrance.address).collect()
+        self.handle.addresses()
     }
 
     /// A handle that other threads can use.
@@ -305,6 +328,11 @@ impl Handle {
         }
     }
 
+    /// The addresses where clients connect, with the port that was given for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.inner.hall.shared.entrances.load().iter().map(|entrance| entrance.address).collect()
+    }
+
     /// How every backend is.
     pub fn backends(&self) -> Vec<BackendState> {
         let snapshot = self.inner.hall.shared.snapshot.load();
@@ -338,11 +366,16 @@ impl Handle {
 
 /// Opens a listener.
 fn bind(plan: &ListenerPlan) -> Result<Door, StartError> {
-    let listener =
-        Listener::bind(plan.address).map_err(|source| StartError::Bind { address: plan.address, source })?;
+    Listener::bind(plan.address)
+        .map(|listener| door(plan, listener))
+        .map_err(|source| StartError::Bind { address: plan.address, source })
+}
+
+/// An open listener as the configured one.
+fn door(plan: &ListenerPlan, listener: Listener) -> Door {
     let (name, address) = (plan.name.clone(), listener.address());
     let entrance = Arc::new(Entrance { id: ids::next(), name, address, planned: plan.address });
-    Ok(Door { listener, entrance })
+    Door { listener, entrance }
 }
 
 /// Whether somebody wants to know what requests say.
@@ -381,6 +414,11 @@ impl fmt::Display for StartError {
                     _ => Ok(()),
                 }
             }
+            Self::NotConfigured { address } => write!(
+                f,
+                "the service manager passed a socket that listens on {address}, but the configuration has no \
+                 such listener; put \"{address}\" into \"listen\", or change ListenStream= of the socket unit"
+            ),
             Self::System(source) => write!(f, "cannot start: {source}"),
         }
     }
@@ -390,6 +428,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } | Self::System(source) => Some(source),
+            Self::NotConfigured { .. } => None,
         }
     }
 }

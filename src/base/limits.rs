@@ -53,6 +53,9 @@ pub const LINGER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(
 /// LIMIT: connections that wait in the kernel to be accepted. std's 128 overflows in a burst.
 pub const ACCEPT_BACKLOG: i32 = 4096;
 
+/// LIMIT: listening sockets that a service manager may pass.
+pub const INHERITED_MAX: i32 = 256;
+
 /// LIMIT: connections accepted before the poller looks at its other events.
 pub const ACCEPT_BATCH: usize = 64;
 

@@ -11,6 +11,7 @@ use ropewalk::config::{Config, HealthCheck, HealthSettings};
 use ropewalk::demo::Origin;
 
 use super::exit::{Exit, complain, say};
+use super::notify::Manager;
 use super::{logging, run};
 
 const BALANCER_PORT: u16 = 8080;
@@ -59,7 +60,7 @@ pub(crate) fn demo() -> Exit {
         }
     };
     logging::start(checked.plan.log.level);
-    run::balance(checked.plan, |balancer| {
+    run::balance(checked.plan, Vec::new(), Manager::default(), |balancer| {
         if let Some(address) = balancer.addresses().first() {
             say(welcome(*address, &origins));
         }

@@ -1,7 +1,7 @@
 //! Floor 6: the command line. One file for each command, and what they share.
 //!
 //! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] where
-//! diagnostics go.
+//! diagnostics go; [`notify`] what the service manager is told.
 
 pub(crate) mod args;
 pub(crate) mod check;
@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod logging;
+pub(crate) mod notify;
 #[cfg(feature = "demo")]
 pub(crate) mod origin;
 mod requests_table;

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use ropewalk::Balancer;
 use ropewalk::config::plan::Plan;
+use ropewalk::net::inherit;
+use ropewalk::net::listen::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::Settings;
 use super::exit::{Exit, complain};
+use super::notify::Manager;
 use super::signals::Obedience;
 use super::{check, logging, watch};
 
@@ -27,6 +30,14 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     let (workers, backends) =
         (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
     let backends: usize = backends.sum();
+    // Before there are threads: it changes the environment.
+    let inherited = match inherit::listeners() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            complain(format_args!("ropewalk: {error}"));
+            return Exit::Failed;
+        }
+    };
     let reload = settings.clone();
     let source = move || {
         let checked = check::load(&reload).map_err(|unusable| unusable.to_string())?;
@@ -35,7 +46,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
         Ok(checked.plan)
     };
     let watched = settings.file().filter(|_| settings.watch).map(Path::to_owned);
-    balance(checked.plan, |balancer| {
+    balance(checked.plan, inherited, Manager::of_this_process(), |balancer| {
         let handle = balancer.handle();
         handle.set_source(source);
         if let Some(file) = watched {
@@ -51,8 +62,14 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     })
 }
 
-/// Starts the balancer, shows it to `started`, and waits for its end.
-pub(crate) fn balance(plan: Plan, started: impl FnOnce(&Balancer)) -> Exit {
+/// Starts the balancer, shows it to `started`, and waits for its end. `inherited` are listeners
+/// that are bound already; `manager` hears when clients are served, and what signals do.
+pub(crate) fn balance(
+    plan: Plan,
+    inherited: Vec<Listener>,
+    manager: Manager,
+    started: impl FnOnce(&Balancer),
+) -> Exit {
     raise_descriptor_limit();
     let signals = match Obedience::begin() {
         Ok(signals) => signals,
@@ -61,7 +78,7 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&Balancer)) -> Exit {
             return Exit::Failed;
         }
     };
-    let balancer = match Balancer::start(plan) {
+    let balancer = match Balancer::start_with(plan, inherited) {
         Ok(balancer) => balancer,
         Err(error) => {
             complain(format_args!("ropewalk: {error}"));
@@ -69,7 +86,7 @@ pub(crate) fn balance(plan: Plan, started: impl FnOnce(&Balancer)) -> Exit {
         }
     };
     started(&balancer);
-    signals.serve(balancer.handle());
+    signals.serve(balancer.handle(), manager);
     balancer.join();
     log::info!("stopped");
     Exit::Fine

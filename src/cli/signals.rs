@@ -14,10 +14,17 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::exit::complain;
+use super::notify::Manager;
 use super::requests_table;
 
 /// Signals that are caught, and the balancer that they are meant for once there is one.
-pub(crate) struct Obedience(Arc<OnceLock<Handle>>);
+pub(crate) struct Obedience(Arc<OnceLock<Served>>);
+
+/// A balancer, and who is told what becomes of it.
+struct Served {
+    handle: Handle,
+    manager: Manager,
+}
 
 impl Obedience {
     /// Starts to catch signals. Until there is a balancer, one that would stop it ends the
@@ -26,44 +33,65 @@ impl Obedience {
     /// # Errors
     /// Somebody else in this process handles these signals.
     pub(crate) fn begin() -> Result<Self, Box<dyn Error>> {
-        let handle = Arc::new(OnceLock::new());
-        let of_interrupt = Arc::clone(&handle);
+        let served = Arc::new(OnceLock::new());
+        let of_interrupt = Arc::clone(&served);
         ctrlc::set_handler(move || stop("SIGINT", &of_interrupt))?;
 
-        let of_others = Arc::clone(&handle);
+        let of_others = Arc::clone(&served);
         let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGQUIT])?;
         thread::Builder::new().name("rw-signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
                 match (signal, of_others.get()) {
                     (SIGTERM, _) => stop("SIGTERM", &of_others),
-                    // What came of it is logged.
-                    (SIGHUP, Some(handle)) => drop(handle.reload_from_source()),
-                    (SIGUSR1, Some(handle)) => handle.reopen_logs(),
-                    (SIGQUIT, Some(handle)) => complain(requests_table::table(&handle.requests())),
+                    (SIGHUP, Some(served)) => served.reload(),
+                    (SIGUSR1, Some(Served { handle, .. })) => handle.reopen_logs(),
+                    (SIGQUIT, Some(Served { handle, .. })) => {
+                        complain(requests_table::table(&handle.requests()));
+                    }
                     _ => {}
                 }
             }
         })?;
-        Ok(Self(handle))
+        Ok(Self(served))
     }
 
-    /// From now on, signals are for the balancer behind `handle`.
-    pub(crate) fn serve(&self, handle: Handle) {
+    /// From now on, signals are for the balancer behind `handle`, which serves clients; `manager`
+    /// is told so.
+    pub(crate) fn serve(&self, handle: Handle, manager: Manager) {
         // A second balancer would be a second process.
-        let _ = self.0.set(handle);
+        let served = self.0.get_or_init(|| Served { handle, manager });
+        served.manager.ready(&served.status());
     }
 }
 
-fn stop(signal: &str, handle: &OnceLock<Handle>) {
-    match handle.get() {
-        None => std::process::exit(0),
-        Some(handle) if handle.is_stopping() => {
-            log::warn!("{signal} again: stopping at once, with {} connections open", handle.connections());
-            handle.stop_now();
-        }
-        Some(handle) => {
-            log::info!("{signal}: no new connections, {} open ones may finish", handle.connections());
-            handle.drain();
-        }
+impl Served {
+    /// What came of it is logged.
+    fn reload(&self) {
+        self.manager.reloading();
+        let status = match self.handle.reload_from_source() {
+            Ok(_) => self.status(),
+            Err(error) => format!("{}; the last reload was refused: {error}", self.status()),
+        };
+        self.manager.ready(&status);
+    }
+
+    /// What there is to say while nothing special happens.
+    fn status(&self) -> String {
+        let addresses: Vec<_> =
+            self.handle.addresses().iter().map(|address| format!("http://{address}")).collect();
+        format!("listening on {} for {} backends", addresses.join(", "), self.handle.backends().len())
+    }
+}
+
+fn stop(signal: &str, served: &OnceLock<Served>) {
+    let Some(Served { handle, manager }) = served.get() else { std::process::exit(0) };
+    let open = handle.connections();
+    if handle.is_stopping() {
+        log::warn!("{signal} again: stopping at once, with {open} connections open");
+        handle.stop_now();
+    } else {
+        log::info!("{signal}: no new connections, {open} open ones may finish");
+        manager.stopping(&format!("draining, {open} connections were open when it began"));
+        handle.drain();
     }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -48,6 +49,25 @@ impl Listener {
         Ok(Self { fd: socket.into(), address })
     }
 
+    /// Takes over a socket that listens already.
+    ///
+    /// # Errors
+    /// It is not a TCP socket that listens.
+    pub(super) fn inherited(fd: OwnedFd) -> io::Result<Self> {
+        let refused = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        let socket = Socket::from(fd);
+        let Some(address) = socket.local_addr()?.as_socket() else {
+            return Err(refused("it has no IP address"));
+        };
+        if socket.r#type()? != Type::STREAM || !socket_acceptconn(&socket)? {
+            return Err(refused("it does not listen for TCP connections"));
+        }
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(Self { fd: socket.into(), address })
+    }
+
     /// The address that was bound, with the port that was given for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -59,7 +79,7 @@ impl Listener {
             match acceptfrom_with(&self.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((fd, peer)) => {
                     let peer = peer.and_then(|peer| peer.try_into().ok()).unwrap_or(self.address);
-                    return Accept::Connection(fd, peer);
+                    return Accept::Connection(fd, canonical(peer));
                 }
                 Err(Errno::AGAIN) => return Accept::Nobody,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
@@ -85,6 +105,12 @@ impl Listener {
             }
         }
     }
+}
+
+/// An inherited `[::]` may take IPv4 as well, and shows such a client as `::ffff:192.0.2.1`.
+/// Networks that are trusted, and backends, know it as `192.0.2.1`.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 impl AsFd for Listener {

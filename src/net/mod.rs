@@ -4,6 +4,7 @@
 //! says which sockets, which direction and until when; [`warm::WarmSet`] holds it for a moment
 //! with `poll`, and [`parking::Parking`] for as long as it takes with epoll.
 
+pub mod inherit;
 pub mod listen;
 pub mod parking;
 pub mod stream;

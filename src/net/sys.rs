@@ -1,10 +1,12 @@
 //! Every line of unsafe code in the project, each with the reason why it is sound.
 //!
 //! What is here is what rustix cannot express: watching sockets by number, because the
-//! structures that watch them outlive any borrow of the task that owns them.
+//! structures that watch them outlive any borrow of the task that owns them; and taking over
+//! what a process is started with, descriptors known by number and an environment without locks.
 #![allow(unsafe_code)]
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,6 +19,30 @@ pub(super) fn with_fd<R>(fd: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> R) -> R
     // SAFETY: descriptors of live streams are never negative. Were the socket closed after
     // all, epoll_ctl and poll report it (EBADF, POLLNVAL); they touch no memory through it.
     call(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Takes over a descriptor that this process was started with.
+///
+/// The number must be one that whoever started the process says is for us. Errors when it is
+/// not open.
+pub(super) fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    with_fd(fd, |fd| rustix::io::fcntl_getfd(fd))?;
+    // SAFETY: it is open, as was just seen, and it has been since before this program ran, so
+    // nothing in here opened it and owns it. It is passed once: what says so is removed first.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Removes variables from the environment. Errors when there are threads that could be reading it.
+pub(super) fn remove_variables(names: &[&str]) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    for name in names {
+        // SAFETY: the environment may be changed while no other thread reads or changes it, and
+        // this is the only one: only it could start another, and it is here.
+        unsafe { std::env::remove_var(name) };
+    }
+    Ok(())
 }
 
 /// A reusable list of descriptors for poll(2).

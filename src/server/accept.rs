@@ -81,7 +81,9 @@ impl Acceptor {
                 Some(entrance) => door.entrance = Arc::clone(entrance),
                 None => {
                     self.accept(number as u32, hall, now);
-                    self.doors[number] = None;
+                    if let Some(door) = self.doors[number].take() {
+                        shut(door, hall);
+                    }
                 }
             }
         }
@@ -154,7 +156,9 @@ impl Acceptor {
         for number in 0..self.doors.len() {
             self.accept(number as u32, hall, now);
         }
-        self.doors.clear();
+        for door in self.doors.drain(..).flatten() {
+            shut(door, hall);
+        }
         self.paused_until = None;
     }
 
@@ -164,6 +168,12 @@ impl Acceptor {
         }
         self.paused_until = Some(now + ACCEPT_PAUSE);
     }
+}
+
+/// Closes a listener. One that a service manager keeps open would go on being reported after ours
+/// is closed, so it is unwatched first.
+fn shut(Door { listener, .. }: Door, hall: &Hall) {
+    hall.parking.unwatch(&listener);
 }
 
 /// Makes room by closing what can be closed without harm: unused connections to backends,

@@ -69,7 +69,7 @@ impl Balancer {
 }
 
 /// The binary that Cargo built for this test run.
-const BINARY: &str = env!("CARGO_BIN_EXE_ropewalk");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_ropewalk");
 
 /// A child process with its stderr captured; killed when dropped.
 pub struct Process {
@@ -82,7 +82,13 @@ impl Process {
     /// Starts `command`.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::start_with_stdin(command, Stdio::null())
+    }
+
+    /// The same with something to inherit as its descriptor 0.
+    #[track_caller]
+    pub fn start_with_stdin(command: &mut Command, stdin: Stdio) -> Self {
+        let command = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start a process");
         let stderr = child.stderr.take().expect("stderr is piped");
         let lines = Arc::new(Mutex::new(Vec::new()));

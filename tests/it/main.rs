@@ -32,4 +32,5 @@ mod hostile;
 mod probing;
 mod stopping;
 mod strategies;
+mod supervised;
 mod waiting;
