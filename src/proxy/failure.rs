@@ -46,7 +46,7 @@ pub(super) enum Failure {
     Refused,
     /// The backend cannot be reached.
     Unreachable(Errno),
-    /// This machine is out of descriptors or memory for another connection.
+    /// This machine is out of descriptors, memory or ports for another connection.
     Shortage(Errno),
     /// The connection did not come to be in time.
     ConnectTimeout,

@@ -8,10 +8,10 @@ use crossbeam::channel;
 use serde_json::json;
 
 use super::balancer::Balancer;
-use super::client::{Client, get_request};
+use super::client::{Client, get, get_request};
 use super::origin::{Next, Origin, reply};
 use super::wait;
-use super::wire::{Fault, Role};
+use super::wire::{Fault, Role, Wire};
 
 /// Clients that connect while there are descriptors for a few of them.
 const CLIENTS: usize = 40;
@@ -43,6 +43,66 @@ fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
     wait::until("the balancer has recovered", || {
         Client::connect(address).try_get("/").is_ok_and(|answer| answer.head.status() == 200)
     });
+    assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
+}
+
+/// Set for the run of a test that has a network of its own.
+const OWN_NETWORK: &str = "ROPEWALK_OWN_NETWORK";
+
+/// Runs the named test once more in a network namespace of its own, where there are `ports` ports
+/// for outgoing connections. Where the kernel allows no such thing there is nothing to run.
+fn run_with_few_ports(test: &str, ports: &str) {
+    let script =
+        format!("ip link set lo up && echo {ports} > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"");
+    let program = std::env::current_exe().expect("this test program");
+    let unshare = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-rn", "sh", "-c", &script, "sh"]).args(arguments).env(OWN_NETWORK, "1").output()
+    };
+    if !unshare(&["true".as_ref()]).is_ok_and(|output| output.status.success()) {
+        eprintln!("no network namespace to be had: {test} was not run");
+        return;
+    }
+    let output = unshare(&[program.as_ref(), "--exact".as_ref(), test.as_ref()]).expect("unshare");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn a_shortage_of_ports_is_not_taken_for_a_fault_of_the_backends() {
+    if std::env::var_os(OWN_NETWORK).is_none() {
+        let this = "hostile::a_shortage_of_ports_is_not_taken_for_a_fault_of_the_backends";
+        return run_with_few_ports(this, "40000 40009");
+    }
+    let origin = Origin::named("one");
+    let mut balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "upstream_keep_alive": "1ms" },
+        "health_check": { "type": "tcp", "interval": "100ms", "timeout": "50ms", "unhealthy_after": 1 },
+    }));
+    let address = balancer.address();
+    assert_eq!(get(address, "/").head.status(), 200);
+
+    // Whoever else connects to the origin takes ports that the balancer then lacks.
+    let mut others = Vec::new();
+    wait::until("every port to the origin is taken", || {
+        while let Ok(other) = std::net::TcpStream::connect(origin.address()) {
+            others.push(other);
+        }
+        Client::connect(address).get("/").head.status() == 503
+    });
+    // More often than a backend may fail before it is taken out.
+    for _ in 0..10 {
+        let answer = get(address, "/");
+        assert_eq!(answer.head.status(), 503);
+        assert_eq!(answer.head.field("retry-after"), Some("5"));
+        assert_eq!(answer.head.field("proxy-status"), Some("ropewalk; error=proxy_internal_error"));
+    }
+    for other in others {
+        Wire::new(other).reset();
+    }
+    wait::until("the balancer has recovered", || get(address, "/").head.status() == 200);
+    let process = balancer.process();
     assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
 }
 
