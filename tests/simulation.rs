@@ -375,6 +375,7 @@ fn limits() -> Limits {
         head: 8192,
         body: None,
         body_rate: None,
+        response_rate: None,
         requests_per_connection: None,
         upstream_idle: 4,
     }

@@ -311,7 +311,8 @@ pub struct Timeouts {
     /// The next bytes of a request body. 30 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
-    /// How long a request body may be slower than `limits.body_rate`. 20 s.
+    /// How long a request body may be slower than `limits.body_rate`, and a client keep us waiting
+    /// with less than `limits.response_rate`. 20 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
     /// A connection to a backend. 2 s.
@@ -354,6 +355,10 @@ pub struct Limits {
     /// 500 B.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_rate: Option<Size>,
+    /// The bytes per second below which a client takes its response too slowly; `"0"` for no such
+    /// limit. 500 B.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_rate: Option<Size>,
     /// Requests over one client connection; 0 for no such limit. 1 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u64>,
@@ -397,7 +402,7 @@ mod tests {
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB",
+            "connections": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
             "requests_per_connection": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"]

@@ -318,7 +318,8 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// The next bytes of a request body. 30 s.
     pub body_idle: Duration,
-    /// How long a request body may be slower than `limits.body_rate`. 20 s.
+    /// How long a request body may be slower than `limits.body_rate`, and a client keep us waiting
+    /// with less than `limits.response_rate`. 20 s.
     pub body_grace: Duration,
     /// A connection to a backend. 2 s.
     pub connect: Duration,
@@ -369,6 +370,9 @@ pub struct Limits {
     /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;
     /// `None` for no such limit. 500.
     pub body_rate: Option<u64>,
+    /// Bytes per second below which a client takes its response too slowly, after
+    /// `timeouts.body_grace` of waiting for it; `None` for no such limit. 500.
+    pub response_rate: Option<u64>,
     /// Requests over one client connection; `None` for no such limit. 1 000.
     pub requests_per_connection: Option<u64>,
     /// Unused connections kept to each backend, or as many as it has requests in flight if

@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::net::sys;
 
 /// What a call on a stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,12 @@ impl Stream {
         moved(retry(|| {
             net::sendmsg(&self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
         }))
+    }
+
+    /// Bytes that were written and that the peer has not acknowledged; `None` if the kernel does
+    /// not say.
+    pub fn unacknowledged(&self) -> Option<u64> {
+        sys::unacknowledged(&self.fd).ok().and_then(|count| u64::try_from(count).ok())
     }
 
     /// Tells the peer that nothing more will come.

@@ -4,11 +4,13 @@
 //! structures that watch them outlive any borrow of the task that owns them.
 #![allow(unsafe_code)]
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::ffi::c_int;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::ioctl::{Getter, Opcode, ioctl};
 
 /// Runs `call` with the descriptor `fd` borrowed.
 ///
@@ -18,6 +20,21 @@ pub(super) fn with_fd<R>(fd: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> R) -> R
     // all, epoll_ctl and poll report it (EBADF, POLLNVAL); they touch no memory through it.
     call(unsafe { BorrowedFd::borrow_raw(fd) })
 }
+
+/// Bytes that were written to a socket and that its peer has not acknowledged (SIOCOUTQ, tcp(7)).
+pub(super) fn unacknowledged(socket: impl AsFd) -> Result<c_int, Errno> {
+    // SAFETY: the kernel writes one int for this request, which is what the getter has room for.
+    unsafe { ioctl(socket, Getter::<TIOCOUTQ, c_int>::new()) }
+}
+
+/// The request's number, which is one of the few that differ between machines.
+const TIOCOUTQ: Opcode = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    0x7472
+} else if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64", target_arch = "sparc64")) {
+    0x4004_7473
+} else {
+    0x5411
+};
 
 /// A reusable list of descriptors for poll(2).
 #[derive(Debug, Default)]

@@ -36,7 +36,7 @@ pub(super) enum Failure {
     TooMany(u32),
     /// The client left before it had sent its request.
     ClientLeft,
-    /// The client takes no more of the response.
+    /// The client takes no more of the response, or too little.
     ClientStalled,
     /// No backend is usable.
     NoBackend,
@@ -179,7 +179,7 @@ impl Failure {
                 "connection_write_timeout",
                 Client,
                 Chance::None,
-                "the client stopped reading the response",
+                "the client reads the response too slowly, or not at all",
             ),
             Self::NoBackend => {
                 (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")

@@ -14,6 +14,7 @@ use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
 use crate::proxy::record::{Attempts, Note};
+use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
 use crate::upstream::pool::Tried;
 use crate::upstream::retry_budget::Retrying;
@@ -71,8 +72,8 @@ pub(super) struct Client {
     pub(super) since: Moment,
     /// When the first byte of the head that is arriving came.
     pub(super) head_began: Option<Moment>,
-    /// When it last took bytes from us.
-    pub(super) wrote: Moment,
+    /// How fast it takes what it is sent.
+    pub(super) uptake: Uptake,
     /// It has finished sending, which was noticed while an answer was being waited for.
     pub(super) ended: bool,
     /// Bytes of its response that went out ahead, to see whether anybody is there.
@@ -212,7 +213,7 @@ impl Task {
                 served: 0,
                 since: now,
                 head_began: None,
-                wrote: now,
+                uptake: Uptake::new(now),
                 ended: false,
                 probed: 0,
                 broke: false,

@@ -1,11 +1,14 @@
 //! Attacks that a script cannot say: many connections at once, and a process that is short of
 //! what it needs.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel;
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 use super::balancer::Balancer;
 use super::client::{Client, get, get_request};
@@ -139,6 +142,71 @@ fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
     client.wire.set_patience(wait::PATIENCE);
     drop(release);
     assert_eq!(client.wire.read_piece(4).expect("the last part"), b"last");
+}
+
+/// An origin whose every response is larger than what the kernel's buffers hold, and how many of
+/// them were broken off.
+fn endless_origin() -> (Origin, Arc<AtomicUsize>) {
+    let broken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&broken);
+    let origin = Origin::serve(move |_, wire| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+        let piece = [b'a'; 64 * 1024];
+        let sent = wire.send(head).and_then(|()| (0..16 * 1024).try_for_each(|_| wire.send(&piece)));
+        count.fetch_add(usize::from(sent.is_err()), Ordering::SeqCst);
+        Next::Close
+    });
+    (origin, broken)
+}
+
+/// A client with room for little, so that what it has not read stays with the balancer.
+fn cramped_client(address: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("a receive buffer");
+    socket.connect(&address.into()).expect("connect");
+    Client { wire: Wire::new(socket.into()) }
+}
+
+/// Reads a little now and then, 100 KB/s at most, for `span` or until there is no more.
+fn sip(client: &mut Client, span: Duration) -> Result<(), Fault> {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        client.wire.read_raw(1000)?;
+        // PACE: a slow link.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_below_the_rate_is_cut() {
+    let (origin, broken) = endless_origin();
+    let balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "write_idle": "1h", "body_grace": "300ms" },
+        "limits": { "response_rate": "10MiB" },
+    }));
+    let mut slow = cramped_client(balancer.address());
+    slow.send(get_request("/"));
+    assert_eq!(sip(&mut slow, wait::PATIENCE), Err(Fault::Cut));
+    let mut deaf = cramped_client(balancer.address());
+    deaf.send(get_request("/"));
+    wait::until("both are given up", || broken.load(Ordering::SeqCst) == 2);
+}
+
+#[test]
+fn a_slow_reader_above_the_rate_is_served() {
+    let (origin, broken) = endless_origin();
+    // At this pace the socket is not writable again for longer than any of these times.
+    let balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "write_idle": "2s", "body_grace": "2s" },
+        "limits": { "response_rate": "100B" },
+    }));
+    let mut client = cramped_client(balancer.address());
+    client.send(get_request("/"));
+    assert_eq!(sip(&mut client, Duration::from_secs(5)), Ok(()));
+    assert_eq!(broken.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -238,6 +238,7 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         head: 32 * 1024,
         body: None,
         body_rate: Some(500),
+        response_rate: Some(500),
         requests_per_connection: Some(1_000),
         upstream_idle: 64,
     };
@@ -260,6 +261,9 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     }
     if let Some(node) = fields.take("body_rate") {
         limits.body_rate = reader::size(node, problems).filter(|size| *size > 0);
+    }
+    if let Some(node) = fields.take("response_rate") {
+        limits.response_rate = reader::size(node, problems).filter(|size| *size > 0);
     }
     if let Some(node) = fields.take("requests_per_connection") {
         let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
@@ -343,6 +347,7 @@ mod tests {
                 head: 32 * 1024,
                 body: None,
                 body_rate: Some(500),
+                response_rate: Some(500),
                 requests_per_connection: Some(1_000),
                 upstream_idle: 64,
             },
