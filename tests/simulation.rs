@@ -372,6 +372,7 @@ fn backend(index: usize, weight: u32) -> BackendPlan {
 fn limits() -> Limits {
     Limits {
         connections: 100,
+        tunnels: 75,
         head: 8192,
         body: None,
         body_rate: None,

@@ -287,6 +287,7 @@ impl Scene {
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             draining_since: AtomicU64::new(0),
             connections,
+            tunnels: Arc::default(),
         });
         // The clock stands still, so no deadline ever fires.
         let now = Moment::ZERO + Duration::from_secs(1000);

@@ -345,6 +345,10 @@ pub struct Limits {
     /// Client connections at once. 10 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
+    /// Upgraded connections among them, such as WebSockets; 0 lets none through. Three quarters
+    /// of `connections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<u64>,
     /// The size of a request or response head. 32 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
@@ -402,7 +406,7 @@ mod tests {
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
+            "connections": 1, "tunnels": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
             "requests_per_connection": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"]

@@ -363,6 +363,9 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Client connections at once. 10 000.
     pub connections: usize,
+    /// Upgraded connections among them, such as WebSockets; 0 lets none through. Three quarters
+    /// of `connections`.
+    pub tunnels: usize,
     /// Bytes of a request or response head. 32 KiB.
     pub head: usize,
     /// Bytes of a request body; `None` for no such limit.

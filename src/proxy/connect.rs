@@ -4,11 +4,19 @@ use crate::net::stream::Stream;
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
-use crate::proxy::task::{Stage, Task, Upstream};
+use crate::proxy::task::{Counted, Stage, Task, Upstream};
 use crate::upstream::backend::Lease;
 
 /// Picks a backend and takes a kept connection to it, or begins a new one.
 pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
+    if task.request.upgrade && task.request.tunnel.is_none() {
+        // What may become a tunnel takes its place before a backend is troubled with it.
+        let tunnel = Counted::within(&cx.shared.tunnels, task.snapshot.plan.limits.tunnels);
+        if tunnel.is_none() {
+            return Step::Fail(Failure::TooManyTunnels);
+        }
+        task.request.tunnel = tunnel;
+    }
     let pool = task.request.pool.map(|pool| task.snapshot.pool(pool));
     let Some(lease) = pool.and_then(|pool| pool.pick(&task.request.tried)) else {
         return Step::Fail(Failure::NoBackend);

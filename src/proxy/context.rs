@@ -24,7 +24,7 @@ pub struct Shared {
     pub draining_since: AtomicU64,
     /// Open client connections.
     pub connections: Arc<AtomicUsize>,
-    /// Those of them that are tunnels.
+    /// Those of them that are tunnels, or have asked to become one.
     pub tunnels: Arc<AtomicUsize>,
     /// There is an access log or an admin listener, so what heads say is written down.
     /// Ordering: Relaxed; a request more or less does not matter.

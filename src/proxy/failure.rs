@@ -38,6 +38,8 @@ pub(super) enum Failure {
     ClientLeft,
     /// The client takes no more of the response, or too little.
     ClientStalled,
+    /// There are as many tunnels as there may be.
+    TooManyTunnels,
     /// No backend is usable.
     NoBackend,
     /// The backend's name has no address.
@@ -180,6 +182,13 @@ impl Failure {
                 Client,
                 Chance::None,
                 "the client reads the response too slowly, or not at all",
+            ),
+            Self::TooManyTunnels => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "there are as many upgraded connections as there may be",
             ),
             Self::NoBackend => {
                 (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")

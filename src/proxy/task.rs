@@ -111,6 +111,8 @@ pub(super) struct Request {
     pub(super) keep_alive: bool,
     /// It asks for an upgrade.
     pub(super) upgrade: bool,
+    /// It is counted as a tunnel, which it may become.
+    pub(super) tunnel: Option<Counted>,
     /// It would rather read JSON than text.
     pub(super) prefers_json: bool,
     pub(super) id: Text<64>,
@@ -292,6 +294,7 @@ impl Request {
             version: Version::Http11,
             keep_alive: false,
             upgrade: false,
+            tunnel: None,
             prefers_json: false,
             id: Text::default(),
             started: now,
@@ -329,7 +332,7 @@ impl Request {
     }
 }
 
-/// Counts an open connection until it is dropped.
+/// Counts an open connection, or something else there may be many of, until it is dropped.
 pub struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -337,6 +340,13 @@ impl Counted {
     pub fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
+    }
+
+    /// Counts one more, unless there are `max` already.
+    pub fn within(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let counted = Self(Arc::clone(count));
+        (before < max).then_some(counted)
     }
 }
 

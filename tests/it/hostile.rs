@@ -210,6 +210,29 @@ fn a_slow_reader_above_the_rate_is_served() {
 }
 
 #[test]
+fn a_tunnel_that_ends_makes_room_for_another() {
+    const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+    let origin = Origin::serve(|_, wire| {
+        let _ =
+            wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+        let _ = wire.read_raw(1);
+        Next::Close
+    });
+    let balancer = Balancer::start(json!({ "backends": [origin.backend()], "limits": { "tunnels": 2 } }));
+    let upgraded = || {
+        let mut client = Client::connect(balancer.address());
+        client.send(UPGRADE);
+        let head = client.wire.read_head(Role::Response).expect("an answer");
+        (head.status() == 101).then_some(client)
+    };
+    let tunnels: Vec<_> = (0..2).map(|_| upgraded().expect("a tunnel")).collect();
+    assert!(upgraded().is_none());
+    drop(tunnels);
+    let _again = [0, 1].map(|_| wait::until_some("room for a tunnel", upgraded));
+    assert!(upgraded().is_none());
+}
+
+#[test]
 fn a_backend_that_dies_under_a_kept_connection_and_stays_away_is_unseen() {
     let (release, held) = channel::bounded::<()>(0);
     let seen = AtomicUsize::new(0);

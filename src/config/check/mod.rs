@@ -233,8 +233,11 @@ fn timeouts(node: Option<&Node>, request: Option<Duration>, problems: &mut Probl
 fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     /// A head must hold a request line and a few fields, and is kept whole in memory.
     const HEAD: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
+    const CONNECTIONS: usize = 10_000;
+    let tunnels_of = |connections: usize| (connections * 3).div_ceil(4);
     let mut limits = Limits {
-        connections: 10_000,
+        connections: CONNECTIONS,
+        tunnels: tunnels_of(CONNECTIONS),
         head: 32 * 1024,
         body: None,
         body_rate: Some(500),
@@ -246,6 +249,11 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     if let Some(node) = fields.take("connections") {
         let read = reader::number(node, 1..=1_000_000, problems);
         limits.connections = read.map_or(limits.connections, |number| number as usize);
+    }
+    limits.tunnels = tunnels_of(limits.connections);
+    if let Some(node) = fields.take("tunnels") {
+        let read = reader::number(node, 0..=1_000_000, problems);
+        limits.tunnels = read.map_or(limits.tunnels, |number| number as usize);
     }
     if let Some(node) = fields.take("head") {
         match reader::size(node, problems) {
@@ -344,6 +352,7 @@ mod tests {
             },
             limits: Limits {
                 connections: 10_000,
+                tunnels: 7_500,
                 head: 32 * 1024,
                 body: None,
                 body_rate: Some(500),
