@@ -13,8 +13,8 @@
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,9 +26,10 @@ use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, RequestHead, check_partial_request, head_end,
     parse_request, parse_trailers,
 };
+use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
-use ropewalk::proxy::context::{Context, Shared};
+use ropewalk::proxy::context::{Context, Entrance, Shared};
 use ropewalk::proxy::task::{Counted, Task};
 use ropewalk::upstream::snapshot::Snapshot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -282,19 +283,23 @@ impl Scene {
         ours.set_nonblocking(true).expect("a flag");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Counted::new(&connections);
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let entrance = Arc::new(Entrance { id: 1, name: "fuzz".to_owned(), address, planned: address });
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
             draining_since: AtomicU64::new(0),
             connections,
             tunnels: Arc::default(),
+            takes_notes: AtomicBool::new(true),
+            shards: Box::default(),
         });
         // The clock stands still, so no deadline ever fires.
         let now = Moment::ZERO + Duration::from_secs(1000);
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         Self {
-            task: Some(Box::new(Task::new(ours.into(), peer, 0, snapshot, count, now))),
-            cx: Context::new(shared, now),
+            task: Some(Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now))),
+            cx: Context::new(0, shared, Weak::<Nobody>::new(), now),
             client,
             responses: Vec::new(),
             origin: Vec::new(),
@@ -409,6 +414,13 @@ impl Scene {
             poll(&mut fds, Some(&DELIVERY_MAX)).is_ok_and(|count| count > 0)
         })
     }
+}
+
+/// Who wakes the tasks here: nobody, as they are advanced all the time.
+struct Nobody;
+
+impl Unpark for Nobody {
+    fn unpark(&self, _: Spot) {}
 }
 
 fn answer(stream: &TcpStream, request: &Request, shape: Shape) {

@@ -106,21 +106,31 @@ impl Config {
     /// Adds a backend, such as `http://127.0.0.1:9001`.
     #[must_use]
     pub fn backend(mut self, url: &str) -> Self {
-        self.backends.push(Backend { name: None, url: url.to_owned(), weight: None });
+        self.backends.push(Backend { name: None, url: url.to_owned(), weight: None, max_connections: None });
         self
     }
 
     /// Adds a backend that is called something else than its host and port.
     #[must_use]
     pub fn named_backend(mut self, name: &str, url: &str) -> Self {
-        self.backends.push(Backend { name: Some(name.to_owned()), url: url.to_owned(), weight: None });
+        self.backends.push(Backend {
+            name: Some(name.to_owned()),
+            url: url.to_owned(),
+            weight: None,
+            max_connections: None,
+        });
         self
     }
 
     /// Adds a backend with a weight; 0 is drained.
     #[must_use]
     pub fn weighted_backend(mut self, url: &str, weight: u32) -> Self {
-        self.backends.push(Backend { name: None, url: url.to_owned(), weight: Some(weight) });
+        self.backends.push(Backend {
+            name: None,
+            url: url.to_owned(),
+            weight: Some(weight),
+            max_connections: None,
+        });
         self
     }
 
@@ -233,6 +243,9 @@ pub struct Backend {
     /// Its share of requests, 0 to 256; 0 is drained. 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Requests in flight at once; those over it wait for a place. Absent for no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
 }
 
 /// How backends are probed.
@@ -315,6 +328,9 @@ pub struct Timeouts {
     /// with less than `limits.response_rate`. 20 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
+    /// A place at a backend, when all have `max_connections`. 5 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
     /// A connection to a backend. 2 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
@@ -366,6 +382,9 @@ pub struct Limits {
     /// Requests over one client connection; 0 for no such limit. 1 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u64>,
+    /// Requests of one pool that wait for a place at a backend; 0 lets none wait. 1 000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u64>,
     /// Unused connections kept to each backend. 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_idle: Option<u64>,
@@ -399,15 +418,15 @@ mod tests {
             "interval": "3s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 1,
             "passive_failures": 1
         },
-        "backends": [{ "name": "n", "url": "http://a:1", "weight": 2 }, { "url": "http://b:1" }],
+        "backends": [{ "name": "n", "url": "http://a:1", "weight": 2, "max_connections": 3 }, { "url": "http://b:1" }],
         "timeouts": {
-            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "connect": "1s",
+            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "queue": "1s", "connect": "1s",
             "response_head": "1s", "upstream_idle": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
             "drain": "1s"
         },
         "limits": {
             "connections": 1, "tunnels": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
-            "requests_per_connection": 1, "upstream_idle": 1
+            "requests_per_connection": 1, "queue": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"]
     }"#;

@@ -1,14 +1,15 @@
 //! What a worker brings along to every task it advances.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
 use crate::base::buffer::BufferPool;
 use crate::base::clock::Moment;
+use crate::net::parking::Unpark;
 use crate::observe::metrics::Shard;
 use crate::proxy::record::Note;
 use crate::upstream::snapshot::Snapshot;
@@ -62,12 +63,14 @@ pub struct Context {
     pub worker: usize,
     /// Where what is known of ended requests was written.
     pub notes: Vec<Box<Note>>,
+    /// Who wakes a task that waits for something else than a socket.
+    pub unpark: Weak<dyn Unpark>,
     snapshot: Cache<SharedSnapshot, Arc<Snapshot>>,
 }
 
 impl Context {
     /// The context of a new worker with this number.
-    pub fn new(worker: usize, shared: Arc<Shared>, now: Moment) -> Self {
+    pub fn new(worker: usize, shared: Arc<Shared>, unpark: Weak<dyn Unpark>, now: Moment) -> Self {
         Self {
             now,
             buffers: BufferPool::new(),
@@ -75,6 +78,7 @@ impl Context {
             quantum: 0,
             worker,
             notes: Vec::new(),
+            unpark,
             snapshot: Cache::new(SharedSnapshot(Arc::clone(&shared))),
             shared,
         }

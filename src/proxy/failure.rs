@@ -40,6 +40,10 @@ pub(super) enum Failure {
     ClientStalled,
     /// There are as many tunnels as there may be.
     TooManyTunnels,
+    /// No backend has a place, and as many requests wait for one as may.
+    QueueFull,
+    /// No backend had a place in time.
+    QueueTimeout,
     /// No backend is usable.
     NoBackend,
     /// The backend's name has no address.
@@ -190,6 +194,20 @@ impl Failure {
                 Chance::None,
                 "there are as many upgraded connections as there may be",
             ),
+            Self::QueueFull => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "every backend is busy, and as many requests wait for one as may",
+            ),
+            Self::QueueTimeout => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "every backend was busy for as long as a request may wait for one",
+            ),
             Self::NoBackend => {
                 (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")
             }
@@ -297,6 +315,9 @@ impl Failure {
             Self::ClientLeft => "client_left",
             Self::ClientStalled => "client_stalled",
             Self::NoBackend => "no_backend",
+            Self::TooManyTunnels => "too_many_tunnels",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::Unresolved => "unresolved",
             Self::Refused => "connection_refused",
             Self::Unreachable(_) => "unreachable",

@@ -60,6 +60,7 @@ impl Task {
             (Stage::Reply, _) => "sending an answer of our own",
             (Stage::Head, _) => "waiting for the rest of the head",
             (_, None) => "being worked on",
+            (Stage::Queue, _) => "waiting for a place at a backend",
             (_, Some(Reason::Connect)) => "connecting to the backend",
             (_, Some(Reason::RequestBody)) => "waiting for the client's body",
             (_, Some(Reason::SendRequest)) => "waiting for the backend to take the body",

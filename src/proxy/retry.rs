@@ -24,6 +24,8 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     task.request.attempts.failed(failure.word());
     let stale = is_stale(task, failure);
     let mut upstream = task.upstream.take();
+    // Whatever it waited for a place for, it will not take it.
+    task.request.ticket = None;
     if let Some(upstream) = &mut upstream {
         upstream.inbound.release(&mut cx.buffers);
         if row.fault == Fault::Backend && !stale {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
+use crate::net::parking::Spot;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
@@ -17,6 +18,7 @@ use crate::proxy::record::{Attempts, Note};
 use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
 use crate::upstream::pool::Tried;
+use crate::upstream::queue::Ticket;
 use crate::upstream::retry_budget::Retrying;
 use crate::upstream::snapshot::Snapshot;
 
@@ -40,6 +42,8 @@ pub enum Stage {
     Head,
     /// A backend is to be chosen.
     Choose,
+    /// All backends are busy: a place at one is to become free.
+    Queue,
     /// A fresh connection to the same backend is to be made.
     Refresh,
     /// The request goes up and the response comes down.
@@ -132,6 +136,10 @@ pub(super) struct Request {
     /// When the body will have been slower than the minimum rate for too long, unless more of
     /// it comes.
     pub(super) too_slow_at: Moment,
+    /// It waits for a place at a backend.
+    pub(super) ticket: Option<Ticket>,
+    /// Since when.
+    pub(super) queued: Moment,
     pub(super) tried: Tried,
     pub(super) tries_left: u32,
     /// Counts against the pool's budget for second tries while it lasts.
@@ -269,6 +277,10 @@ impl Waiter for Task {
         }
     }
 
+    fn parked(&mut self, spot: Spot) -> bool {
+        self.request.ticket.as_ref().is_some_and(|ticket| ticket.park(spot))
+    }
+
     fn client_ended(&mut self) {
         self.client.ended = true;
     }
@@ -305,6 +317,8 @@ impl Request {
             whole: true,
             moved: now,
             too_slow_at: Moment::NEVER,
+            ticket: None,
+            queued: now,
             tried: Tried::default(),
             tries_left: 0,
             retrying: None,

@@ -29,6 +29,7 @@ mod failover;
 mod health;
 mod hostile;
 mod probing;
+mod queueing;
 mod stopping;
 mod strategies;
 mod waiting;

@@ -215,6 +215,7 @@ fn timeouts(node: Option<&Node>, request: Option<Duration>, problems: &mut Probl
         keep_alive: read("keep_alive", Duration::from_secs(30)),
         body_idle: read("body_idle", Duration::from_secs(30)),
         body_grace: read("body_grace", Duration::from_secs(20)),
+        queue: read("queue", Duration::from_secs(5)),
         connect: read("connect", Duration::from_secs(2)),
         response_head: read("response_head", Duration::from_secs(30)),
         upstream_idle: read("upstream_idle", Duration::from_secs(30)),
@@ -243,6 +244,7 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         body_rate: Some(500),
         response_rate: Some(500),
         requests_per_connection: Some(1_000),
+        queue: 1_000,
         upstream_idle: 64,
     };
     let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return limits };
@@ -276,6 +278,10 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     if let Some(node) = fields.take("requests_per_connection") {
         let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
         limits.requests_per_connection = read.filter(|number| *number > 0);
+    }
+    if let Some(node) = fields.take("queue") {
+        let read = reader::number(node, 0..=1_000_000, problems);
+        limits.queue = read.map_or(limits.queue, |number| number as usize);
     }
     if let Some(node) = fields.take("upstream_idle") {
         let read = reader::number(node, 0..=65_535, problems);
@@ -341,6 +347,7 @@ mod tests {
                 keep_alive: seconds(30),
                 body_idle: seconds(30),
                 body_grace: seconds(20),
+                queue: seconds(5),
                 connect: seconds(2),
                 response_head: seconds(30),
                 upstream_idle: seconds(30),
@@ -358,6 +365,7 @@ mod tests {
                 body_rate: Some(500),
                 response_rate: Some(500),
                 requests_per_connection: Some(1_000),
+                queue: 1_000,
                 upstream_idle: 64,
             },
             trusted_proxies: Vec::new(),
@@ -379,6 +387,7 @@ mod tests {
                     host: "127.0.0.1".to_owned(),
                     port: 9001,
                     weight: 1,
+                    max_connections: None,
                 }],
             }],
             routes: vec![RoutePlan::to_pool("default", 0, plan.timeouts.clone())],
