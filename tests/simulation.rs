@@ -7,14 +7,17 @@
 //! `ROPEWALK_SIMULATION_SEED=17 cargo test --test simulation` plays that one again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ropewalk::base::clock::Moment;
 use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
 use ropewalk::config::plan::{BackendPlan, HealthCheck, Limits, PoolPlan, Probe, Strategy};
+use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::upstream::backend::{Backend, Lease};
 use ropewalk::upstream::health::{Evidence, ProbeResult, Reason, Transition};
 use ropewalk::upstream::pool::{Pool, Tried};
+use ropewalk::upstream::queue::{Admission, Ticket};
 
 /// Seeds of one test run, and events of each.
 const SEEDS: u64 = 200;
@@ -22,6 +25,9 @@ const EVENTS: usize = 400;
 
 /// LIMIT: requests in flight at once.
 const FLIGHTS_MAX: usize = 40;
+
+/// Requests that may wait for a place.
+const QUEUE: usize = 8;
 
 /// Turns of a weighted rotation after which it has forgotten a change.
 const TURNS_TO_SETTLE: usize = 3;
@@ -52,6 +58,8 @@ struct World {
     retries: u32,
     pool: Pool,
     flights: Vec<Flight>,
+    /// Requests in the queue, in the order in which they came.
+    waiting: Vec<Waiting>,
     members: Vec<Member>,
     /// The member that was picked last.
     picked: Option<usize>,
@@ -66,9 +74,28 @@ struct Flight {
     tries_left: u32,
 }
 
+/// One request in the queue.
+struct Waiting {
+    ticket: Ticket,
+    tried: Tried,
+    tried_indexes: Vec<usize>,
+    tries_left: u32,
+}
+
+/// Nothing is parked here: whoever waits is asked after every event.
+struct Nobody;
+
+impl Unpark for Nobody {
+    fn unpark(&self, _: Spot) {
+        unreachable!("nothing was parked");
+    }
+}
+
 /// What should be true of a backend.
 struct Member {
     weight: u32,
+    /// Requests that it may have in flight.
+    max: Option<u32>,
     /// Whether it would really answer.
     serves: bool,
     up: bool,
@@ -103,15 +130,26 @@ impl World {
         let now = Moment::from_nanos(1 << 40);
         let weights: Vec<u32> = (0..rng.usize(1..8)).map(|_| rng.u32(0..7).saturating_sub(1)).collect();
         let retries = rng.u32(0..5);
+        // Half of the pools are without bounds; there the rotation is exact.
+        let bounded = rng.bool();
+        let bounds: Vec<_> =
+            weights.iter().map(|_| (bounded && rng.u8(..4) > 0).then(|| rng.u32(1..5))).collect();
+        let bounds_of = bounds.clone();
         let plan = PoolPlan {
             name: "default".to_owned(),
             strategy,
             retry_on_status: Vec::new(),
             health_check: rules.clone(),
-            backends: weights.iter().enumerate().map(|(index, &weight)| backend(index, weight)).collect(),
+            backends: weights
+                .iter()
+                .zip(bounds)
+                .enumerate()
+                .map(|(index, (&weight, max))| backend(index, weight, max))
+                .collect(),
         };
-        let members = weights.iter().map(|&weight| Member {
+        let members = weights.iter().zip(bounds_of).map(|(&weight, max)| Member {
             weight,
+            max,
             serves: rng.u8(..4) > 0,
             up: true,
             probed: false,
@@ -123,7 +161,18 @@ impl World {
         });
         let members = members.collect();
         let pool = Pool::new(&plan, &limits(), seed);
-        Self { rng, now, strategy, rules, retries, pool, flights: Vec::new(), members, picked: None }
+        Self {
+            rng,
+            now,
+            strategy,
+            rules,
+            retries,
+            pool,
+            flights: Vec::new(),
+            waiting: Vec::new(),
+            members,
+            picked: None,
+        }
     }
 
     fn run(mut self) {
@@ -133,6 +182,7 @@ impl World {
                 0..=9 => self.begin(),
                 10..=18 => self.end_one(),
                 19..=20 => self.abort_one(),
+                21 if self.rng.bool() => self.leave_queue(),
                 21..=27 => self.probe_next(),
                 28..=29 => self.change_one(),
                 30 => self.rotation_is_exact(TURNS_TO_SETTLE),
@@ -140,7 +190,13 @@ impl World {
             }
             self.check();
         }
-        self.flights.clear();
+        while !self.flights.is_empty() {
+            self.flights.clear();
+            self.check();
+        }
+        // Nobody is left behind with a place to be had.
+        assert!(self.waiting.is_empty() || self.usable().next().is_none());
+        self.waiting.clear();
         self.check();
     }
 
@@ -176,6 +232,13 @@ impl World {
     /// A client leaves: nothing is said about the backend.
     fn abort_one(&mut self) {
         drop(self.take_flight());
+    }
+
+    /// A client leaves while it waits for a place. It may have been given one just now.
+    fn leave_queue(&mut self) {
+        if !self.waiting.is_empty() {
+            drop(self.waiting.remove(self.rng.usize(..self.waiting.len())));
+        }
     }
 
     /// The clock goes on to the next probe, which is made.
@@ -220,7 +283,8 @@ impl World {
     /// of the usable weights holds each backend exactly as often as its weight says.
     fn rotation_is_exact(&mut self, turns_before: usize) {
         let turn: usize = self.usable().map(|index| self.members[index].weight as usize).sum();
-        if self.strategy != Strategy::WeightedRoundRobin || turn == 0 {
+        let bounded = self.members.iter().any(|member| member.max.is_some());
+        if self.strategy != Strategy::WeightedRoundRobin || turn == 0 || bounded {
             return;
         }
         let picks: Vec<usize> = (0..turn * (turns_before + 3)).map(|_| self.pick_and_end()).collect();
@@ -240,21 +304,59 @@ impl World {
 
     /// Picks a backend for a request and checks that it was the right one.
     fn attempt(&mut self, tried: Tried, tried_indexes: Vec<usize>, tries_left: u32) {
-        let fresh: Vec<usize> = self.usable().filter(|index| !tried_indexes.contains(index)).collect();
+        self.take_places();
+        let free: Vec<usize> = self.usable().filter(|&index| self.has_room(index)).collect();
+        let fresh: Vec<usize> = free.iter().copied().filter(|index| !tried_indexes.contains(index)).collect();
         // Those that were tried are the last resort, and better than none.
-        let allowed = if fresh.is_empty() { self.usable().collect() } else { fresh };
+        let allowed = if fresh.is_empty() { free } else { fresh };
         let expected = self.expected(&allowed);
-        let Some(lease) = self.pool.pick(&tried) else {
-            assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
-            return;
+        let lease = match self.pool.admit(&tried, &(Weak::<Nobody>::new() as Weak<dyn Unpark>)) {
+            Admission::Admitted(lease) => lease,
+            outcome => {
+                assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
+                let (usable, waiting) = (self.usable().count(), self.waiting.len());
+                match outcome {
+                    Admission::Queued(ticket) => {
+                        assert!(usable > 0 && waiting < QUEUE);
+                        self.waiting.push(Waiting { ticket, tried, tried_indexes, tries_left });
+                    }
+                    Admission::Full => assert!(usable > 0 && waiting == QUEUE),
+                    Admission::Nobody => assert_eq!(usable, 0),
+                    Admission::Admitted(_) => {}
+                }
+                return;
+            }
         };
         let index = usize::from(lease.index());
         assert!(allowed.contains(&index), "{index} was picked of {allowed:?}");
         assert!(expected.is_none_or(|expected| expected == index), "{index} is not {expected:?}");
-        assert!(std::sync::Arc::ptr_eq(lease.backend(), &self.pool.backends()[index]));
+        assert!(Arc::ptr_eq(lease.backend(), &self.pool.backends()[index]));
         self.picked = Some(index);
         self.members[index].tries += 1;
         self.flights.push(Flight { lease, tried, tried_indexes, tries_left });
+    }
+
+    /// Those who were given a place take it: always those who have waited longest.
+    fn take_places(&mut self) {
+        let mut passed_over = 0;
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.ticket.claim() {
+                Some(lease) => {
+                    assert_eq!(passed_over, 0, "a place was given past somebody who waits");
+                    let Waiting { tried, tried_indexes, tries_left, .. } = waiting;
+                    self.members[usize::from(lease.index())].tries += 1;
+                    self.flights.push(Flight { lease, tried, tried_indexes, tries_left });
+                }
+                None => {
+                    passed_over += 1;
+                    self.waiting.push(waiting);
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, index: usize) -> bool {
+        self.members[index].max.is_none_or(|max| self.active(index) < u64::from(max))
     }
 
     /// The one that must be picked, for strategies that leave nothing to chance or to history.
@@ -318,9 +420,14 @@ impl World {
     }
 
     /// What holds after every event.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.take_places();
+        assert_eq!(self.pool.queue().len(), self.waiting.len());
+        let free = self.usable().filter(|&index| self.has_room(index)).count();
+        assert!(self.waiting.is_empty() || free == 0, "a place is free and somebody waits");
         for (index, (backend, member)) in self.pool.backends().iter().zip(&self.members).enumerate() {
             assert_eq!(u64::from(backend.active()), self.active(index), "active of {index}");
+            assert!(member.max.is_none_or(|max| backend.active() <= max), "too many for {index}");
             assert_eq!(backend.requests(), member.tries, "tries of {index}");
             assert_eq!(backend.is_up(), member.up, "verdict on {index}");
             assert_eq!(backend.is_usable(), member.up && member.weight > 0, "use of {index}");
@@ -365,17 +472,26 @@ impl Member {
     }
 }
 
-fn backend(index: usize, weight: u32) -> BackendPlan {
-    BackendPlan { name: format!("server-{index}"), host: "127.0.0.1".to_owned(), port: 9000, weight }
+fn backend(index: usize, weight: u32, max_connections: Option<u32>) -> BackendPlan {
+    BackendPlan {
+        name: format!("server-{index}"),
+        host: "127.0.0.1".to_owned(),
+        port: 9000,
+        weight,
+        max_connections,
+    }
 }
 
 fn limits() -> Limits {
     Limits {
         connections: 100,
+        tunnels: 75,
         head: 8192,
         body: None,
         body_rate: None,
+        response_rate: None,
         requests_per_connection: None,
+        queue: QUEUE,
         upstream_idle: 4,
     }
 }
@@ -383,12 +499,12 @@ fn limits() -> Limits {
 /// A count can be shared: leases taken and dropped on many threads leave none behind.
 #[test]
 fn leases_on_many_threads_leave_no_count_behind() {
-    let shared = std::sync::Arc::new(Backend::new(backend(0, 1), None, 4));
+    let shared = Arc::new(Backend::new(backend(0, 1, None), None, 4));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..2000 {
-                    let (one, two) = (Lease::new(&shared, 0), Lease::new(&shared, 0));
+                    let (one, two) = (Lease::take(&shared), Lease::take(&shared));
                     assert!(shared.active() >= 2);
                     drop((one, two));
                 }
@@ -396,4 +512,50 @@ fn leases_on_many_threads_leave_no_count_behind() {
         }
     });
     assert_eq!((shared.active(), shared.requests()), (0, 16_000));
+}
+
+/// Places that many threads take, wait for, and give up before they have noticed that they have
+/// them: there are never more than there may be, and in the end everybody has been served.
+#[test]
+fn places_on_many_threads_are_neither_lost_nor_doubled() {
+    const THREADS: usize = 4;
+    const TURNS: u32 = 2000;
+    let plan = PoolPlan {
+        name: "default".to_owned(),
+        strategy: Strategy::LeastConnections,
+        retry_on_status: Vec::new(),
+        health_check: None,
+        backends: vec![backend(0, 1, Some(1)), backend(1, 1, Some(2))],
+    };
+    let pool = Pool::new(&plan, &limits(), 1);
+    let nobody = Weak::<Nobody>::new() as Weak<dyn Unpark>;
+    let hold = |lease: Lease| {
+        let most = lease.backend().max_connections().expect("a bound");
+        assert!((1..=most).contains(&lease.backend().active()));
+        std::thread::yield_now();
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (pool, nobody) = (&pool, &nobody);
+            scope.spawn(move || {
+                let mut rng = fastrand::Rng::with_seed(thread as u64);
+                for _ in 0..TURNS {
+                    match pool.admit(&Tried::default(), nobody) {
+                        Admission::Admitted(lease) => hold(lease),
+                        Admission::Queued(ticket) if rng.u8(..4) == 0 => drop(ticket),
+                        Admission::Queued(ticket) => loop {
+                            if let Some(lease) = ticket.claim() {
+                                hold(lease);
+                                break;
+                            }
+                            std::thread::yield_now();
+                        },
+                        Admission::Full | Admission::Nobody => panic!("there is room for all threads"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(pool.queue().is_empty());
+    assert!(pool.backends().iter().all(|backend| backend.active() == 0));
 }

@@ -13,8 +13,8 @@
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -26,6 +26,7 @@ use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, RequestHead, check_partial_request, head_end,
     parse_request, parse_trailers,
 };
+use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
 use ropewalk::proxy::context::{Context, Entrance, Shared};
@@ -291,7 +292,7 @@ impl Scene {
             connections,
             tunnels: Arc::default(),
             log: ArcSwapOption::empty(),
-            takes_notes: AtomicBool::new(false),
+            takes_notes: AtomicBool::new(true),
             shards: Box::default(),
         });
         // The clock stands still, so no deadline ever fires.
@@ -299,7 +300,7 @@ impl Scene {
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         Self {
             task: Some(Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now))),
-            cx: Context::new(0, shared, now),
+            cx: Context::new(0, shared, Weak::<Nobody>::new(), now),
             client,
             responses: Vec::new(),
             origin: Vec::new(),
@@ -414,6 +415,13 @@ impl Scene {
             poll(&mut fds, Some(&DELIVERY_MAX)).is_ok_and(|count| count > 0)
         })
     }
+}
+
+/// Who wakes the tasks here: nobody, as they are advanced all the time.
+struct Nobody;
+
+impl Unpark for Nobody {
+    fn unpark(&self, _: Spot) {}
 }
 
 fn answer(stream: &TcpStream, request: &Request, shape: Shape) {

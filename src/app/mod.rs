@@ -394,6 +394,8 @@ fn fit_to_descriptors(plan: &mut Plan) {
             "limits.connections lowered from {} to {room}: the process may have {descriptors} descriptors (ulimit -n)",
             plan.limits.connections
         );
+        // In proportion, so that as large a share as was meant is left for requests.
+        plan.limits.tunnels = plan.limits.tunnels.saturating_mul(room).div_ceil(plan.limits.connections);
         plan.limits.connections = room;
     }
 }

@@ -16,6 +16,7 @@ use crate::proxy::context::{Entrance, LogSource};
 use crate::server::accept::Change;
 use crate::side::access_log::AccessLog;
 use crate::side::health_thread::HealthThread;
+use crate::upstream::backend::Backend;
 use crate::upstream::snapshot::Snapshot;
 
 /// What reloads change, beside the snapshot.
@@ -104,6 +105,8 @@ impl Handle {
 
         shared.takes_notes.store(takes_notes(&after.plan), Ordering::Relaxed);
         shared.snapshot.store(Arc::clone(&after));
+        // Bounds, weights and members may be other ones now, and requests wait for them.
+        after.backends().for_each(Backend::offer);
         reloading.health = Some(health);
         let added = change.add.iter().map(|door| &door.entrance);
         shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));

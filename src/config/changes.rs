@@ -91,6 +91,8 @@ fn backends(lines: &mut Vec<String>, before: &PoolPlan, after: &PoolPlan) {
                     lines.push(format!("pool {pool}: backend {} is now called {name}", old.name));
                 }
                 became(lines, &format!("pool {pool}: backend {name}: weight"), &old.weight, weight);
+                let what = format!("pool {pool}: backend {name}: max_connections");
+                became(lines, &what, &old.max_connections, &backend.max_connections);
             }
             Some(_) => {}
         }

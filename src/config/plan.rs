@@ -320,8 +320,11 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// The next bytes of a request body. 30 s.
     pub body_idle: Duration,
-    /// How long a request body may be slower than `limits.body_rate`. 20 s.
+    /// How long a request body may be slower than `limits.body_rate`, and a client keep us waiting
+    /// with less than `limits.response_rate`. 20 s.
     pub body_grace: Duration,
+    /// A place at a backend, when all have `max_connections`. 5 s.
+    pub queue: Duration,
     /// A connection to a backend. 2 s.
     pub connect: Duration,
     /// A response head, from the last byte of the request. 30 s.
@@ -347,6 +350,7 @@ impl Default for Timeouts {
             keep_alive: Duration::from_secs(30),
             body_idle: Duration::from_secs(30),
             body_grace: Duration::from_secs(20),
+            queue: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(30),
             upstream_idle: Duration::from_secs(30),
@@ -364,6 +368,9 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Client connections at once. 10 000.
     pub connections: usize,
+    /// Upgraded connections among them, such as WebSockets; 0 lets none through. Three quarters
+    /// of `connections`.
+    pub tunnels: usize,
     /// Bytes of a request or response head. 32 KiB.
     pub head: usize,
     /// Bytes of a request body; `None` for no such limit.
@@ -371,8 +378,13 @@ pub struct Limits {
     /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;
     /// `None` for no such limit. 500.
     pub body_rate: Option<u64>,
+    /// Bytes per second below which a client takes its response too slowly, after
+    /// `timeouts.body_grace` of waiting for it; `None` for no such limit. 500.
+    pub response_rate: Option<u64>,
     /// Requests over one client connection; `None` for no such limit. 1 000.
     pub requests_per_connection: Option<u64>,
+    /// Requests of one pool that wait for a place at a backend; 0 lets none wait. 1 000.
+    pub queue: usize,
     /// Unused connections kept to each backend, or as many as it has requests in flight if
     /// those are more; 0 keeps none. 64.
     pub upstream_idle: usize,
@@ -417,6 +429,9 @@ pub struct BackendPlan {
     pub port: u16,
     /// Its share of requests; 0 means drained. 1.
     pub weight: u32,
+    /// Requests in flight at once, tunnels included, and so connections; those over it wait in
+    /// the pool's queue. `None` for no such limit.
+    pub max_connections: Option<u32>,
 }
 
 /// How the backends of a pool are probed.

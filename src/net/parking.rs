@@ -36,6 +36,16 @@ pub enum Source {
     Task,
 }
 
+/// Where a task is parked, for whoever may have to wake it. It may have left meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot(Token);
+
+/// Wakes tasks that wait for something else than a socket.
+pub trait Unpark: Send + Sync {
+    /// Lets the task that is parked there go on; nothing happens if it has left.
+    fn unpark(&self, spot: Spot);
+}
+
 /// Parked tasks of type `T`.
 pub struct Parking<T> {
     epoll: OwnedFd,
@@ -83,8 +93,8 @@ impl<T: Waiter> Parking<T> {
             upstream.filter(|_| wait.upstream.is_urgent()).map(|stream| Armed::new(stream, wait.upstream));
         let Some(shard_lock) = self.shards.get(shard) else { return Err((task, Some(Errno::INVAL))) };
 
-        let (slot, generation) = shard_lock.lock().insert(task, wait.deadline);
-        let token = Token { shard: shard as u8, slot, generation };
+        let token = shard_lock.lock().insert(task, wait.deadline, shard as u8);
+        let slot = token.slot;
         let mut outcome = client.arm(&self.epoll, token.of_client());
         if let (Ok(()), Some(upstream)) = (outcome, upstream) {
             outcome = upstream.arm(&self.epoll, token.of_upstream());
@@ -145,6 +155,13 @@ impl<T: Waiter> Parking<T> {
             }
         }
         Ok(())
+    }
+
+    /// Takes out the task that is parked there, unless it has left. One whose worker is still
+    /// making its system calls is taken back by that worker.
+    pub fn unpark(&self, spot: Spot) -> Option<Box<T>> {
+        let shard = self.shards.get(usize::from(spot.0.shard))?;
+        shard.lock().unpark(spot.0)
     }
 
     /// Takes out every task whose deadline has passed.
@@ -255,7 +272,7 @@ impl Armed {
 }
 
 /// What the kernel carries for each armed socket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Token {
     shard: u8,
     slot: u32,
@@ -338,20 +355,6 @@ impl<T> Shard<T> {
         Self { slots: Vec::new(), free: Vec::new(), wheel: Wheel::new(now) }
     }
 
-    fn insert(&mut self, task: Box<T>, deadline: Moment) -> (u32, u32) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, state: State::Free, task: None });
-            (self.slots.len() - 1) as u32
-        });
-        let entry = &mut self.slots[slot as usize];
-        entry.generation = entry.generation.wrapping_add(1) & Self::GENERATION_MASK;
-        entry.state = State::Arming { fired: None, due: false };
-        entry.task = Some(task);
-        let generation = entry.generation;
-        self.wheel.insert(slot, deadline);
-        (slot, generation)
-    }
-
     /// Empties a slot.
     fn remove(&mut self, slot: u32) -> Option<Box<T>> {
         let entry = self.slots.get_mut(slot as usize)?;
@@ -388,6 +391,38 @@ impl<T> Shard<T> {
 }
 
 impl<T: Waiter> Shard<T> {
+    fn insert(&mut self, mut task: Box<T>, deadline: Moment, shard: u8) -> Token {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, state: State::Free, task: None });
+            (self.slots.len() - 1) as u32
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.generation = entry.generation.wrapping_add(1) & Self::GENERATION_MASK;
+        let token = Token { shard, slot, generation: entry.generation };
+        // Told before anybody can take it out. What it waits for may have happened already.
+        entry.state = State::Arming { fired: None, due: task.parked(Spot(token)) };
+        entry.task = Some(task);
+        self.wheel.insert(slot, deadline);
+        token
+    }
+
+    /// Takes out the task that was parked with this token; if its worker is still making its
+    /// calls, that worker is told.
+    fn unpark(&mut self, token: Token) -> Option<Box<T>> {
+        let entry = self.slots.get_mut(token.slot as usize)?;
+        if entry.generation != token.generation {
+            return None;
+        }
+        match &mut entry.state {
+            State::Free => None,
+            State::Arming { due, .. } => {
+                *due = true;
+                None
+            }
+            State::Parked => self.remove(token.slot),
+        }
+    }
+
     /// The worker has made its calls: the task is parked, unless it is to be taken back.
     fn armed(&mut self, slot: u32, ok: bool) -> Option<Box<T>> {
         let entry = self.slots.get_mut(slot as usize)?;

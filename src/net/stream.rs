@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::net::sys;
 
 /// What a call on a stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ impl Stream {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {
                 Ok(Self { fd, readable: false, registered: false, hung_up: false })
             }
+            // The kernel says the same of an address that nothing here can reach and of ports
+            // that are used up. The first is the backend's trouble, the second is ours.
+            Err(Errno::ADDRNOTAVAIL) if !has_source(address) => Err(Errno::NETUNREACH),
             Err(error) => Err(error),
         }
     }
@@ -119,6 +123,12 @@ impl Stream {
         }))
     }
 
+    /// Bytes that were written and that the peer has not acknowledged; `None` if the kernel does
+    /// not say.
+    pub fn unacknowledged(&self) -> Option<u64> {
+        sys::unacknowledged(&self.fd).ok().and_then(|count| u64::try_from(count).ok())
+    }
+
     /// Tells the peer that nothing more will come.
     pub fn finish_writing(&mut self) {
         // A peer that has gone already needs no telling.
@@ -172,13 +182,21 @@ impl AsFd for Stream {
     }
 }
 
-/// Whether a connection could not be made because this machine is out of descriptors or memory.
-/// That says nothing about whoever was to be connected to.
+/// Whether a connection could not be made because this machine is out of descriptors, memory or
+/// ports. That says nothing about whoever was to be connected to.
 ///
-/// A lack of ports is not among it: the kernel reports it like an address family that this
-/// machine does not have, and a backend behind that must go down.
+/// Ports run out when every one in `net.ipv4.ip_local_port_range` is connected to the same
+/// address, or waits there for its time after a close.
 pub fn is_shortage(error: Errno) -> bool {
-    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
+}
+
+/// Whether this machine has an address of its own to reach `address` from. Connecting a datagram
+/// socket chooses one and sends nothing; its ports are not those that TCP has run out of.
+fn has_source(address: SocketAddr) -> bool {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    socket.is_ok_and(|socket| net::connect(&socket, &address).is_ok())
 }
 
 fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
@@ -195,5 +213,19 @@ fn moved(outcome: Result<usize, Errno>) -> Result<Io, Errno> {
         Ok(count) => Ok(Io::Moved(count)),
         Err(Errno::AGAIN) => Ok(Io::Blocked),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_reached_is_told_from_ports_that_are_used_up() {
+        assert!(has_source(SocketAddr::from(([127, 0, 0, 1], 9))));
+        // Of the kernel's own network, link-local addresses are unreachable without an interface.
+        assert!(!has_source("[fe80::1]:9".parse().unwrap()));
+        assert!(is_shortage(Errno::ADDRNOTAVAIL));
+        assert!(!is_shortage(Errno::NETUNREACH));
     }
 }

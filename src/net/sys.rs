@@ -5,12 +5,14 @@
 //! what a process is started with, descriptors known by number and an environment without locks.
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::ioctl::{Getter, Opcode, ioctl};
 
 /// Runs `call` with the descriptor `fd` borrowed.
 ///
@@ -44,6 +46,21 @@ pub(super) fn remove_variables(names: &[&str]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Bytes that were written to a socket and that its peer has not acknowledged (SIOCOUTQ, tcp(7)).
+pub(super) fn unacknowledged(socket: impl AsFd) -> Result<c_int, Errno> {
+    // SAFETY: the kernel writes one int for this request, which is what the getter has room for.
+    unsafe { ioctl(socket, Getter::<TIOCOUTQ, c_int>::new()) }
+}
+
+/// The request's number, which is one of the few that differ between machines.
+const TIOCOUTQ: Opcode = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    0x7472
+} else if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64", target_arch = "sparc64")) {
+    0x4004_7473
+} else {
+    0x5411
+};
 
 /// A reusable list of descriptors for poll(2).
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! A wait as data: which sockets, which direction, until when, and why.
 
 use crate::base::clock::Moment;
+use crate::net::parking::Spot;
 use crate::net::stream::Stream;
 
 /// What a socket is watched for.
@@ -73,6 +74,8 @@ pub enum Reason {
     RequestHead,
     /// The next bytes of a request body.
     RequestBody,
+    /// A place at a backend.
+    Queue,
     /// A connection to a backend.
     Connect,
     /// A backend that takes no bytes.
@@ -95,6 +98,9 @@ pub enum Reason {
 pub trait Waiter {
     /// Its sockets.
     fn sockets(&mut self) -> Sockets<'_>;
+    /// Told where it is about to be parked, for whoever is to wake it. Returns whether it need
+    /// not be: what it waits for, and no socket tells of, has happened.
+    fn parked(&mut self, spot: Spot) -> bool;
     /// Told while parked that the client has finished sending.
     fn client_ended(&mut self);
     /// Told while parked that the client's connection is broken.

@@ -69,6 +69,11 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
             }
             // A backend for it, and a connection to that: a kept one, or a new one.
             Stage::Choose => connect::choose(task, cx),
+            // All of them are busy: until one is free.
+            Stage::Queue => match connect::queue(task, cx) {
+                Step::Wait(wait) => Step::Wait(within_request(task, wait)),
+                step => step,
+            },
             // The same backend again: the kept connection to it was stale.
             Stage::Refresh => connect::refresh(task, cx),
             // The request goes up, the response comes down.
@@ -128,7 +133,7 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
 /// Until the response head is there, `request_timeout` runs too, and a client that leaves
 /// is noticed.
 fn within_request(task: &Task, mut wait: Wait) -> Wait {
-    wait.client.end = task.request.is_read() && !task.request.is_answered() && !task.client.ended;
+    wait.client.end |= task.request.is_read() && !task.request.is_answered() && !task.client.ended;
     match task.snapshot.timeouts(task.request.route).request {
         Some(limit) if !task.request.is_answered() => wait.and(Wait {
             client: Interest::NONE,
@@ -151,6 +156,7 @@ fn timed_out(task: &mut Task, reason: Reason) -> Step {
         }
         Reason::RequestHead => Step::Fail(Failure::HeadTimeout),
         Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
+        Reason::Queue => Step::Fail(Failure::QueueTimeout),
         Reason::Connect => Step::Fail(Failure::ConnectTimeout),
         Reason::SendRequest => Step::Fail(Failure::SendTimeout),
         Reason::ResponseHead => Step::Fail(Failure::ResponseTimeout),

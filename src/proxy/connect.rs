@@ -1,18 +1,62 @@
 //! A backend for a request, and a connection to it.
 
 use crate::net::stream::Stream;
+use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
-use crate::proxy::task::{Stage, Task, Upstream};
+use crate::proxy::relay;
+use crate::proxy::task::{Counted, Stage, Task, Upstream};
 use crate::upstream::backend::Lease;
+use crate::upstream::queue::Admission;
 
-/// Picks a backend and takes a kept connection to it, or begins a new one.
+/// Picks a backend, or queues for one.
 pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
-    let pool = task.request.pool.map(|pool| task.snapshot.pool(pool));
-    let Some(lease) = pool.and_then(|pool| pool.pick(&task.request.tried)) else {
+    if task.request.upgrade && task.request.tunnel.is_none() {
+        // What may become a tunnel takes its place before a backend is troubled with it.
+        let tunnel = Counted::within(&cx.shared.tunnels, task.snapshot.plan.limits.tunnels);
+        if tunnel.is_none() {
+            return Step::Fail(Failure::TooManyTunnels);
+        }
+        task.request.tunnel = tunnel;
+    }
+    let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
+    match pool.admit(&task.request.tried, &cx.unpark) {
+        Admission::Admitted(lease) => begin(task, lease, cx),
+        Admission::Queued(ticket) => {
+            task.request.ticket = Some(ticket);
+            task.request.queued = cx.now;
+            Step::Go(Stage::Queue)
+        }
+        Admission::Full => Step::Fail(Failure::QueueFull),
+        Admission::Nobody => Step::Fail(Failure::NoBackend),
+    }
+}
+
+/// Goes on with the backend that has become free, or waits until one does.
+pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
+    let Some(ticket) = &task.request.ticket else { return Step::Go(Stage::Choose) };
+    if let Some(lease) = ticket.claim() {
+        task.request.ticket = None;
+        // While the client had to wait, it could send nothing.
+        task.request.waited += cx.now.since(task.request.queued);
+        task.request.too_slow_at = task.request.too_slow_at + cx.now.since(task.request.queued);
+        return begin(task, lease, cx);
+    }
+    if !task.request.pool.is_some_and(|pool| task.snapshot.pool(pool).has_usable()) {
+        return Step::Fail(Failure::NoBackend);
+    }
+    relay::probe(task);
+    // Only its leaving is of interest, not what it sends.
+    let interest = if task.client.ended { Interest::NONE } else { Interest::END };
+    let deadline = task.request.queued + task.snapshot.timeouts(task.request.route).queue;
+    Step::Wait(relay::wait_client(interest, deadline, Reason::Queue))
+}
+
+/// Takes a kept connection to the backend, or begins a new one.
+fn begin(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     task.request.moved = cx.now;
     if let Some(stream) = lease.backend().idle().take(cx.now) {
         task.request.attempts.begin(&lease, true, cx.now);

@@ -1,8 +1,8 @@
 //! What a worker brings along to every task it advances.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::cache::Cache;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::base::buffer::BufferPool;
 use crate::base::clock::Moment;
 use crate::base::limits::LOG_LINGER;
+use crate::net::parking::Unpark;
 use crate::observe::batch::{Batch, Intake};
 use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
@@ -27,7 +28,7 @@ pub struct Shared {
     pub draining_since: AtomicU64,
     /// Open client connections.
     pub connections: Arc<AtomicUsize>,
-    /// Those of them that are tunnels.
+    /// Those of them that are tunnels, or have asked to become one.
     pub tunnels: Arc<AtomicUsize>,
     /// There is an access log or an admin listener, so what heads say is written down.
     /// Ordering: Relaxed; a request more or less does not matter.
@@ -76,6 +77,8 @@ pub struct Context {
     pub worker: usize,
     /// Where what is known of ended requests was written.
     pub notes: Vec<Box<Note>>,
+    /// Who wakes a task that waits for something else than a socket.
+    pub unpark: Weak<dyn Unpark>,
     snapshot: Cache<SharedSnapshot, Arc<Snapshot>>,
     /// The access log's source that `batch` is from.
     log: Cache<SharedLog, Option<Arc<LogSource>>>,
@@ -86,7 +89,7 @@ pub struct Context {
 
 impl Context {
     /// The context of a new worker with this number.
-    pub fn new(worker: usize, shared: Arc<Shared>, now: Moment) -> Self {
+    pub fn new(worker: usize, shared: Arc<Shared>, unpark: Weak<dyn Unpark>, now: Moment) -> Self {
         Self {
             now,
             buffers: BufferPool::new(),
@@ -94,6 +97,7 @@ impl Context {
             quantum: 0,
             worker,
             notes: Vec::new(),
+            unpark,
             snapshot: Cache::new(SharedSnapshot(Arc::clone(&shared))),
             log: Cache::new(SharedLog(Arc::clone(&shared))),
             source: None,

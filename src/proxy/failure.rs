@@ -36,8 +36,14 @@ pub(super) enum Failure {
     TooMany(u32),
     /// The client left before it had sent its request.
     ClientLeft,
-    /// The client takes no more of the response.
+    /// The client takes no more of the response, or too little.
     ClientStalled,
+    /// There are as many tunnels as there may be.
+    TooManyTunnels,
+    /// No backend has a place, and as many requests wait for one as may.
+    QueueFull,
+    /// No backend had a place in time.
+    QueueTimeout,
     /// No backend is usable.
     NoBackend,
     /// The backend's name has no address.
@@ -46,7 +52,7 @@ pub(super) enum Failure {
     Refused,
     /// The backend cannot be reached.
     Unreachable(Errno),
-    /// This machine is out of descriptors or memory for another connection.
+    /// This machine is out of descriptors, memory or ports for another connection.
     Shortage(Errno),
     /// The connection did not come to be in time.
     ConnectTimeout,
@@ -179,7 +185,28 @@ impl Failure {
                 "connection_write_timeout",
                 Client,
                 Chance::None,
-                "the client stopped reading the response",
+                "the client reads the response too slowly, or not at all",
+            ),
+            Self::TooManyTunnels => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "there are as many upgraded connections as there may be",
+            ),
+            Self::QueueFull => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "every backend is busy, and as many requests wait for one as may",
+            ),
+            Self::QueueTimeout => (
+                503,
+                "connection_limit_reached",
+                Service,
+                Chance::None,
+                "every backend was busy for as long as a request may wait for one",
             ),
             Self::NoBackend => {
                 (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")
@@ -288,6 +315,9 @@ impl Failure {
             Self::ClientLeft => "client_left",
             Self::ClientStalled => "client_stalled",
             Self::NoBackend => "no_backend",
+            Self::TooManyTunnels => "too_many_tunnels",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::Unresolved => "unresolved",
             Self::Refused => "connection_refused",
             Self::Unreachable(_) => "unreachable",

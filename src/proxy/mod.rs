@@ -20,3 +20,4 @@ mod rewrite;
 mod target;
 pub mod task;
 mod tunnel;
+mod uptake;

@@ -229,7 +229,7 @@ fn write_line(
         route: request.route.map(|route| snapshot.route(route).name.as_str()),
         pool: pool.map(|pool| pool.name()),
         attempts,
-        queue: request.queued,
+        queue: request.waited,
         total,
         end,
     });

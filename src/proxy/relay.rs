@@ -48,8 +48,10 @@ pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason
 }
 
 /// A wait until the client takes bytes.
-pub(super) fn wait_to_write(task: &Task) -> Wait {
-    let deadline = task.client.wrote + task.snapshot.timeouts(task.request.route).write_idle;
+pub(super) fn wait_to_write(task: &mut Task, now: Moment) -> Wait {
+    let Task { client, request, snapshot, .. } = task;
+    let (timeouts, limits) = (snapshot.timeouts(request.route), &snapshot.plan.limits);
+    let deadline = client.uptake.deadline(&client.stream, timeouts, limits, now);
     wait_client(Interest::WRITE, deadline, Reason::SendResponse)
 }
 
@@ -60,9 +62,9 @@ pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
         match client.stream.write(client.outbound.bytes()) {
             Ok(Io::Moved(count)) => {
                 client.outbound.consume(count);
-                client.wrote = cx.now;
+                client.uptake.wrote(count, cx.now);
             }
-            Ok(_) => return Flow::Wait(wait_to_write(task)),
+            Ok(_) => return Flow::Wait(wait_to_write(task, cx.now)),
             Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }

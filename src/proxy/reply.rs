@@ -137,7 +137,6 @@ fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>)
         outbound.extend(body);
     }
     relay::settle(client);
-    client.wrote = cx.now;
     Stage::Reply
 }
 

@@ -81,7 +81,6 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
     }
     let out = client.outbound.prepare(&mut cx.buffers, Size::Small);
-    client.wrote = cx.now;
     request.received = cx.now;
 
     if head.status == 101 {
@@ -251,9 +250,9 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 let of_head = count.min(client.outbound.len());
                 client.outbound.consume(of_head);
                 took(request, inbound, count - of_head);
-                client.wrote = cx.now;
+                client.uptake.wrote(count, cx.now);
             }
-            Ok(_) => return Err(Flow::Wait(wait_to_write(task))),
+            Ok(_) => return Err(Flow::Wait(wait_to_write(task, cx.now))),
             Err(_) => return Err(Flow::Fail(Failure::ClientLeft)),
         }
     }

@@ -24,6 +24,8 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     task.request.attempts.failed(failure.word());
     let stale = is_stale(task, failure);
     let mut upstream = task.upstream.take();
+    // Whatever it waited for a place for, it will not take it.
+    task.request.ticket = None;
     if let Some(upstream) = &mut upstream {
         upstream.inbound.release(&mut cx.buffers);
         if row.fault == Fault::Backend && !stale {
@@ -39,11 +41,13 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     // Once a response has begun, no other may take its place.
     if request.is_answered() || row.status == 0 {
         request.end = Some(failure.word());
-        if matches!(
+        let ends_with_connection = matches!(
             request.download,
             Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
-        ) {
-            // For this client the end of the connection is the end of the body.
+        );
+        // Where the end of the connection is the end of the body, only a reset tells the two
+        // apart. And to a client that does not read, the kernel would go on to offer megabytes.
+        if ends_with_connection || failure == Failure::ClientStalled {
             task.client.stream.reset_on_close();
         }
         return Verdict::Cut;

@@ -10,12 +10,15 @@ use std::time::Duration;
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
+use crate::net::parking::Spot;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
 use crate::proxy::record::{Attempts, Note};
+use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
 use crate::upstream::pool::Tried;
+use crate::upstream::queue::Ticket;
 use crate::upstream::retry_budget::Retrying;
 use crate::upstream::snapshot::Snapshot;
 
@@ -39,6 +42,8 @@ pub enum Stage {
     Head,
     /// A backend is to be chosen.
     Choose,
+    /// All backends are busy: a place at one is to become free.
+    Queue,
     /// A fresh connection to the same backend is to be made.
     Refresh,
     /// The request goes up and the response comes down.
@@ -71,8 +76,8 @@ pub(super) struct Client {
     pub(super) since: Moment,
     /// When the first byte of the head that is arriving came.
     pub(super) head_began: Option<Moment>,
-    /// When it last took bytes from us.
-    pub(super) wrote: Moment,
+    /// How fast it takes what it is sent.
+    pub(super) uptake: Uptake,
     /// It has finished sending, which was noticed while an answer was being waited for.
     pub(super) ended: bool,
     /// Bytes of its response that went out ahead, to see whether anybody is there.
@@ -103,7 +108,7 @@ pub(super) struct Request {
     /// Why it ended, if that is not that it was completed.
     pub(super) end: Option<&'static str>,
     /// How long it waited for a place at a backend.
-    pub(super) queued: Duration,
+    pub(super) waited: Duration,
     /// Bytes of the response's body that were passed on, without framing.
     pub(super) downloaded: u64,
     pub(super) method: Method,
@@ -112,6 +117,8 @@ pub(super) struct Request {
     pub(super) keep_alive: bool,
     /// It asks for an upgrade.
     pub(super) upgrade: bool,
+    /// It is counted as a tunnel, which it may become.
+    pub(super) tunnel: Option<Counted>,
     /// It would rather read JSON than text.
     pub(super) prefers_json: bool,
     pub(super) id: Text<64>,
@@ -131,6 +138,10 @@ pub(super) struct Request {
     /// When the body will have been slower than the minimum rate for too long, unless more of
     /// it comes.
     pub(super) too_slow_at: Moment,
+    /// It waits for a place at a backend.
+    pub(super) ticket: Option<Ticket>,
+    /// Since when.
+    pub(super) queued: Moment,
     pub(super) tried: Tried,
     pub(super) tries_left: u32,
     /// Counts against the pool's budget for second tries while it lasts.
@@ -214,7 +225,7 @@ impl Task {
                 served: 0,
                 since: now,
                 head_began: None,
-                wrote: now,
+                uptake: Uptake::new(now),
                 ended: false,
                 probed: 0,
                 broke: false,
@@ -268,6 +279,10 @@ impl Waiter for Task {
         }
     }
 
+    fn parked(&mut self, spot: Spot) -> bool {
+        self.request.ticket.as_ref().is_some_and(|ticket| ticket.park(spot))
+    }
+
     fn client_ended(&mut self) {
         self.client.ended = true;
     }
@@ -288,12 +303,13 @@ impl Request {
             attempts: Attempts::default(),
             status: 0,
             end: None,
-            queued: Duration::ZERO,
+            waited: Duration::ZERO,
             downloaded: 0,
             method: Method::Other,
             version: Version::Http11,
             keep_alive: false,
             upgrade: false,
+            tunnel: None,
             prefers_json: false,
             id: Text::default(),
             started: now,
@@ -304,6 +320,8 @@ impl Request {
             whole: true,
             moved: now,
             too_slow_at: Moment::NEVER,
+            ticket: None,
+            queued: now,
             tried: Tried::default(),
             tries_left: 0,
             retrying: None,
@@ -331,7 +349,7 @@ impl Request {
     }
 }
 
-/// Counts an open connection until it is dropped.
+/// Counts an open connection, or something else there may be many of, until it is dropped.
 pub struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -339,6 +357,13 @@ impl Counted {
     pub fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
+    }
+
+    /// Counts one more, unless there are `max` already.
+    pub fn within(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let counted = Self(Arc::clone(count));
+        (before < max).then_some(counted)
     }
 }
 

@@ -1,14 +1,14 @@
 //! A worker: takes tasks that can go on, advances them, and keeps or parks what must wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
-use crate::net::parking::Parking;
+use crate::net::parking::{Parking, Spot, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
@@ -39,6 +39,17 @@ pub struct Hall {
     pub panics: AtomicU64,
 }
 
+impl Unpark for Hall {
+    fn unpark(&self, spot: Spot) {
+        if let Some(task) = self.parking.unpark(spot) {
+            // The channel holds as many tasks as there may be connections; should it be full
+            // all the same, the connection is closed.
+            drop(self.ready.push(task));
+            self.ready.announce();
+        }
+    }
+}
+
 /// One worker thread.
 pub struct Worker {
     number: usize,
@@ -55,7 +66,9 @@ impl Worker {
     /// The worker with this number.
     pub fn new(number: usize, hall: Arc<Hall>) -> Self {
         let now = clock::now();
-        let cx = Context::new(number, Arc::clone(&hall.shared), now);
+        // Weak, or the hall would keep itself alive through the requests that wait in it.
+        let unpark: Weak<dyn Unpark> = Arc::downgrade(&hall) as Weak<dyn Unpark>;
+        let cx = Context::new(number, Arc::clone(&hall.shared), unpark, now);
         Self { number, hall, warm: WarmSet::new(), cx, awake_since: now, answered: 0 }
     }
 
@@ -164,7 +177,8 @@ impl Worker {
         let unfair = wait.reason == Reason::NextRequest
             && self.warm.len() >= WARM_MAX - TAKE_BATCH
             && !self.hall.ready.is_empty();
-        if unfair || self.warm.len() >= WARM_MAX {
+        // Nothing that a poll could see ends the wait for a place.
+        if unfair || wait.reason == Reason::Queue || self.warm.len() >= WARM_MAX {
             self.park(task, wait);
         } else {
             self.warm.insert(task, wait, self.cx.now);

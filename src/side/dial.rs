@@ -51,7 +51,7 @@ impl AsFd for Dial {
 /// Whose fault it is that there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// We are out of descriptors or memory, which says nothing about the backend. Were it
+    /// We are out of descriptors, memory or ports, which says nothing about the backend. Were it
     /// counted, the first rush that uses up our descriptors would take down every backend.
     Ours,
     /// The backend's, or that of the way to it.
@@ -100,6 +100,7 @@ mod tests {
     fn our_own_shortage_is_not_the_backends_fault() {
         assert_eq!(Fault::of(Errno::MFILE), Fault::Ours);
         assert_eq!(Fault::of(Errno::NOBUFS), Fault::Ours);
+        assert_eq!(Fault::of(Errno::ADDRNOTAVAIL), Fault::Ours);
         assert_eq!(Fault::of(Errno::CONNREFUSED), Fault::Theirs(Reason::Refused));
     }
 

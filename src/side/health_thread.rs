@@ -469,7 +469,13 @@ mod tests {
             unhealthy_after: 3,
             passive_failures: None,
         };
-        let plan = BackendPlan { name: NAME.to_owned(), host: NAME.to_owned(), port: 80, weight: 1 };
+        let plan = BackendPlan {
+            name: NAME.to_owned(),
+            host: NAME.to_owned(),
+            port: 80,
+            weight: 1,
+            max_connections: None,
+        };
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),

@@ -17,6 +17,7 @@ use crate::base::ids;
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::upstream::health::{Judgement, ProbeResult, Reason, Transition};
 use crate::upstream::idle_connections::IdleConnections;
+use crate::upstream::queue::Queue;
 
 /// A backend as one configuration describes it.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub struct Backend {
     plan: BackendPlan,
     check: Option<HealthCheck>,
     state: Arc<State>,
+    /// Its place in the pool.
+    index: u16,
+    /// The pool's queue.
+    queue: Arc<Queue>,
 }
 
 /// What is known of a backend, whatever the configuration calls it.
@@ -35,7 +40,10 @@ struct State {
     override_until: Mutex<Option<Moment>>,
     /// An operator's weight, or [`AS_CONFIGURED`].
     override_weight: AtomicU32,
-    /// Requests in flight. Ordering: Relaxed; it orders nothing but itself.
+    /// Requests that there may be in flight, or [`UNBOUNDED`].
+    max_connections: AtomicU32,
+    /// Requests in flight. Ordering: Relaxed; it orders nothing but itself. Of a bounded backend
+    /// it goes down under the queue's lock only.
     active: AtomicU32,
     requests: AtomicU64,
     /// The judgement's verdict, where requests can see it without the lock.
@@ -46,6 +54,9 @@ struct State {
     judgement: Mutex<Judgement>,
     idle: IdleConnections,
 }
+
+/// There may be as many requests in flight as there are.
+const UNBOUNDED: u32 = u32::MAX;
 
 /// The operator leaves the weight to the configuration.
 const AS_CONFIGURED: u32 = u32::MAX;
@@ -68,6 +79,7 @@ impl Backend {
             address: ArcSwapOption::new(address),
             override_until: Mutex::new(None),
             override_weight: AtomicU32::new(AS_CONFIGURED),
+            max_connections: AtomicU32::new(plan.max_connections.unwrap_or(UNBOUNDED)),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             up: AtomicBool::new(true),
@@ -75,7 +87,7 @@ impl Backend {
             judgement: Mutex::new(Judgement::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
         });
-        Self { plan, check, state }
+        Self { plan, check, state, index: 0, queue: Arc::default() }
     }
 
     /// The same backend as a new configuration describes it: what is known of it stays.
@@ -87,7 +99,8 @@ impl Backend {
             state.up.store(judgement.is_up(), Ordering::Relaxed);
         }
         state.idle.set_max(idle_max);
-        Self { plan, check, state }
+        state.max_connections.store(plan.max_connections.unwrap_or(UNBOUNDED), Ordering::Relaxed);
+        Self { plan, check, state, index: 0, queue: Arc::default() }
     }
 
     /// Whether this is what a plan means by a backend of its own: the same host and port.
@@ -98,6 +111,14 @@ impl Backend {
     /// A number that no other backend of this process has, whatever it is called.
     pub fn id(&self) -> u32 {
         self.state.id
+    }
+
+    /// The same as number `index` of a pool in which requests wait in `queue`.
+    #[must_use]
+    pub fn in_pool(mut self, index: u16, queue: &Arc<Queue>) -> Self {
+        self.index = index;
+        self.queue = Arc::clone(queue);
+        self
     }
 
     /// Its unique name.
@@ -148,22 +169,26 @@ impl Backend {
     }
 
     /// Gives it another weight than the configured one until `until`, which may be never.
-    pub fn override_weight(&self, weight: u32, until: Moment) {
-        let mut held = self.state.override_until.lock();
-        *held = Some(until);
-        self.state.override_weight.store(weight, Ordering::Relaxed);
+    pub fn override_weight(self: &Arc<Self>, weight: u32, until: Moment) {
+        self.set_override(weight, Some(until));
     }
 
     /// Goes back to the configured weight.
-    pub fn restore_weight(&self) {
+    pub fn restore_weight(self: &Arc<Self>) {
+        self.set_override(AS_CONFIGURED, None);
+    }
+
+    fn set_override(self: &Arc<Self>, weight: u32, until: Option<Moment>) {
         let mut held = self.state.override_until.lock();
-        *held = None;
-        self.state.override_weight.store(AS_CONFIGURED, Ordering::Relaxed);
+        *held = until;
+        self.state.override_weight.store(weight, Ordering::Relaxed);
+        drop(held);
+        self.offer();
     }
 
     /// Goes back to the configured weight if the time of another one is over. Returns whether
     /// it was.
-    pub fn expire_override(&self, now: Moment) -> bool {
+    pub fn expire_override(self: &Arc<Self>, now: Moment) -> bool {
         if self.state.override_weight.load(Ordering::Relaxed) == AS_CONFIGURED {
             return false;
         }
@@ -172,6 +197,8 @@ impl Backend {
         if over {
             *held = None;
             self.state.override_weight.store(AS_CONFIGURED, Ordering::Relaxed);
+            drop(held);
+            self.offer();
         }
         over
     }
@@ -210,6 +237,36 @@ impl Backend {
         }
     }
 
+    /// Requests that it may have in flight at once; `None` for as many as there are.
+    pub fn max_connections(&self) -> Option<u32> {
+        Some(self.state.max_connections.load(Ordering::Relaxed)).filter(|&max| max != UNBOUNDED)
+    }
+
+    /// Whether it may have one more request in flight.
+    pub fn has_room(&self) -> bool {
+        self.max_connections().is_none_or(|max| self.active() < max)
+    }
+
+    /// Whether it has more requests in flight than it may have now.
+    pub(super) fn is_over(&self) -> bool {
+        self.max_connections().is_some_and(|max| self.active() > max)
+    }
+
+    /// Tells those who wait for a place that its verdict, weight or bound has changed: its free
+    /// places are theirs, or there is one backend less to wait for.
+    pub fn offer(self: &Arc<Self>) {
+        if self.is_usable() {
+            self.queue.admit(self);
+        } else {
+            self.queue.reconsider();
+        }
+    }
+
+    /// A place is free and stays so.
+    pub(super) fn vacate(&self) {
+        self.state.active.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Its unused connections.
     pub fn idle(&self) -> &IdleConnections {
         &self.state.idle
@@ -226,12 +283,17 @@ impl Backend {
     }
 
     /// Counts a probe.
-    pub fn record_probe(&self, result: ProbeResult, latency: Duration, now: Moment) -> Option<Transition> {
+    pub fn record_probe(
+        self: &Arc<Self>,
+        result: ProbeResult,
+        latency: Duration,
+        now: Moment,
+    ) -> Option<Transition> {
         self.judge(|judgement| judgement.probe(result, latency, now))
     }
 
     /// Counts a request that the backend failed: refused, reset or garbled.
-    pub fn record_failure(&self, reason: Reason) -> Option<Transition> {
+    pub fn record_failure(self: &Arc<Self>, reason: Reason) -> Option<Transition> {
         self.state.failed_last.store(true, Ordering::Relaxed);
         self.judge(|judgement| judgement.request_failed(reason))
     }
@@ -244,7 +306,10 @@ impl Backend {
         }
     }
 
-    fn judge(&self, count: impl FnOnce(&mut Judgement) -> Option<Transition>) -> Option<Transition> {
+    fn judge(
+        self: &Arc<Self>,
+        count: impl FnOnce(&mut Judgement) -> Option<Transition>,
+    ) -> Option<Transition> {
         let transition = {
             let mut judgement = self.state.judgement.lock();
             let transition = count(&mut judgement);
@@ -255,6 +320,9 @@ impl Backend {
         if transition.as_ref().is_some_and(|transition| !transition.up) {
             self.state.idle.clear();
         }
+        if transition.is_some() {
+            self.offer();
+        }
         transition
     }
 }
@@ -263,15 +331,27 @@ impl Backend {
 #[derive(Debug)]
 pub struct Lease {
     backend: Arc<Backend>,
-    index: u16,
 }
 
 impl Lease {
-    /// Counts a request as in flight at `backend`, the pool's member number `index`.
-    pub fn new(backend: &Arc<Backend>, index: u16) -> Self {
-        backend.state.active.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request as in flight at `backend`, if it may have one more.
+    pub fn take(backend: &Arc<Backend>) -> Option<Self> {
+        let (active, relaxed) = (&backend.state.active, Ordering::Relaxed);
+        match backend.max_connections() {
+            None => {
+                active.fetch_add(1, relaxed);
+            }
+            Some(max) => {
+                active.fetch_update(relaxed, relaxed, |active| (active < max).then_some(active + 1)).ok()?;
+            }
+        }
+        Some(Self::inherited(backend))
+    }
+
+    /// The hold on a place that is counted already: that of a request which has just ended.
+    pub(super) fn inherited(backend: &Arc<Backend>) -> Self {
         backend.state.requests.fetch_add(1, Ordering::Relaxed);
-        Self { backend: Arc::clone(backend), index }
+        Self { backend: Arc::clone(backend) }
     }
 
     /// The backend.
@@ -281,13 +361,17 @@ impl Lease {
 
     /// Its place in the pool.
     pub fn index(&self) -> u16 {
-        self.index
+        self.backend.index
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.backend.state.active.fetch_sub(1, Ordering::Relaxed);
+        // Nobody waits for a place where there is always one.
+        match self.backend.max_connections() {
+            None => self.backend.vacate(),
+            Some(_) => self.backend.queue.give_up(&self.backend),
+        }
     }
 }
 
@@ -296,17 +380,23 @@ mod tests {
     use super::*;
 
     fn plan(weight: u32) -> BackendPlan {
-        BackendPlan { name: "a".to_owned(), host: "127.0.0.1".to_owned(), port: 1, weight }
+        BackendPlan {
+            name: "a".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            weight,
+            max_connections: None,
+        }
     }
 
     #[test]
     fn what_is_known_outlives_the_configuration() {
         let check = HealthCheck::default();
         let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
-        let lease = Lease::new(&before, 0);
+        let lease = Lease::take(&before);
         before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
         before.override_weight(0, Moment::NEVER);
-        let after = before.again(plan(7), Some(check), 1);
+        let after = Arc::new(before.again(plan(7), Some(check), 1));
         assert_eq!((after.id(), after.active(), after.is_up()), (before.id(), 1, false));
         assert_eq!((after.weight(), after.configured_weight()), (0, 7));
         drop(lease);
@@ -317,14 +407,14 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_checked_no_longer_is_up() {
-        let before = Backend::new(plan(1), Some(HealthCheck::default()), 1);
+        let before = Arc::new(Backend::new(plan(1), Some(HealthCheck::default()), 1));
         before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
         assert!(before.again(plan(1), None, 1).is_up());
     }
 
     #[test]
     fn a_weight_for_a_time_goes_back_by_itself() {
-        let backend = Backend::new(plan(3), None, 1);
+        let backend = Arc::new(Backend::new(plan(3), None, 1));
         let until = Moment::ZERO + Duration::from_secs(1);
         backend.override_weight(0, until);
         assert_eq!(backend.usability(), Err(Unusable::Drained));

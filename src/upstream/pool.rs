@@ -1,6 +1,6 @@
 //! A group of backends that serve the same content, and the choice among them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -8,7 +8,9 @@ use crate::base::clock::Moment;
 use crate::base::ids;
 use crate::base::limits::RETRIES_MAX;
 use crate::config::plan::{BackendPlan, Limits, PoolPlan, Strategy};
+use crate::net::parking::Unpark;
 use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::queue::{Admission, Queue};
 use crate::upstream::retry_budget::{RetryBudget, Retrying};
 use crate::upstream::selector::{self, Candidates, Selector};
 
@@ -20,6 +22,7 @@ pub struct Pool {
     retry_on_status: Vec<u16>,
     budget: Arc<RetryBudget>,
     backends: Vec<Arc<Backend>>,
+    queue: Arc<Queue>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
     selector: Mutex<Box<dyn Selector>>,
 }
@@ -35,20 +38,25 @@ impl Pool {
     pub fn after(plan: &PoolPlan, limits: &Limits, seed: u64, before: &[Self]) -> Self {
         let before = before.iter().find(|pool| pool.name == plan.name);
         let known = before.map_or(&[][..], |pool| pool.backends());
-        let backend = |backend: &BackendPlan| {
+        let queue = before.map_or_else(Arc::default, |pool| Arc::clone(&pool.queue));
+        let backend = |(backend, index): (&BackendPlan, u16)| {
             let (check, idle_max) = (plan.health_check.clone(), limits.upstream_idle);
-            Arc::new(match known.iter().find(|known| known.is_meant_by(backend)) {
+            let backend = match known.iter().find(|known| known.is_meant_by(backend)) {
                 Some(known) => known.again(backend.clone(), check, idle_max),
                 None => Backend::new(backend.clone(), check, idle_max),
-            })
+            };
+            Arc::new(backend.in_pool(index, &queue))
         };
+        let backends: Vec<_> = plan.backends.iter().zip(0..).map(backend).collect();
+        queue.set(limits.queue, &backends);
         Self {
             id: before.map_or_else(ids::next, |pool| pool.id),
             name: plan.name.clone(),
             strategy: plan.strategy,
             retry_on_status: plan.retry_on_status.clone(),
             budget: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
-            backends: plan.backends.iter().map(backend).collect(),
+            backends,
+            queue,
             selector: Mutex::new(selector::build(plan.strategy, seed)),
         }
     }
@@ -84,8 +92,27 @@ impl Pool {
         &self.backends
     }
 
+    /// The requests that wait for a place.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Whether any member may be given requests, if not at once.
+    pub fn has_usable(&self) -> bool {
+        self.backends.iter().any(|backend| backend.is_usable())
+    }
+
+    /// A backend for a request that has tried some already, or else a place in the queue, from
+    /// where `unpark` wakes it.
+    pub fn admit(&self, tried: &Tried, unpark: &Weak<dyn Unpark>) -> Admission {
+        match self.pick(tried) {
+            Some(lease) => Admission::Admitted(lease),
+            None => self.queue.join(|| self.pick(tried), || self.has_usable(), unpark),
+        }
+    }
+
     /// A backend for a request that has tried some already: those are chosen only if no
-    /// other is usable. `None` if none is usable at all.
+    /// other is usable. `None` if none is usable at all, or none has room.
     pub fn pick(&self, tried: &Tried) -> Option<Lease> {
         let mut selector = self.selector.lock();
         let fresh = View { backends: &self.backends, tried };
@@ -96,7 +123,7 @@ impl Pool {
             choice => choice?,
         };
         // Counted before the lock is released, so that the next pick sees it.
-        self.backends.get(index).map(|backend| Lease::new(backend, index as u16))
+        self.backends.get(index).and_then(Lease::take)
     }
 }
 
@@ -142,7 +169,8 @@ impl Candidates for View<'_> {
     }
 
     fn is_usable(&self, index: usize) -> bool {
-        self.backends[index].is_usable() && !self.tried.contains(index)
+        let backend = &self.backends[index];
+        backend.is_usable() && backend.has_room() && !self.tried.contains(index)
     }
 
     fn weight(&self, index: usize) -> u32 {

@@ -1,17 +1,20 @@
 //! Attacks that a script cannot say: many connections at once, and a process that is short of
 //! what it needs.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel;
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 use super::balancer::Balancer;
-use super::client::{Client, get_request};
+use super::client::{Client, get, get_request};
 use super::origin::{Next, Origin, reply};
 use super::wait;
-use super::wire::{Fault, Role};
+use super::wire::{Fault, Role, Wire};
 
 /// Clients that connect while there are descriptors for a few of them.
 const CLIENTS: usize = 40;
@@ -43,6 +46,66 @@ fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
     wait::until("the balancer has recovered", || {
         Client::connect(address).try_get("/").is_ok_and(|answer| answer.head.status() == 200)
     });
+    assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
+}
+
+/// Set for the run of a test that has a network of its own.
+const OWN_NETWORK: &str = "ROPEWALK_OWN_NETWORK";
+
+/// Runs the named test once more in a network namespace of its own, where there are `ports` ports
+/// for outgoing connections. Where the kernel allows no such thing there is nothing to run.
+fn run_with_few_ports(test: &str, ports: &str) {
+    let script =
+        format!("ip link set lo up && echo {ports} > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"");
+    let program = std::env::current_exe().expect("this test program");
+    let unshare = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-rn", "sh", "-c", &script, "sh"]).args(arguments).env(OWN_NETWORK, "1").output()
+    };
+    if !unshare(&["true".as_ref()]).is_ok_and(|output| output.status.success()) {
+        eprintln!("no network namespace to be had: {test} was not run");
+        return;
+    }
+    let output = unshare(&[program.as_ref(), "--exact".as_ref(), test.as_ref()]).expect("unshare");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn a_shortage_of_ports_is_not_taken_for_a_fault_of_the_backends() {
+    if std::env::var_os(OWN_NETWORK).is_none() {
+        let this = "hostile::a_shortage_of_ports_is_not_taken_for_a_fault_of_the_backends";
+        return run_with_few_ports(this, "40000 40009");
+    }
+    let origin = Origin::named("one");
+    let mut balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "upstream_keep_alive": "1ms" },
+        "health_check": { "type": "tcp", "interval": "100ms", "timeout": "50ms", "unhealthy_after": 1 },
+    }));
+    let address = balancer.address();
+    assert_eq!(get(address, "/").head.status(), 200);
+
+    // Whoever else connects to the origin takes ports that the balancer then lacks.
+    let mut others = Vec::new();
+    wait::until("every port to the origin is taken", || {
+        while let Ok(other) = std::net::TcpStream::connect(origin.address()) {
+            others.push(other);
+        }
+        Client::connect(address).get("/").head.status() == 503
+    });
+    // More often than a backend may fail before it is taken out.
+    for _ in 0..10 {
+        let answer = get(address, "/");
+        assert_eq!(answer.head.status(), 503);
+        assert_eq!(answer.head.field("retry-after"), Some("5"));
+        assert_eq!(answer.head.field("proxy-status"), Some("ropewalk; error=proxy_internal_error"));
+    }
+    for other in others {
+        Wire::new(other).reset();
+    }
+    wait::until("the balancer has recovered", || get(address, "/").head.status() == 200);
+    let process = balancer.process();
     assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
 }
 
@@ -79,6 +142,94 @@ fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
     client.wire.set_patience(wait::PATIENCE);
     drop(release);
     assert_eq!(client.wire.read_piece(4).expect("the last part"), b"last");
+}
+
+/// An origin whose every response is larger than what the kernel's buffers hold, and how many of
+/// them were broken off.
+fn endless_origin() -> (Origin, Arc<AtomicUsize>) {
+    let broken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&broken);
+    let origin = Origin::serve(move |_, wire| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+        let piece = [b'a'; 64 * 1024];
+        let sent = wire.send(head).and_then(|()| (0..16 * 1024).try_for_each(|_| wire.send(&piece)));
+        count.fetch_add(usize::from(sent.is_err()), Ordering::SeqCst);
+        Next::Close
+    });
+    (origin, broken)
+}
+
+/// A client with room for little, so that what it has not read stays with the balancer.
+fn cramped_client(address: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("a receive buffer");
+    socket.connect(&address.into()).expect("connect");
+    Client { wire: Wire::new(socket.into()) }
+}
+
+/// Reads a little now and then, 100 KB/s at most, for `span` or until there is no more.
+fn sip(client: &mut Client, span: Duration) -> Result<(), Fault> {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        client.wire.read_raw(1000)?;
+        // PACE: a slow link.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_below_the_rate_is_cut() {
+    let (origin, broken) = endless_origin();
+    let balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "write_idle": "1h", "body_grace": "300ms" },
+        "limits": { "response_rate": "10MiB" },
+    }));
+    let mut slow = cramped_client(balancer.address());
+    slow.send(get_request("/"));
+    assert_eq!(sip(&mut slow, wait::PATIENCE), Err(Fault::Cut));
+    let mut deaf = cramped_client(balancer.address());
+    deaf.send(get_request("/"));
+    wait::until("both are given up", || broken.load(Ordering::SeqCst) == 2);
+}
+
+#[test]
+fn a_slow_reader_above_the_rate_is_served() {
+    let (origin, broken) = endless_origin();
+    // At this pace the socket is not writable again for longer than any of these times.
+    let balancer = Balancer::start(json!({
+        "backends": [origin.backend()],
+        "timeouts": { "write_idle": "2s", "body_grace": "2s" },
+        "limits": { "response_rate": "100B" },
+    }));
+    let mut client = cramped_client(balancer.address());
+    client.send(get_request("/"));
+    assert_eq!(sip(&mut client, Duration::from_secs(5)), Ok(()));
+    assert_eq!(broken.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_tunnel_that_ends_makes_room_for_another() {
+    const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+    let origin = Origin::serve(|_, wire| {
+        let _ =
+            wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+        let _ = wire.read_raw(1);
+        Next::Close
+    });
+    let balancer = Balancer::start(json!({ "backends": [origin.backend()], "limits": { "tunnels": 2 } }));
+    let upgraded = || {
+        let mut client = Client::connect(balancer.address());
+        client.send(UPGRADE);
+        let head = client.wire.read_head(Role::Response).expect("an answer");
+        (head.status() == 101).then_some(client)
+    };
+    let tunnels: Vec<_> = (0..2).map(|_| upgraded().expect("a tunnel")).collect();
+    assert!(upgraded().is_none());
+    drop(tunnels);
+    let _again = [0, 1].map(|_| wait::until_some("room for a tunnel", upgraded));
+    assert!(upgraded().is_none());
 }
 
 #[test]

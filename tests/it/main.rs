@@ -30,6 +30,7 @@ mod failover;
 mod health;
 mod hostile;
 mod probing;
+mod queueing;
 mod stopping;
 mod strategies;
 mod supervised;

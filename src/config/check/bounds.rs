@@ -44,6 +44,7 @@ pub(super) fn timeouts(
     }
     read("body_idle", &mut timeouts.body_idle);
     read("body_grace", &mut timeouts.body_grace);
+    read("queue", &mut timeouts.queue);
     read("connect", &mut timeouts.connect);
     read("response_head", &mut timeouts.response_head);
     read("upstream_idle", &mut timeouts.upstream_idle);
@@ -66,18 +67,28 @@ pub(super) fn timeouts(
 pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     /// A head must hold a request line and a few fields, and is kept whole in memory.
     const HEAD: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
+    const CONNECTIONS: usize = 10_000;
+    let tunnels_of = |connections: usize| (connections * 3).div_ceil(4);
     let mut limits = Limits {
-        connections: 10_000,
+        connections: CONNECTIONS,
+        tunnels: tunnels_of(CONNECTIONS),
         head: 32 * 1024,
         body: None,
         body_rate: Some(500),
+        response_rate: Some(500),
         requests_per_connection: Some(1_000),
+        queue: 1_000,
         upstream_idle: 64,
     };
     let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return limits };
     if let Some(node) = fields.take("connections") {
         let read = reader::number(node, 1..=1_000_000, problems);
         limits.connections = read.map_or(limits.connections, |number| number as usize);
+    }
+    limits.tunnels = tunnels_of(limits.connections);
+    if let Some(node) = fields.take("tunnels") {
+        let read = reader::number(node, 0..=1_000_000, problems);
+        limits.tunnels = read.map_or(limits.tunnels, |number| number as usize);
     }
     if let Some(node) = fields.take("head") {
         match reader::size(node, problems) {
@@ -94,9 +105,16 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     if let Some(node) = fields.take("body_rate") {
         limits.body_rate = reader::size(node, problems).filter(|size| *size > 0);
     }
+    if let Some(node) = fields.take("response_rate") {
+        limits.response_rate = reader::size(node, problems).filter(|size| *size > 0);
+    }
     if let Some(node) = fields.take("requests_per_connection") {
         let read = reader::number(node, 0..=u64::from(u32::MAX), problems);
         limits.requests_per_connection = read.filter(|number| *number > 0);
+    }
+    if let Some(node) = fields.take("queue") {
+        let read = reader::number(node, 0..=1_000_000, problems);
+        limits.queue = read.map_or(limits.queue, |number| number as usize);
     }
     if let Some(node) = fields.take("upstream_idle") {
         let read = reader::number(node, 0..=65_535, problems);

@@ -207,14 +207,17 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
     if url_node.is_none() && !fields.misspelt("url") {
         problems.error(&node.at, r#"has no "url"; give it one like "http://127.0.0.1:9001""#);
     }
-    fields.later(&["max_connections"]);
+    let max_connections = match fields.take("max_connections") {
+        Some(node) => reader::number(node, 1..=1_000_000, problems).map(|number| number as u32),
+        None => None,
+    };
     fields.close(problems);
     let (url, url_node) = (url?, url_node?);
     let name = match name {
         Some(name) => name?,
         None => url.authority(),
     };
-    let plan = BackendPlan { name, host: url.host, port: url.port, weight: weight? };
+    let plan = BackendPlan { name, host: url.host, port: url.port, weight: weight?, max_connections };
     Some(Member { node, url: url_node, name: name_node, plan })
 }
 

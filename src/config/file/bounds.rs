@@ -27,13 +27,20 @@ pub struct Timeouts {
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
-    /// How long a request body may be slower than `limits.body_rate`.
+    /// How long a request body may be slower than `limits.body_rate`, and a client slower than `limits.response_rate`.
     ///
     /// - Type: duration
     /// - Default: `"20s"`
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
+    /// A place at a backend, when all have `max_connections` requests in flight.
+    ///
+    /// - Type: duration
+    /// - Default: `"5s"`
+    /// - Example: `"1s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
     /// A connection to a backend.
     ///
     /// - Type: duration
@@ -96,13 +103,20 @@ pub struct ForwardTimeouts {
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
-    /// How long a request body may be slower than `limits.body_rate`.
+    /// How long a request body may be slower than `limits.body_rate`, and a client slower than `limits.response_rate`.
     ///
     /// - Type: duration
     /// - Default: that of `timeouts` further out
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
+    /// A place at a backend, when all have `max_connections` requests in flight.
+    ///
+    /// - Type: duration
+    /// - Default: that of `timeouts` further out
+    /// - Example: `"1s"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
     /// A connection to a backend.
     ///
     /// - Type: duration
@@ -158,6 +172,13 @@ pub struct Limits {
     /// - Example: `50000`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
+    /// Upgraded connections among them, such as WebSockets; 0 lets none through.
+    ///
+    /// - Type: whole number from 0 to 1000000
+    /// - Default: three quarters of `connections`
+    /// - Example: `500`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<u64>,
     /// A request or response head.
     ///
     /// - Type: size from `"1KiB"` to `"1MiB"`
@@ -179,6 +200,13 @@ pub struct Limits {
     /// - Example: `"1KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_rate: Option<Size>,
+    /// Bytes per second below which a client takes its response too slowly, after `timeouts.body_grace`; `"0"` for no such limit.
+    ///
+    /// - Type: size
+    /// - Default: `"500B"`
+    /// - Example: `"1KiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_rate: Option<Size>,
     /// Requests over one client connection, before it is closed; 0 for no such limit.
     ///
     /// - Type: whole number from 0 to 4294967295
@@ -186,6 +214,13 @@ pub struct Limits {
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u64>,
+    /// Requests of one pool that wait for a place at a backend; 0 lets none wait.
+    ///
+    /// - Type: whole number from 0 to 1000000
+    /// - Default: `1000`
+    /// - Example: `100`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u64>,
     /// Unused connections kept to each backend, or as many as it has requests in flight if those are more; 0 keeps none.
     ///
     /// - Type: whole number from 0 to 65535

@@ -351,15 +351,15 @@ mod tests {
             "interval": "3s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 1,
             "passive_failures": 1
         },
-        "backends": [{ "name": "n", "url": "http://a:1", "weight": 2 }, { "url": "http://b:1" }],
+        "backends": [{ "name": "n", "url": "http://a:1", "weight": 2, "max_connections": 3 }, { "url": "http://b:1" }],
         "timeouts": {
-            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "connect": "1s",
+            "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "queue": "1s", "connect": "1s",
             "response_head": "1s", "upstream_idle": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB",
-            "requests_per_connection": 1, "upstream_idle": 1
+            "connections": 1, "tunnels": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
+            "requests_per_connection": 1, "queue": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"],
         "request_headers": { "remove": "X-A", "set": { "X-B": "b" }, "add": { "X-C": ["c", "d"] } },

@@ -78,6 +78,13 @@ pub struct Backend {
     /// - Example: `3`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Requests in flight at once; those over it wait for a place. None for no such limit.
+    ///
+    /// - Type: whole number from 1 to 1000000
+    /// - Default: none
+    /// - Example: `100`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
 }
 
 /// How backends are probed.

@@ -1,0 +1,214 @@
+//! Where requests wait for a place when every usable backend of a pool has as many as it may.
+//!
+//! A place is never free while somebody waits for it: whoever gives one up hands it to the
+//! request that has waited longest, which is then woken, and no other. So nobody is overtaken,
+//! and a place that was given to a request which has gone meanwhile is passed on when that
+//! request's [`Ticket`] is dropped.
+//!
+//! INVARIANT: no wake-up is lost. To join and to give up a place of a bounded backend both take
+//! the queue's lock: either the one that joins sees the free place, or the one that gives it up
+//! sees who waits. And a ticket is told where its task is [parked](Ticket::park) before anybody
+//! can take the task from there: either it has a place by then and the task is not put to sleep,
+//! or whoever gives it one knows where to wake it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::net::parking::{Spot, Unpark};
+use crate::upstream::backend::{Backend, Lease};
+
+/// The requests of one pool that wait for a place at a backend.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// LOCK: guards the line for a look-up or two, never across a call.
+    line: Mutex<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Requests that may wait.
+    max: usize,
+    /// The pool's backends, as the present configuration describes them. Weak, as each of them
+    /// holds on to its queue.
+    members: Vec<Weak<Backend>>,
+    next: u64,
+    /// Those who wait, by when they came.
+    waiting: BTreeMap<u64, Waiting>,
+    /// The places that were given to those who have not taken them yet.
+    given: BTreeMap<u64, Lease>,
+}
+
+/// Somebody who waits.
+struct Waiting {
+    unpark: Weak<dyn Unpark>,
+    /// Where the task sleeps, if it does.
+    spot: Option<Spot>,
+}
+
+/// What came of asking for a place.
+pub enum Admission {
+    /// Here is one.
+    Admitted(Lease),
+    /// Wait for one.
+    Queued(Ticket),
+    /// There are none, and as many wait as may.
+    Full,
+    /// No backend is usable.
+    Nobody,
+}
+
+impl Queue {
+    /// Sets how many requests may wait, and for which backends.
+    pub(super) fn set(&self, max: usize, members: &[Arc<Backend>]) {
+        let mut line = self.line.lock();
+        line.max = max;
+        line.members = members.iter().map(Arc::downgrade).collect();
+    }
+
+    /// How many requests wait.
+    pub fn len(&self) -> usize {
+        self.line.lock().waiting.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Joins the queue, unless `pick` finds a place after all, or `usable` no backend at all.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        pick: impl FnOnce() -> Option<Lease>,
+        usable: impl FnOnce() -> bool,
+        unpark: &Weak<dyn Unpark>,
+    ) -> Admission {
+        let mut line = self.line.lock();
+        if let Some(lease) = pick() {
+            return Admission::Admitted(lease);
+        }
+        if !usable() {
+            return Admission::Nobody;
+        }
+        if line.waiting.len() >= line.max {
+            return Admission::Full;
+        }
+        let number = line.next;
+        line.next += 1;
+        line.waiting.insert(number, Waiting { unpark: Weak::clone(unpark), spot: None });
+        Admission::Queued(Ticket { queue: Arc::clone(self), number })
+    }
+
+    /// Takes back one place at a backend: it goes to whoever is first, or is free.
+    pub(super) fn give_up(&self, backend: &Backend) {
+        let woken = {
+            let mut line = self.line.lock();
+            match line.member(backend).filter(|member| member.is_usable() && !member.is_over()) {
+                Some(member) => line.give(|| Lease::inherited(&member)),
+                None => {
+                    backend.vacate();
+                    return;
+                }
+            }
+        };
+        wake(woken);
+    }
+
+    /// Gives away the free places of a backend that has become usable.
+    pub(super) fn admit(&self, backend: &Backend) {
+        loop {
+            let woken = {
+                let mut line = self.line.lock();
+                let Some(member) = line.member(backend).filter(|member| member.is_usable()) else { return };
+                let Some(lease) = Lease::take(&member) else { return };
+                line.give(|| lease)
+            };
+            wake(woken);
+        }
+    }
+
+    /// Wakes everybody to see whether there is still a backend to wait for.
+    pub(super) fn reconsider(&self) {
+        let woken: Vec<_> = {
+            let mut line = self.line.lock();
+            line.waiting
+                .values_mut()
+                .filter_map(|waiting| Some((Weak::clone(&waiting.unpark), waiting.spot.take()?)))
+                .collect()
+        };
+        for (unpark, spot) in woken {
+            wake(Some(Waiting { unpark, spot: Some(spot) }));
+        }
+    }
+}
+
+impl Line {
+    /// The backend as the present configuration describes it, if it does and somebody waits.
+    fn member(&self, backend: &Backend) -> Option<Arc<Backend>> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.members.iter().filter_map(Weak::upgrade).find(|member| member.id() == backend.id())
+    }
+
+    /// Gives a place to the first in the line.
+    fn give(&mut self, lease: impl FnOnce() -> Lease) -> Option<Waiting> {
+        let (number, waiting) = self.waiting.pop_first()?;
+        self.given.insert(number, lease());
+        Some(waiting)
+    }
+}
+
+/// Wakes a task, if it sleeps. One that does not will see for itself.
+fn wake(waiting: Option<Waiting>) {
+    if let Some(Waiting { unpark, spot: Some(spot) }) = waiting
+        && let Some(unpark) = unpark.upgrade()
+    {
+        unpark.unpark(spot);
+    }
+}
+
+/// One request's place in the queue; it leaves when this is dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    queue: Arc<Queue>,
+    number: u64,
+}
+
+impl Ticket {
+    /// The place that this request was given, once it was.
+    pub fn claim(&self) -> Option<Lease> {
+        self.queue.line.lock().given.remove(&self.number)
+    }
+
+    /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
+    /// given a place.
+    pub fn park(&self, spot: Spot) -> bool {
+        match self.queue.line.lock().waiting.get_mut(&self.number) {
+            Some(waiting) => {
+                waiting.spot = Some(spot);
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let lease = {
+            let mut line = self.queue.line.lock();
+            line.waiting.remove(&self.number);
+            line.given.remove(&self.number)
+        };
+        // Outside the lock: it goes to the next.
+        drop(lease);
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiting").field("spot", &self.spot).finish_non_exhaustive()
+    }
+}
