@@ -202,7 +202,7 @@ mod tests {
             "listener 0.0.0.0:8080: closed",
             "listener 0.0.0.0:81: opened",
             "timeouts: head 10s -> 1s, request Some(60s) -> Some(5s)",
-            "limits: connections 10000 -> 5, body None -> Some(1024)",
+            "limits: connections 10000 -> 5, tunnels 7500 -> 4, body None -> Some(1024)",
             "pool default: strategy: RoundRobin -> Random",
             "pool default: backend a is now called b",
             "pool default: backend b: weight: 1 -> 2",
