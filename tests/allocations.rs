@@ -158,7 +158,7 @@ fn a_line_of_the_access_log_allocates_nothing_after_warm_up() {
         reused: false,
         connect: Some(Duration::from_micros(40)),
         first_byte: None,
-        outcome: "response_timeout",
+        outcome: "response_head_timeout",
     }];
     let record = Record {
         time: SystemTime::now(),
@@ -180,7 +180,7 @@ fn a_line_of_the_access_log_allocates_nothing_after_warm_up() {
         attempts: &attempts,
         queue: Duration::ZERO,
         total: Duration::from_secs(30),
-        end: "response_timeout",
+        end: "response_head_timeout",
     };
     let (intake, outlet) = channel(Default::default());
     let mut batches = [Format::Json, Format::Combined].map(|format| intake.batch(format));

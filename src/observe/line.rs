@@ -215,18 +215,24 @@ const MONTHS: [&[u8; 3]; 12] =
 fn escaped(out: &mut Vec<u8>, text: &[u8], bytes_max: usize, escape: Escape) {
     let end = out.len() + bytes_max;
     let mut rest = text;
-    while !rest.is_empty() {
+    loop {
         let (plain, after) = rest.split_at(plain_run(rest));
-        let fitting = plain.len().min(end.saturating_sub(out.len()));
-        out.extend_from_slice(plain.get(..fitting).unwrap_or(plain));
+        let room = end.saturating_sub(out.len());
+        out.extend_from_slice(plain.get(..room).unwrap_or(plain));
+        if plain.len() > room {
+            break;
+        }
+        if after.is_empty() {
+            return;
+        }
         let special = after.iter().position(is_plain).unwrap_or(after.len());
         let (special, after) = after.split_at(special);
-        if fitting < plain.len() || escape(out, special, end) == Fits::No {
-            out.extend_from_slice(b"...");
-            return;
+        if escape(out, special, end) == Fits::No {
+            break;
         }
         rest = after;
     }
+    out.extend_from_slice(b"...");
 }
 
 /// Appends bytes in an escaped form, as long as `out` does not become longer than the number.

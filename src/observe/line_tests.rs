@@ -76,7 +76,7 @@ fn malformed() -> Record<'static> {
         route: None,
         pool: None,
         total: Duration::ZERO,
-        end: "bad_head",
+        end: "bad_request",
         ..served(&[])
     }
 }
@@ -112,7 +112,7 @@ fn json_leaves_out_what_is_not_known() {
     let expected = json!({
         "time": "2026-11-21T06:40:51.123Z", "client": "192.0.2.7", "client_port": 1, "listener": "main",
         "status": 400, "bytes_in": 0, "bytes_out": 0, "attempts": [], "queue_ms": 0.0, "total_ms": 0.0,
-        "end": "bad_head",
+        "end": "bad_request",
     });
     assert_eq!(parsed(&malformed()), expected);
 }

@@ -22,7 +22,8 @@ use crate::side::log_sink::Sink;
 ///
 /// Dropping it writes what has been handed over and ends its thread: drop its batches first, or
 /// what they bring later is dropped and counted. A sink that takes nothing is waited for
-/// [`LOG_STOP_WAIT`] at most; then its lines are dropped and its thread is left behind, because a blocking write cannot be cut short.
+/// [`LOG_STOP_WAIT`] at most; then its lines are dropped and its thread is left behind, because a
+/// blocking write cannot be cut short.
 pub struct AccessLog {
     format: Format,
     intake: Intake,
