@@ -32,7 +32,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -l backend -d 'A backend
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -s h -l help -d 'Print help'
@@ -51,7 +51,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l backend -d '
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'A line for each problem, for people'
 json\t'One JSON object, for programs'"
@@ -65,7 +65,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l backend -d
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s H -l header -d 'A field of its head; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'Take this backend for down; repeat for several' -r
