@@ -10,6 +10,7 @@ mod wire;
 
 mod access;
 mod changes;
+mod commands;
 mod hostile;
 mod metrics;
 mod page;
