@@ -5,7 +5,9 @@
 //! - `explain`: say what they would do with a request, and why (`cli::explain`);
 //! - `plan`: say what a reload would change (`cli::explain`);
 //! - `demo`: run the balancer and three sample origins, to try it (`cli::demo`);
-//! - `origin`: run one sample origin (`cli::origin`).
+//! - `origin`: run one sample origin (`cli::origin`);
+//! - `status`, `requests`, `reload`, `drain`, `enable`, `weight`: talk to the admin listener of
+//!   a running one (`cli::operate`).
 //!
 //! Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Demo) => cli::demo::demo(),
         #[cfg(feature = "demo")]
         Some(Command::Origin(options)) => cli::origin::origin(options),
+        Some(Command::Operate(operation)) => cli::operate::operate(operation),
     };
     end.into()
 }

@@ -206,3 +206,26 @@ pub const LOG_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(1)
 /// How often a file of the access log that cannot be written to is opened anew, and how long
 /// writing must have gone well before it is said to be.
 pub const LOG_RETRY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// LIMIT: connections to the admin listener. Operators and scrapers are few; one more than this
+/// closes the oldest.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// LIMIT: bytes of a request head to the admin listener: browsers and scrapers send a tenth.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// LIMIT: bytes of a request body to the admin listener. Nothing there reads one.
+pub const ADMIN_BODY_BYTES_MAX: u64 = 4 * 1024;
+
+/// LIMIT: how long an admin client may take to send its request, and to take the answer.
+pub const ADMIN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How often the admin listener looks how much has been done, to show it over time.
+pub const ADMIN_SAMPLE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// LIMIT: rates that are kept of each backend: a minute of them.
+pub const ADMIN_RATES_MAX: usize = 60;
+
+/// LIMIT: requests that `/requests` lists, the oldest. An answer is held in memory until it is
+/// taken, and somebody who looks for a stuck request wants the oldest.
+pub const ADMIN_REQUESTS_MAX: usize = 1_000;

@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ropewalk::config::{ConfigErrors, Document};
 use serde_json::{Value, json};
 
+use super::operate::Operation;
+
 /// A layer-7 HTTP load balancer on plain OS threads.
 #[derive(Debug, Parser)]
 #[command(
@@ -64,12 +66,14 @@ pub(crate) enum Command {
     /// Run a sample origin: "Response from NAME" on every path, 200 on /health
     #[cfg(feature = "demo")]
     Origin(OriginOptions),
+    #[command(flatten)]
+    Operate(Operation),
 }
 
-/// How `check` reports.
+/// How a command reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A line for each problem, for people.
+    /// Lines, for people.
     Text,
     /// One JSON object, for programs.
     Json,

@@ -1,8 +1,11 @@
 //! Floor 6: the command line. One file for each command, and what they share.
 //!
+//! The commands for a running ropewalk are in [`operate`].
+//!
 //! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] where
 //! diagnostics go; [`notify`] what the service manager is told.
 
+pub(crate) mod admin_client;
 pub(crate) mod args;
 pub(crate) mod check;
 #[cfg(feature = "demo")]
@@ -11,6 +14,7 @@ pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod logging;
 pub(crate) mod notify;
+pub(crate) mod operate;
 #[cfg(feature = "demo")]
 pub(crate) mod origin;
 mod requests_table;

@@ -42,6 +42,16 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
+    /// What was counted since a copy was taken.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut fresh = self.clone();
+        for (count, before) in fresh.counts.iter_mut().zip(earlier.counts) {
+            *count = count.saturating_sub(before);
+        }
+        fresh.sum_ns = fresh.sum_ns.saturating_sub(earlier.sum_ns);
+        fresh
+    }
+
     /// The duration that a share of all, such as 0.99, stays below: interpolated within its
     /// bucket, so as exact as the bucket is narrow. Of an empty histogram it is zero.
     pub fn quantile(&self, share: f64) -> Duration {
@@ -88,6 +98,16 @@ mod tests {
         }
         assert!((250..=500).contains(&histogram.quantile(0.5).as_micros()));
         assert!((25..=50).contains(&histogram.quantile(0.99).as_millis()));
+    }
+
+    #[test]
+    fn what_came_since_a_copy_is_what_was_recorded_since() {
+        let (mut histogram, mut expected) = (Histogram::default(), Histogram::default());
+        histogram.record(Duration::from_millis(1));
+        let earlier = histogram.clone();
+        histogram.record(Duration::from_secs(1));
+        expected.record(Duration::from_secs(1));
+        assert_eq!(histogram.since(&earlier), expected);
     }
 
     #[test]

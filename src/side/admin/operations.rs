@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::observe::histogram::Histogram;
 
@@ -67,6 +67,8 @@ pub struct Status {
     pub version: &'static str,
     /// The process's number.
     pub pid: u32,
+    /// When the process started, in seconds since 1970.
+    pub started_unix_s: u64,
     /// Seconds since the start.
     pub uptime_s: u64,
     /// Whether at least one backend is up and no stop was asked for.
@@ -86,6 +88,7 @@ pub struct Status {
     /// Requests that have ended, by listener, pool, backend and code.
     pub requests: Vec<RequestCount>,
     /// Tries after the first, by what the one before came to.
+    #[serde(serialize_with = "as_map")]
     pub retries: Vec<(&'static str, u64)>,
     /// How long requests took, for each pool.
     #[serde(skip)]
@@ -98,6 +101,11 @@ pub struct Status {
     pub panics: u64,
     /// Resident memory of the process in bytes.
     pub resident_bytes: u64,
+}
+
+/// Named counts as a JSON object.
+fn as_map<S: Serializer>(counts: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().copied())
 }
 
 /// A listening address.
@@ -133,7 +141,8 @@ pub struct BackendStatus {
     pub weight: u32,
     /// The share that the configuration gives it.
     pub configured_weight: u32,
-    /// Whether it was drained or weighted by an operator, and until when, in seconds from now.
+    /// How many seconds what an operator did to its weight still holds; `None` when nothing was
+    /// done, or until it is enabled again.
     pub override_left_s: Option<u64>,
     /// Requests in flight.
     pub active: u32,
@@ -141,9 +150,9 @@ pub struct BackendStatus {
     pub idle_connections: usize,
     /// Requests that it has been given, since the start.
     pub requests: u64,
-    /// Probes that succeeded and failed, since the start.
+    /// Probes that succeeded, since the start.
     pub probes_ok: u64,
-    /// Probes that failed.
+    /// Probes that failed, since the start.
     pub probes_failed: u64,
     /// The last verdict's reason, such as `connection refused`; empty while it is up.
     pub reason: String,

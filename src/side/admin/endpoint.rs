@@ -1,0 +1,199 @@
+//! Which path is what, and who answers for it.
+
+use std::sync::Arc;
+
+use crate::base::clock::Moment;
+
+use super::access::Access;
+use super::history::History;
+use super::operations::{Operations, Question};
+use super::request::{Method, Request};
+use super::response::Response;
+use super::verbs::{self, Verb};
+use super::{metrics, page, text};
+
+/// Everything that can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Endpoint<'a> {
+    Page,
+    Stylesheet,
+    Status,
+    Metrics,
+    Requests,
+    Explain,
+    Health,
+    Readiness,
+    Change(Verb<'a>),
+}
+
+impl<'a> Endpoint<'a> {
+    fn of(path: &'a [String]) -> Option<Self> {
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+        Some(match parts.as_slice() {
+            [] => Self::Page,
+            ["style.css"] => Self::Stylesheet,
+            ["status"] => Self::Status,
+            ["metrics"] => Self::Metrics,
+            ["requests"] => Self::Requests,
+            ["explain"] => Self::Explain,
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Readiness,
+            ["reload"] => Self::Change(Verb::Reload),
+            ["backends", name, "drain"] => Self::Change(Verb::Drain(name)),
+            ["backends", name, "enable"] => Self::Change(Verb::Enable(name)),
+            ["backends", name, "weight"] => Self::Change(Verb::Weight(name)),
+            _ => return None,
+        })
+    }
+
+    /// Probes come from machinery that has no token, and learn one word.
+    fn is_for_anybody(&self) -> bool {
+        matches!(self, Self::Health | Self::Readiness)
+    }
+}
+
+/// Where questions are answered.
+pub(super) struct Desk {
+    access: Access,
+    operations: Arc<dyn Operations>,
+    history: History,
+}
+
+impl Desk {
+    pub(super) fn new(token: Option<String>, operations: Arc<dyn Operations>) -> Self {
+        Self { access: Access::new(token), operations, history: History::default() }
+    }
+
+    /// Notes how much has been done by now.
+    pub(super) fn sample(&mut self, now: Moment) {
+        self.history.note(&self.operations.status(), now);
+    }
+
+    /// Answers one request.
+    pub(super) fn answer(&mut self, request: &Request) -> Response {
+        self.admitted(request).unwrap_or_else(|refusal| refusal)
+    }
+
+    /// The answer, or the refusal.
+    fn admitted(&self, request: &Request) -> Result<Response, Response> {
+        let endpoint = Endpoint::of(&request.path);
+        if !endpoint.as_ref().is_some_and(Endpoint::is_for_anybody) {
+            self.access.admit(request)?;
+        }
+        let endpoint = endpoint.ok_or_else(|| Response::text(404, NOT_FOUND))?;
+        if let Endpoint::Change(verb) = endpoint {
+            if request.method != Method::Post {
+                return Err(Response::text(405, "405: this changes something, so it takes POST")
+                    .with("Allow", "POST"));
+            }
+            Access::admit_change(request)?;
+            return verbs::run(verb, &request.query, &*self.operations);
+        }
+        if !matches!(request.method, Method::Get | Method::Head) {
+            return Err(Response::text(405, "405: this only shows something, so it takes GET")
+                .with("Allow", "GET, HEAD"));
+        }
+        let allowed = |once: &[&str], often: &[&str]| request.query.allow(once, often).map_err(bad_request);
+        match endpoint {
+            Endpoint::Page => {
+                allowed(&["refresh"], &[])?;
+                let refresh = page::Refresh::parse(request.query.one("refresh")).map_err(bad_request)?;
+                let status = self.operations.status();
+                Ok(page::page(&status, &self.history.recent(&status), refresh))
+            }
+            Endpoint::Stylesheet => Ok(page::stylesheet()),
+            Endpoint::Status => {
+                allowed(&["format"], &[])?;
+                let format = Format::wanted(request)?;
+                let status = self.operations.status();
+                let recent = self.history.recent(&status);
+                Ok(match format {
+                    Format::Json => {
+                        Response::json(&text::StatusDocument { status: &status, recent: &recent })
+                    }
+                    Format::Text => Response::text(200, text::status(&status, &recent)),
+                })
+            }
+            Endpoint::Metrics => {
+                allowed(&[], &[])?;
+                Ok(metrics::scrape(self.operations.status(), &request.accept))
+            }
+            Endpoint::Requests => {
+                allowed(&["format"], &[])?;
+                let format = Format::wanted(request)?;
+                let list = text::RequestsDocument::new(self.operations.requests());
+                Ok(match format {
+                    Format::Json => Response::json(&list),
+                    Format::Text => Response::text(200, list.text()),
+                })
+            }
+            Endpoint::Explain => {
+                allowed(&["method", "url"], &["header", "down"])?;
+                let question = question(request).map_err(bad_request)?;
+                self.operations.explain(&question).map(|text| Response::text(200, text)).map_err(bad_request)
+            }
+            Endpoint::Health => Ok(Response::text(200, "alive")),
+            Endpoint::Readiness => Ok(self.readiness()),
+            // Answered above; it is not a view.
+            Endpoint::Change(_) => Err(Response::text(404, NOT_FOUND)),
+        }
+    }
+
+    fn readiness(&self) -> Response {
+        let status = self.operations.status();
+        if status.draining {
+            Response::text(503, "not ready: a stop was asked for, and requests in flight are finishing")
+        } else if !status.ready {
+            Response::text(503, "not ready: no backend is up")
+        } else {
+            Response::text(200, "ready")
+        }
+    }
+}
+
+const NOT_FOUND: &str = "404: there is no such thing here. GET / /status /metrics /requests /explain /healthz \
+                         /readyz; POST /reload /backends/NAME/drain /backends/NAME/enable /backends/NAME/weight";
+
+/// What a view looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Text,
+}
+
+impl Format {
+    /// What `format` says, or else what Accept prefers: text if it names that and not JSON.
+    fn wanted(request: &Request) -> Result<Self, Response> {
+        match request.query.one("format") {
+            Some("json") => Ok(Self::Json),
+            Some("text") => Ok(Self::Text),
+            Some(other) => {
+                Err(bad_request(format!("there is no format {other:?}; allowed here: json, text")))
+            }
+            None if request.accept.contains("text/plain") && !request.accept.contains("json") => {
+                Ok(Self::Text)
+            }
+            None => Ok(Self::Json),
+        }
+    }
+}
+
+fn question(request: &Request) -> Result<Question, String> {
+    let headers = request.query.every("header").map(|typed| match typed.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(format!("{typed:?} is not a field; write header=Name:value")),
+    });
+    Ok(Question {
+        method: request.query.one("method").unwrap_or("GET").to_owned(),
+        url: request.query.one("url").ok_or("which URL? write /explain?url=http://host/path")?.to_owned(),
+        headers: headers.collect::<Result<_, _>>()?,
+        down: request.query.every("down").map(str::to_owned).collect(),
+    })
+}
+
+/// The refusal of a request that makes no sense.
+pub(super) fn bad_request(why: impl std::fmt::Display) -> Response {
+    Response::text(400, format!("400: {why}"))
+}

@@ -1,0 +1,178 @@
+//! What the balancer did of late: rates over a minute, and latencies within it.
+//!
+//! The balancer counts since its start and forgets nothing, which is what metrics want and what
+//! nobody looks for on a page. So the thread notes the counts every second and keeps the
+//! differences, of as many backends as there are and for a minute.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::clock::Moment;
+use crate::base::limits::ADMIN_RATES_MAX;
+use crate::observe::histogram::Histogram;
+
+use super::operations::Status;
+
+/// Samples between two copies of a histogram: they are larger, and a latency over 50 to 60
+/// seconds is as good as one over exactly a minute.
+const SAMPLES_PER_COPY: u64 = 10;
+
+/// Copies that make a minute.
+const COPIES_MAX: usize = 6;
+
+/// Rates that make the figure that is shown: of one second it would flicker.
+const RATES_SHOWN: usize = 5;
+
+/// Everything that was noted.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    samples: u64,
+    last: Option<Moment>,
+    /// Of all requests, those included that reached no backend.
+    total: Trail,
+    backends: HashMap<(String, String), Trail>,
+}
+
+/// What was noted of one thing that counts requests.
+#[derive(Debug, Default)]
+struct Trail {
+    /// The count at the last sample.
+    count: u64,
+    /// LIMIT: `ADMIN_RATES_MAX` rates per second, oldest first.
+    rates: VecDeque<f64>,
+    /// LIMIT: `COPIES_MAX` copies, oldest first.
+    copies: VecDeque<Histogram>,
+    /// The number of the last sample.
+    seen: u64,
+}
+
+/// What one thing did of late.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Figures {
+    /// Requests per second, over the last five seconds.
+    pub(super) requests_per_s: f64,
+    /// Latencies of the last minute; `None` without a request.
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+    /// The rates of the last minute, oldest first.
+    #[serde(skip)]
+    pub(super) rates: Vec<f64>,
+}
+
+/// The figures that belong to a [`Status`].
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Recent {
+    pub(super) total: Figures,
+    /// In the order of the pools and of the backends in them.
+    pub(super) backends: Vec<RecentBackend>,
+}
+
+/// The figures of one backend.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RecentBackend {
+    pub(super) pool: String,
+    pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) figures: Figures,
+}
+
+impl History {
+    /// Notes the counts of now.
+    pub(super) fn note(&mut self, status: &Status, now: Moment) {
+        let elapsed = self.last.map(|last| now.since(last));
+        self.last = Some(now);
+        self.samples += 1;
+        let number = self.samples;
+        self.total.note(requests(status), &durations(status), elapsed, number);
+        for pool in &status.pools {
+            for backend in &pool.backends {
+                let key = (pool.name.clone(), backend.name.clone());
+                let trail = self.backends.entry(key).or_default();
+                // A backend that came later has no sample to compare the first with.
+                let elapsed = elapsed.filter(|_| trail.seen + 1 == number);
+                trail.note(backend.requests, &backend.durations, elapsed, number);
+            }
+        }
+        self.backends.retain(|_, trail| trail.seen == number);
+    }
+
+    /// What was done of late, as far as it was noted.
+    pub(super) fn recent(&self, status: &Status) -> Recent {
+        let of_backend = |pool: &str, name: &str, durations: &Histogram| RecentBackend {
+            pool: pool.to_owned(),
+            name: name.to_owned(),
+            figures: self
+                .backends
+                .get(&(pool.to_owned(), name.to_owned()))
+                .map(|trail| trail.figures(durations))
+                .unwrap_or_default(),
+        };
+        Recent {
+            total: self.total.figures(&durations(status)),
+            backends: status
+                .pools
+                .iter()
+                .flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend)))
+                .map(|(pool, backend)| of_backend(&pool.name, &backend.name, &backend.durations))
+                .collect(),
+        }
+    }
+}
+
+impl Trail {
+    /// Notes a count, `elapsed` after the last one.
+    fn note(&mut self, count: u64, durations: &Histogram, elapsed: Option<Duration>, number: u64) {
+        if count < self.count {
+            // Another backend took the name, and counts from zero.
+            *self = Self::default();
+        } else if let Some(elapsed) = elapsed {
+            let seconds = elapsed.as_secs_f64().max(0.001);
+            push(&mut self.rates, (count - self.count) as f64 / seconds, ADMIN_RATES_MAX);
+        }
+        if self.copies.is_empty() || number.is_multiple_of(SAMPLES_PER_COPY) {
+            push(&mut self.copies, durations.clone(), COPIES_MAX);
+        }
+        self.count = count;
+        self.seen = number;
+    }
+
+    fn figures(&self, durations: &Histogram) -> Figures {
+        let shown = self.rates.iter().rev().take(RATES_SHOWN);
+        let count = shown.len().max(1) as f64;
+        let durations = self.copies.front().map_or_else(|| durations.clone(), |copy| durations.since(copy));
+        let quantile =
+            |share| (durations.count() > 0).then(|| round(durations.quantile(share).as_secs_f64() * 1_000.0));
+        Figures {
+            requests_per_s: round(shown.sum::<f64>() / count),
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            rates: self.rates.iter().copied().collect(),
+        }
+    }
+}
+
+fn push<T>(ring: &mut VecDeque<T>, value: T, max: usize) {
+    if ring.len() >= max {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+}
+
+/// To the thousandth: more digits would be noise.
+fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+fn requests(status: &Status) -> u64 {
+    status.requests.iter().map(|row| row.count).sum()
+}
+
+fn durations(status: &Status) -> Histogram {
+    let mut sum = Histogram::default();
+    for (_, durations) in &status.durations {
+        sum.add(durations);
+    }
+    sum
+}

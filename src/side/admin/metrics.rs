@@ -1,0 +1,283 @@
+//! `/metrics`: everything that is counted, in the text format of Prometheus or of OpenMetrics.
+//!
+//! The samples are made at the scrape out of one [`Status`]; there is no registry that lives
+//! longer. What has a series comes from the configuration or a closed list, so the number of
+//! series is bounded by the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Write;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::observe::histogram::{BOUNDS_US, Histogram};
+
+use super::operations::{BackendStatus, Status};
+use super::response::Response;
+
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers a scrape, in OpenMetrics if `accept` (in lower case) names it.
+pub(super) fn scrape(status: Status, accept: &str) -> Response {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Snapshot(status)));
+    let mut text = String::with_capacity(64 * 1024);
+    if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+        return Response::text(500, "500: the metrics cannot be written");
+    }
+    if accept.contains("application/openmetrics-text") {
+        Response::new(200, OPEN_METRICS, text)
+    } else {
+        Response::new(200, PROMETHEUS, prometheus(&text))
+    }
+}
+
+/// OpenMetrics as the older format. There, the description of a counter names it as its samples
+/// do, with `_total`, and there is no mark at the end.
+fn prometheus(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len() + 1_024);
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if let Some(described) = line.strip_prefix("# HELP ") {
+            help = described.split_once(' ');
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, help)) = help.take() {
+                // Writing to a string cannot fail, here and below.
+                let _ = writeln!(text, "# HELP {name}{suffix} {help}");
+            }
+            let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
+        } else if line != "# EOF" {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text
+}
+
+/// What is shown at one scrape.
+#[derive(Debug)]
+struct Snapshot(Status);
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut families = Families(encoder);
+        self.requests(&mut families)?;
+        self.backends(&mut families)?;
+        self.balancer(&mut families)?;
+        self.process(&mut families)
+    }
+}
+
+impl Snapshot {
+    fn requests(&self, families: &mut Families<'_>) -> fmt::Result {
+        let Self(status) = self;
+        let mut family = families.counter(
+            "ropewalk_requests",
+            "Requests that have ended, by what the client was told; 499 when it left.",
+        )?;
+        for row in &status.requests {
+            let code = row.code.to_string();
+            let labels = [
+                ("listener", &*row.listener),
+                ("pool", &*row.pool),
+                ("backend", &*row.backend),
+                ("code", &*code),
+            ];
+            count(&mut family, &labels, row.count)?;
+        }
+        // Without the code, which nobody adds bytes up by.
+        let mut bytes: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for row in &status.requests {
+            let sum = bytes.entry((&*row.listener, &*row.pool, &*row.backend)).or_default();
+            *sum = (sum.0 + row.bytes_in, sum.1 + row.bytes_out);
+        }
+        let labels =
+            |(listener, pool, backend)| [("listener", listener), ("pool", pool), ("backend", backend)];
+        let mut family = families.counter("ropewalk_received_bytes", "Bytes of request bodies.")?;
+        for (key, (received, _)) in &bytes {
+            count(&mut family, &labels(*key), *received)?;
+        }
+        let mut family = families.counter("ropewalk_sent_bytes", "Bytes of response bodies.")?;
+        for (key, (_, sent)) in &bytes {
+            count(&mut family, &labels(*key), *sent)?;
+        }
+        let mut family = families.histogram(
+            "ropewalk_request_duration_seconds",
+            "Time from the head of a request to the end of its response.",
+        )?;
+        for (pool, durations) in &status.durations {
+            record(&mut family, &[("pool", &**pool)], durations)?;
+        }
+        let mut family =
+            families.counter("ropewalk_retries", "Tries after the first, by what the one before came to.")?;
+        for (reason, number) in &status.retries {
+            count(&mut family, &[("reason", *reason)], *number)?;
+        }
+        Ok(())
+    }
+
+    fn backends(&self, families: &mut Families<'_>) -> fmt::Result {
+        self.of_backends(families, "ropewalk_backend_up", "1 if the backend is healthy.", |backend| {
+            u64::from(backend.up)
+        })?;
+        self.of_backends(
+            families,
+            "ropewalk_backend_active_requests",
+            "Requests in flight at the backend.",
+            |backend| u64::from(backend.active),
+        )?;
+        self.of_backends(
+            families,
+            "ropewalk_backend_weight",
+            "The backend's share of requests; 0 when it is drained.",
+            |backend| u64::from(backend.weight),
+        )?;
+        let mut family = families.gauge(
+            "ropewalk_upstream_connections",
+            "Connections to the backend: with a request, or kept for the next.",
+        )?;
+        self.each_backend(|pool, backend| {
+            let labels = |state| [("pool", pool), ("backend", backend.name.as_str()), ("state", state)];
+            gauge(&mut family, &labels("active"), u64::from(backend.active))?;
+            gauge(&mut family, &labels("idle"), backend.idle_connections as u64)
+        })?;
+        let mut family = families.counter("ropewalk_health_checks", "Health probes that have ended.")?;
+        self.each_backend(|pool, backend| {
+            let labels = |result| [("pool", pool), ("backend", backend.name.as_str()), ("result", result)];
+            count(&mut family, &labels("success"), backend.probes_ok)?;
+            count(&mut family, &labels("failure"), backend.probes_failed)
+        })
+    }
+
+    fn of_backends(
+        &self,
+        families: &mut Families<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&BackendStatus) -> u64,
+    ) -> fmt::Result {
+        let mut family = families.gauge(name, help)?;
+        self.each_backend(|pool, backend| {
+            gauge(&mut family, &[("pool", pool), ("backend", backend.name.as_str())], value(backend))
+        })
+    }
+
+    fn each_backend(&self, mut show: impl FnMut(&str, &BackendStatus) -> fmt::Result) -> fmt::Result {
+        for pool in &self.0.pools {
+            for backend in &pool.backends {
+                show(&pool.name, backend)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn balancer(&self, families: &mut Families<'_>) -> fmt::Result {
+        let Self(status) = self;
+        let connections = &status.connections;
+        let at_work = connections.open.saturating_sub(connections.warm + connections.parked);
+        families.states("ropewalk_connections", "Client connections: at work, watched by a worker, or watched by the poller; tunnels are counted once more.", &[
+            ("active", at_work),
+            ("warm", connections.warm),
+            ("parked", connections.parked),
+            ("tunnel", connections.tunnel),
+        ])?;
+        families.value(
+            "ropewalk_connections_limit",
+            "Client connections that there may be.",
+            connections.limit as u64,
+        )?;
+        families.states(
+            "ropewalk_workers",
+            "Threads that carry requests.",
+            &[("running", status.workers.running), ("idle", status.workers.idle)],
+        )?;
+        families.value(
+            "ropewalk_ready_queue_length",
+            "Tasks that wait for a worker.",
+            status.ready_queue_length as u64,
+        )?;
+        let mut family = families.counter(
+            "ropewalk_access_log_dropped",
+            "Lines of the access log that were lost because nobody took them.",
+        )?;
+        family.encode_counter::<NoLabelSet, _, f64>(&status.access_log_dropped, None)?;
+        let mut family = families.counter("ropewalk_config_reloads", "Reloads of the configuration.")?;
+        count(&mut family, &[("result", "applied")], status.reloads.applied)?;
+        count(&mut family, &[("result", "refused")], status.reloads.refused)?;
+        let mut family =
+            families.counter("ropewalk_panics", "Panics that workers survived; anything but 0 is a bug.")?;
+        family.encode_counter::<NoLabelSet, _, f64>(&status.panics, None)
+    }
+
+    fn process(&self, families: &mut Families<'_>) -> fmt::Result {
+        let Self(status) = self;
+        let mut family = families.gauge("ropewalk_build_info", "Always 1; the version is in the label.")?;
+        gauge(&mut family, &[("version", status.version)], 1)?;
+        families.value(
+            "process_resident_memory_bytes",
+            "Resident memory size in bytes.",
+            status.resident_bytes,
+        )?;
+        families.value(
+            "process_start_time_seconds",
+            "Start time of the process since unix epoch in seconds.",
+            status.started_unix_s,
+        )
+    }
+}
+
+/// Where families of samples are begun.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    /// A counter; its name is given without `_total`.
+    fn counter<'s>(&'s mut self, name: &'s str, help: &str) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, MetricType::Counter)
+    }
+
+    fn gauge<'s>(&'s mut self, name: &'s str, help: &str) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)
+    }
+
+    fn histogram<'s>(&'s mut self, name: &'s str, help: &str) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, MetricType::Histogram)
+    }
+
+    /// A gauge without labels.
+    fn value(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.gauge(name, help)?.encode_gauge(&value)
+    }
+
+    /// A gauge for each state.
+    fn states(&mut self, name: &str, help: &str, states: &[(&str, usize)]) -> fmt::Result {
+        let mut family = self.gauge(name, help)?;
+        for (state, value) in states {
+            gauge(&mut family, &[("state", *state)], *value as u64)?;
+        }
+        Ok(())
+    }
+}
+
+fn count(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+}
+
+fn gauge(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    family.encode_family(labels)?.encode_gauge(&value)
+}
+
+fn record(
+    family: &mut MetricEncoder<'_>,
+    labels: &impl EncodeLabelSet,
+    durations: &Histogram,
+) -> fmt::Result {
+    let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(durations.counts).collect();
+    let sum = durations.sum_ns as f64 / 1e9;
+    family.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, durations.count(), &buckets, None)
+}

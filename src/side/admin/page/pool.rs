@@ -1,0 +1,93 @@
+//! A pool on the status page: a row for each backend, which is a card on a narrow screen.
+
+use maud::{Markup, html};
+
+use super::charts;
+use crate::side::admin::figures;
+use crate::side::admin::history::Figures;
+use crate::side::admin::operations::{BackendStatus, PoolStatus};
+use crate::side::admin::text;
+
+/// The section of one pool. Takes the figures of its backends from `figures`, in their order.
+pub(super) fn section<'a>(pool: &PoolStatus, figures: &mut impl Iterator<Item = &'a Figures>) -> Markup {
+    let up = pool.backends.iter().filter(|backend| backend.up).count();
+    html! {
+        section.pool {
+            h2 {
+                (pool.name)
+                small { (pool.strategy) ", " (up) " of " (pool.backends.len()) " up" }
+            }
+            table {
+                thead {
+                    tr {
+                        th.wide-3 scope="col" { "Backend" }
+                        th.wide-1 scope="col" { "State" }
+                        th.number.wide-1 scope="col" { "Weight" }
+                        th.number.narrow scope="col" { "In flight" }
+                        th.number.slim scope="col" { "Kept" }
+                        th.number.wide-1 scope="col" { "Requests" }
+                        th.number.wide-2 scope="col" { "Per second" }
+                        th.number.narrow scope="col" { "p50" }
+                        th.number.narrow scope="col" { "p99" }
+                        th scope="col" { "Responses" }
+                        th.wide-2 scope="col" { "Probes" }
+                    }
+                }
+                tbody {
+                    @for backend in &pool.backends {
+                        (row(backend, figures.next().unwrap_or(&Figures::default())))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
+    let state = text::state(backend);
+    let tone = match state {
+        "UP" => "good",
+        "DRAINED" => "note",
+        _ => "bad",
+    };
+    html! {
+        tr.(tone) {
+            th.name scope="row" {
+                (backend.name)
+                @if backend.address != backend.name { span.quiet { (backend.address) } }
+                @if !backend.reason.is_empty() { span.reason { (backend.reason) } }
+            }
+            td.state data-label="State" { span.pill.(tone) { (state) } }
+            td.number data-label="Weight" { (weight(backend)) }
+            td.number data-label="In flight" { (figures::count(u64::from(backend.active))) }
+            td.number data-label="Kept" { (figures::count(backend.idle_connections as u64)) }
+            td.number data-label="Requests" { (figures::count(backend.requests)) }
+            td.number.rate data-label="Per second" {
+                (charts::sparkline(&figures.rates, "small"))
+                span { (figures::rate(figures.requests_per_s)) }
+            }
+            td.number data-label="p50" { (latency(figures.p50_ms)) }
+            td.number data-label="p99" { (latency(figures.p99_ms)) }
+            td.responses data-label="Responses" { (charts::responses(&backend.responses)) }
+            td.probes data-label="Probes" { (charts::probes(&backend.probes)) }
+        }
+    }
+}
+
+fn weight(backend: &BackendStatus) -> Markup {
+    let changed = backend.weight != backend.configured_weight;
+    html! {
+        (backend.weight)
+        @if changed || backend.override_left_s.is_some() {
+            span.quiet {
+                @if changed { "of " (backend.configured_weight) }
+                @if let Some(left) = backend.override_left_s { " for " (figures::time(left)) }
+            }
+        }
+    }
+}
+
+/// A latency, or a dash when there was no request.
+pub(super) fn latency(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "–".to_owned(), figures::latency)
+}

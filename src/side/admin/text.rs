@@ -1,0 +1,197 @@
+//! `/status` and `/requests`: the documents for programs, and the same as text for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::base::limits::ADMIN_REQUESTS_MAX;
+
+use super::figures;
+use super::history::{Figures, Recent};
+use super::operations::{BackendStatus, RequestInFlight, Status};
+use super::table::{Table, without_controls};
+
+/// `/status` as JSON.
+#[derive(Serialize)]
+pub(super) struct StatusDocument<'a> {
+    #[serde(flatten)]
+    pub(super) status: &'a Status,
+    pub(super) recent: &'a Recent,
+}
+
+/// `/status` as text.
+pub(super) fn status(status: &Status, recent: &Recent) -> String {
+    let mut text = String::new();
+    write_summary(&mut text, status, &recent.total);
+    let mut figures = recent.backends.iter().map(|backend| &backend.figures);
+    for pool in &status.pools {
+        let up = pool.backends.iter().filter(|backend| backend.up).count();
+        let (name, strategy) = (without_controls(&pool.name), pool.strategy);
+        let _ = writeln!(text, "\npool {name}: {strategy}, {up} of {} up", pool.backends.len());
+        let mut table = Table::new(&[
+            "BACKEND", "STATE", "WEIGHT", "ACTIVE", "KEPT", "REQUESTS", "PER S", "P50", "P99", "5XX", "NOTE",
+        ])
+        .right(&[2, 3, 4, 5, 6, 7, 8, 9]);
+        for (backend, figures) in pool.backends.iter().zip(&mut figures) {
+            table.row(backend_row(backend, figures));
+        }
+        table.write_to(&mut text);
+    }
+    text
+}
+
+fn write_summary(text: &mut String, status: &Status, total: &Figures) {
+    let Status { version, connections, workers, reloads, .. } = status;
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<12} {}", without_controls(&value));
+    };
+    line(
+        "ropewalk",
+        format!(
+            "{version}, {}, up {}, pid {}",
+            readiness(status),
+            figures::time(status.uptime_s),
+            status.pid
+        ),
+    );
+    let listeners: Vec<_> = status.listeners.iter().map(|listener| listener.address.as_str()).collect();
+    line("listening", listeners.join(", "));
+    line(
+        "requests",
+        format!(
+            "{:.1}/s, p50 {}, p99 {}",
+            total.requests_per_s,
+            latency(total.p50_ms),
+            latency(total.p99_ms)
+        ),
+    );
+    line(
+        "connections",
+        format!(
+            "{} of {} ({} warm, {} parked, {} tunnels)",
+            connections.open, connections.limit, connections.warm, connections.parked, connections.tunnel
+        ),
+    );
+    line(
+        "workers",
+        format!(
+            "{} running, {} idle, {} ready to run",
+            workers.running, workers.idle, status.ready_queue_length
+        ),
+    );
+    line("memory", figures::bytes(status.resident_bytes));
+    if reloads.applied + reloads.refused > 0 {
+        line("reloads", format!("{} applied, {} refused", reloads.applied, reloads.refused));
+    }
+    if !reloads.last_error.is_empty() {
+        line("", format!("the last was refused: {}", reloads.last_error.trim_end().replace('\n', "; ")));
+    }
+    if status.access_log_dropped > 0 {
+        line("access log", format!("{} lines lost", status.access_log_dropped));
+    }
+    if status.panics > 0 {
+        line("panics", format!("{}: a bug, please report it", status.panics));
+    }
+}
+
+fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 11] {
+    let weight = match backend.weight {
+        weight if weight == backend.configured_weight => weight.to_string(),
+        weight => format!("{weight} (of {})", backend.configured_weight),
+    };
+    let mut notes = Vec::new();
+    if !backend.reason.is_empty() {
+        notes.push(backend.reason.clone());
+    }
+    if let Some(left) = backend.override_left_s {
+        notes.push(format!("weight for another {}", figures::time(left)));
+    }
+    [
+        backend.name.clone(),
+        state(backend).to_owned(),
+        weight,
+        backend.active.to_string(),
+        backend.idle_connections.to_string(),
+        backend.requests.to_string(),
+        format!("{:.1}", figures.requests_per_s),
+        latency(figures.p50_ms),
+        latency(figures.p99_ms),
+        backend.responses[4].to_string(),
+        notes.join(", "),
+    ]
+}
+
+/// Whether a balancer takes requests, in a word.
+pub(super) fn readiness(status: &Status) -> &'static str {
+    match (status.draining, status.ready) {
+        (true, _) => "draining",
+        (false, true) => "ready",
+        (false, false) => "not ready",
+    }
+}
+
+/// Whether a backend takes requests, in a word.
+pub(super) fn state(backend: &BackendStatus) -> &'static str {
+    match (backend.up, backend.weight) {
+        (false, _) => "DOWN",
+        (true, 0) => "DRAINED",
+        (true, _) => "UP",
+    }
+}
+
+fn latency(ms: Option<f64>) -> String {
+    ms.map(figures::latency).unwrap_or_default()
+}
+
+/// `/requests`: the oldest that are in flight, and how many there are.
+#[derive(Serialize)]
+pub(super) struct RequestsDocument {
+    total: usize,
+    requests: Vec<RequestInFlight>,
+}
+
+impl RequestsDocument {
+    /// Keeps the oldest, oldest first.
+    pub(super) fn new(mut requests: Vec<RequestInFlight>) -> Self {
+        let total = requests.len();
+        requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
+        requests.truncate(ADMIN_REQUESTS_MAX);
+        Self { total, requests }
+    }
+
+    /// The same as text.
+    pub(super) fn text(&self) -> String {
+        if self.requests.is_empty() {
+            return "nothing is in flight\n".to_owned();
+        }
+        let mut table = Table::new(&[
+            "AGE", "LEFT", "STAGE", "PLACE", "BACKEND", "TRIES", "CLIENT", "ROUTE", "REQUEST", "ID",
+        ])
+        .right(&[0, 1, 5]);
+        for request in &self.requests {
+            let left = request.deadline_ms.map(|ms| match ms {
+                0.. => figures::latency(ms as f64),
+                _ => format!("-{}", figures::latency(ms.unsigned_abs() as f64)),
+            });
+            table.row([
+                figures::latency(request.age_ms as f64),
+                left.unwrap_or_default(),
+                request.stage.to_owned(),
+                request.place.clone(),
+                request.backend.clone(),
+                request.attempts.to_string(),
+                request.client.clone(),
+                request.route.clone(),
+                format!("{} {}", request.method, request.target).trim().to_owned(),
+                request.id.clone(),
+            ]);
+        }
+        let mut text = String::new();
+        table.write_to(&mut text);
+        if self.requests.len() < self.total {
+            let _ = writeln!(text, "... and {} younger ones", self.total - self.requests.len());
+        }
+        text
+    }
+}

@@ -1,0 +1,221 @@
+//! The `rw-admin` thread: accepts admin clients, serves them, and samples the balancer.
+//!
+//! It waits in one `poll` over everything it has, for as long as the nearest deadline allows.
+//! What the views show costs it time; what a client does not.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+use crate::base::buffer::BufferPool;
+use crate::base::clock::{self, Moment};
+use crate::base::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_SAMPLE_EVERY};
+use crate::net::listen::{Accept, Listener};
+
+use super::connection::{Connection, Progress};
+use super::endpoint::Desk;
+use super::operations::Operations;
+use super::response::Response;
+
+/// The running admin listener. Dropping it closes it and waits for the end of its thread.
+pub struct AdminThread {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread and its owner share.
+struct Shared {
+    stop: AtomicBool,
+    wake: OwnedFd,
+}
+
+impl AdminThread {
+    /// Binds `address` and begins to serve. With a token, every request but those of probes has
+    /// to show it.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system refuses a thread or a descriptor.
+    pub fn spawn(
+        address: SocketAddr,
+        token: Option<String>,
+        operations: Arc<dyn Operations>,
+    ) -> io::Result<Self> {
+        let listener = Listener::bind(address)?;
+        let address = listener.address();
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+        });
+        let server = Server {
+            shared: Arc::clone(&shared),
+            listener,
+            resume_at: Moment::ZERO,
+            connections: Vec::new(),
+            buffers: BufferPool::new(),
+            desk: Desk::new(token, operations),
+            sample_at: Moment::ZERO,
+        };
+        let thread = Builder::new().name("rw-admin".to_owned()).spawn(move || server.run())?;
+        Ok(Self { address, shared, thread: Some(thread) })
+    }
+
+    /// The address that was bound, with the port that was given for port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for AdminThread {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // A full counter means that a wake-up is pending.
+        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the admin thread ended with a panic");
+        }
+    }
+}
+
+/// The thread's own state.
+struct Server {
+    shared: Arc<Shared>,
+    listener: Listener,
+    /// Out of descriptors: nothing is accepted before this moment.
+    resume_at: Moment,
+    /// In the order in which they were accepted.
+    connections: Vec<Connection>,
+    buffers: BufferPool,
+    desk: Desk,
+    sample_at: Moment,
+}
+
+impl Server {
+    fn run(mut self) {
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let now = clock::now();
+            if now >= self.sample_at {
+                self.sample_at = now + ADMIN_SAMPLE_EVERY;
+                self.sample(now);
+            }
+            let has_client = match self.wait(now) {
+                Ok(has_client) => has_client,
+                Err(error) => {
+                    log::error!("the admin listener ends, poll failed: {error}");
+                    return;
+                }
+            };
+            let now = clock::now();
+            self.serve(now);
+            if has_client {
+                self.accept(now);
+            }
+        }
+    }
+
+    /// Takes a sample. A bug in what is asked must not end the listener that shows it.
+    fn sample(&mut self, now: Moment) {
+        if catch_unwind(AssertUnwindSafe(|| self.desk.sample(now))).is_err() {
+            log::error!("the admin listener survived a panic while it took a sample");
+        }
+    }
+
+    /// Waits until something is ready or due. Returns whether there is a client to accept.
+    fn wait(&mut self, now: Moment) -> Result<bool, Errno> {
+        let mut until = self.sample_at;
+        let mut fds = Vec::with_capacity(self.connections.len() + 2);
+        fds.push(PollFd::new(&self.shared.wake, PollFlags::IN));
+        let accepts = now >= self.resume_at;
+        if !accepts {
+            until = until.min(self.resume_at);
+        }
+        fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
+        for connection in &self.connections {
+            until = until.min(connection.deadline());
+            fds.push(PollFd::from_borrowed_fd(connection.as_fd(), connection.interest()));
+        }
+        match poll(&mut fds, Some(&timespec(until.since(now)))) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        for (connection, ready) in self.connections.iter_mut().zip(ready.iter().skip(2)) {
+            if *ready {
+                connection.wake();
+            }
+        }
+        Ok(ready.get(1).copied().unwrap_or(false))
+    }
+
+    /// Advances every connection, and closes those that are done or late.
+    fn serve(&mut self, now: Moment) {
+        let Self { connections, buffers, desk, .. } = self;
+        connections.retain_mut(|connection| {
+            if advance(connection, now, buffers, desk) == Progress::Done {
+                return false;
+            }
+            if now >= connection.deadline() {
+                connection.expire();
+                return false;
+            }
+            true
+        });
+    }
+
+    /// Accepts whoever waits. Each is looked at at once, since most have sent their request by
+    /// then and so never take a place.
+    fn accept(&mut self, now: Moment) {
+        for _ in 0..ADMIN_CONNECTIONS_MAX {
+            match self.listener.accept() {
+                Accept::Connection(fd, _) => {
+                    let mut connection = Connection::new(fd, now);
+                    if advance(&mut connection, now, &mut self.buffers, &mut self.desk) == Progress::Waits {
+                        self.make_room();
+                        self.connections.push(connection);
+                    }
+                }
+                Accept::Nobody => return,
+                Accept::Exhausted(error) => {
+                    log::error!("the admin listener cannot accept for the moment: {error}");
+                    self.resume_at = now + ACCEPT_PAUSE;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Closes a connection if there are as many as there may be: the oldest that has its answer,
+    /// or else the oldest.
+    fn make_room(&mut self) {
+        if self.connections.len() >= ADMIN_CONNECTIONS_MAX {
+            let oldest = self.connections.iter().position(Connection::is_answered).unwrap_or(0);
+            self.connections.remove(oldest);
+        }
+    }
+}
+
+/// Advances a connection. A bug in a view closes the one connection that asked for it.
+fn advance(connection: &mut Connection, now: Moment, buffers: &mut BufferPool, desk: &mut Desk) -> Progress {
+    connection.advance(now, buffers, &mut |request| {
+        catch_unwind(AssertUnwindSafe(|| desk.answer(request))).unwrap_or_else(|_| {
+            log::error!("the admin listener survived a panic over /{}", request.path.join("/"));
+            Response::text(500, "500: a bug in ropewalk; its log has the panic")
+        })
+    })
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // INVARIANT: no wait here is longer than a second, so the parts fit.
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+}

@@ -1,0 +1,79 @@
+//! What an operator may ask a running balancer to do.
+
+use std::time::Duration;
+
+use crate::base::limits::{DURATION_SECS_MAX, WEIGHT_MAX};
+
+use super::endpoint::bad_request;
+use super::operations::{Operations, WeightChange};
+use super::request::Query;
+use super::response::Response;
+
+/// A change, and the name of the backend that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb<'a> {
+    Reload,
+    Drain(&'a str),
+    Enable(&'a str),
+    Weight(&'a str),
+}
+
+/// Does it.
+///
+/// # Errors
+/// The refusal to answer with: nothing has changed.
+pub(super) fn run(verb: Verb<'_>, query: &Query, operations: &dyn Operations) -> Result<Response, Response> {
+    let (backend, change) = match verb {
+        Verb::Reload => {
+            query.allow(&[], &[]).map_err(bad_request)?;
+            return reload(operations);
+        }
+        Verb::Drain(backend) => {
+            query.allow(&["for"], &[]).map_err(bad_request)?;
+            (backend, WeightChange::Drain(period(query).map_err(bad_request)?))
+        }
+        Verb::Enable(backend) => {
+            query.allow(&[], &[]).map_err(bad_request)?;
+            (backend, WeightChange::Enable)
+        }
+        Verb::Weight(backend) => {
+            query.allow(&["value", "for"], &[]).map_err(bad_request)?;
+            let weight = weight(query).map_err(bad_request)?;
+            (backend, WeightChange::Weight(weight, period(query).map_err(bad_request)?))
+        }
+    };
+    match operations.set_weight(backend, change) {
+        Ok(text) => Ok(Response::text(200, text)),
+        Err(text) => Err(Response::text(404, text)),
+    }
+}
+
+fn reload(operations: &dyn Operations) -> Result<Response, Response> {
+    match operations.reload() {
+        Ok(changes) if changes.is_empty() => Ok(Response::text(200, "nothing has changed")),
+        Ok(changes) => Ok(Response::text(200, changes.join("\n"))),
+        Err(errors) => Err(Response::text(422, errors)),
+    }
+}
+
+fn weight(query: &Query) -> Result<u32, String> {
+    let typed = query.one("value").ok_or("which weight? write weight?value=3")?;
+    match typed.parse::<u32>() {
+        Ok(weight) if weight <= WEIGHT_MAX => Ok(weight),
+        _ => Err(format!("{typed:?} is not a weight, which is a whole number from 0 to {WEIGHT_MAX}")),
+    }
+}
+
+fn period(query: &Query) -> Result<Option<Duration>, String> {
+    let Some(typed) = query.one("for") else { return Ok(None) };
+    match humantime::parse_duration(typed) {
+        Ok(period) if period.is_zero() => {
+            Err("for=0s would change nothing; leave it out for no end".to_owned())
+        }
+        Ok(period) if period.as_secs() <= DURATION_SECS_MAX => Ok(Some(period)),
+        Ok(_) => Err(format!("{typed:?} is longer than 30 days; leave `for` out for no end")),
+        Err(_) => {
+            Err(format!("{typed:?} is not a duration; write a number and a unit, like \"90s\" or \"5m\""))
+        }
+    }
+}

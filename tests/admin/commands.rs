@@ -1,0 +1,159 @@
+//! `ropewalk status`, `requests`, `reload`, `drain`, `enable` and `weight`: the built binary
+//! against a listener in this process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use ropewalk::side::admin::operations::WeightChange;
+use serde_json::Value;
+
+use crate::fake::Call;
+use crate::wire::Admin;
+
+fn command(arguments: &[&str], address: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
+    command.args(arguments).args(["--admin", address]).env_remove("ROPEWALK_ADMIN_TOKEN");
+    // An HTTP proxy in the environment is not for this.
+    command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
+    command
+}
+
+fn run(admin: &Admin, arguments: &[&str]) -> Output {
+    command(arguments, &admin.address().to_string()).output().unwrap()
+}
+
+/// Exit status, stdout, stderr.
+fn parts(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn status_is_a_table_or_json() {
+    let admin = Admin::start();
+    let (code, table, complaint) = parts(run(&admin, &["status"]));
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert!(table.contains("\nBACKEND  STATE ") && table.contains("connection refused\n"), "{table}");
+    let (code, json, _) = parts(run(&admin, &["status", "--format", "json"]));
+    assert_eq!(code, Some(0));
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["pools"][1]["name"], "web");
+}
+
+#[test]
+fn requests_lists_what_is_in_flight() {
+    let admin = Admin::start();
+    let (code, table, _) = parts(run(&admin, &["requests"]));
+    assert_eq!(code, Some(0));
+    assert!(table.contains("GET /reports?year=2026"), "{table}");
+}
+
+#[test]
+fn changes_are_passed_on() {
+    let admin = Admin::start();
+    let change = |change| Call::SetWeight("web-1".into(), change);
+    for (arguments, expected) in [
+        (&["drain", "web-1", "--for", "1m 30s"][..], WeightChange::Drain(Some(Duration::from_secs(90)))),
+        (&["drain", "web-1"], WeightChange::Drain(None)),
+        (&["weight", "web-1", "7"], WeightChange::Weight(7, None)),
+        (&["weight", "web-1", "7", "--for", "1h"], WeightChange::Weight(7, Some(Duration::from_secs(3600)))),
+        (&["enable", "web-1"], WeightChange::Enable),
+    ] {
+        let (code, said, complaint) = parts(run(&admin, arguments));
+        assert_eq!(code, Some(0), "{arguments:?}: {complaint}");
+        assert!(said.starts_with("web-1 has weight "), "{arguments:?}: {said}");
+        assert_eq!(admin.fake.calls().pop(), Some(change(expected)), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reload_prints_the_changes_or_the_mistakes() {
+    let admin = Admin::start();
+    let (code, said, _) = parts(run(&admin, &["reload"]));
+    assert_eq!((code, said.as_str()), (Some(0), "added backend api-4\nremoved backend api-0\n"));
+    admin.fake.reloads_with(Err("config.json:2:3  unknown key\n1 error".into()));
+    let (code, said, complaint) = parts(run(&admin, &["reload"]));
+    assert_eq!((code, said.as_str()), (Some(2), ""));
+    assert_eq!(complaint, "config.json:2:3  unknown key\n1 error\n");
+}
+
+#[test]
+fn what_is_refused_is_status_2_with_the_reason() {
+    let admin = Admin::start();
+    for (arguments, says) in [
+        (&["drain", "a/b c"][..], "there is no backend \"a/b c\"; there are api-1, "),
+        (&["weight", "web-1", "many"], "\"many\" is not a weight"),
+        (&["drain", "web-1", "--for", "5"], "\"5\" is not a duration"),
+    ] {
+        let (code, said, complaint) = parts(run(&admin, arguments));
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(says), "{arguments:?}: {complaint}");
+    }
+}
+
+#[test]
+fn the_token_comes_from_a_flag_or_the_environment() {
+    let admin = Admin::with_token(Some("s3cret"));
+    let address = admin.address().to_string();
+    let (code, _, complaint) = parts(run(&admin, &["status"]));
+    assert_eq!(code, Some(2));
+    assert!(
+        complaint.contains("none was given: give it as --token or in ROPEWALK_ADMIN_TOKEN"),
+        "{complaint}"
+    );
+    let (code, _, complaint) = parts(run(&admin, &["status", "--token", "wrong"]));
+    assert_eq!(code, Some(2));
+    assert!(complaint.contains("this is not it"), "{complaint}");
+    assert_eq!(run(&admin, &["status", "--token", "s3cret"]).status.code(), Some(0));
+    let output = command(&["status"], &address).env("ROPEWALK_ADMIN_TOKEN", "s3cret").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn nobody_there_says_how_to_switch_it_on() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, said, complaint) = parts(command(&["status"], &free).output().unwrap());
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(complaint.starts_with(&format!("nothing listens on {free}. ")), "{complaint}");
+    assert!(complaint.contains("--admin 127.0.0.1:9900"), "{complaint}");
+}
+
+#[test]
+fn somebody_else_there_is_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let stranger = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
+    });
+    let (code, said, complaint) = parts(command(&["reload"], &address).output().unwrap());
+    stranger.join().unwrap();
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(complaint.contains("is no admin listener of ropewalk"), "{complaint}");
+}
+
+#[test]
+fn a_drain_can_be_waited_for() {
+    let admin = Admin::start();
+    let address = admin.address().to_string();
+    let mut child = command(&["drain", "web-1", "--wait"], &address).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("web-1 has weight 0"));
+    assert_eq!(lines.next().as_deref(), Some("web-1: 4 in flight"));
+    let in_flight = |active| admin.fake.change(|status| status.pools[1].backends[0].active = active);
+    in_flight(1);
+    assert_eq!(lines.next().as_deref(), Some("web-1: 1 in flight"));
+    in_flight(0);
+    assert_eq!(lines.next().as_deref(), Some("web-1: 0 in flight"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_wait_for_a_drain_has_an_end() {
+    let admin = Admin::start();
+    let (code, _, complaint) = parts(run(&admin, &["drain", "web-1", "--wait=300ms"]));
+    assert_eq!((code, complaint.as_str()), (Some(1), "web-1 still has 4 in flight after 300ms\n"));
+}

@@ -1,0 +1,17 @@
+//! The admin listener and the commands that talk to it, in front of a balancer that is only
+//! looked at ([`fake`]). What a real one shows is the business of `tests/it`.
+
+#![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
+#![allow(clippy::disallowed_methods, reason = "these tests wait and measure by the real clock")]
+
+mod exposition;
+mod fake;
+mod wire;
+
+mod access;
+mod changes;
+mod commands;
+mod hostile;
+mod metrics;
+mod page;
+mod views;
