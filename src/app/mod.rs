@@ -21,7 +21,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::base::clock::{self, Moment};
 use crate::base::ids;
-use crate::config::plan::{ListenerPlan, Plan};
+use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
 use crate::net::parking::Parking;
 use crate::observe::metrics::Shard;
@@ -32,7 +32,8 @@ use crate::server::poller::Poller;
 use crate::server::ready::Ready;
 use crate::server::worker::{Hall, Worker};
 use crate::side::access_log::AccessLog;
-use crate::side::admin::operations::ReloadsStatus;
+use crate::side::admin::AdminThread;
+use crate::side::admin::operations::{Operations, ReloadsStatus};
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
 use reload::{Reloading, Source};
@@ -53,6 +54,7 @@ use reload::{Reloading, Source};
 pub struct Balancer {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
+    admin: Option<AdminThread>,
 }
 
 /// Looks into a running [`Balancer`], changes it and stops it, from any thread.
@@ -156,7 +158,14 @@ impl Balancer {
         if let Some(left) = inherited.first() {
             return Err(StartError::NotConfigured { address: left.address() });
         }
-        Self::run(plan, doors).map_err(StartError::System)
+        let admin = plan.admin.clone();
+        let mut balancer = Self::run(plan, doors).map_err(StartError::System)?;
+        if let Some(AdminPlan { address, token }) = admin {
+            let operations: Arc<dyn Operations> = Arc::new(balancer.handle());
+            let thread = AdminThread::spawn(address, token, operations);
+            balancer.admin = Some(thread.map_err(|source| StartError::Bind { address, source })?);
+        }
+        Ok(balancer)
     }
 
     fn run(mut plan: Plan, doors: Vec<Door>) -> io::Result<Self> {
@@ -196,7 +205,7 @@ impl Balancer {
             source: OnceLock::new(),
         };
         let handle = Handle { inner: Arc::new(inner) };
-        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1) };
+        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1), admin: None };
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
@@ -225,6 +234,11 @@ impl Balancer {
     /// The addresses that are bound, with the port that was given for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.handle.addresses()
+    }
+
+    /// The address of the admin listener, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
     }
 
     /// A handle that other threads can use.
@@ -268,6 +282,8 @@ impl Balancer {
     }
 
     fn take_down(&mut self) {
+        // It looks into everything else.
+        drop(self.admin.take());
         let hall = &self.handle.inner.hall;
         hall.stop.store(true, Ordering::Relaxed);
         hall.ready.wake_all();

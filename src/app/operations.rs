@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
@@ -44,6 +44,9 @@ impl Operations for Handle {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
+            started_unix_s: clock::wall_time(inner.started)
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
             uptime_s: now.since(inner.started).as_secs(),
             ready: !draining && snapshot.backends().any(|backend| backend.is_usable()),
             draining,
@@ -210,7 +213,8 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         configured_weight: backend.configured_weight(),
         override_left_s: backend
             .overridden_until()
-            .map(|until| if until == Moment::NEVER { u64::MAX } else { until.since(now).as_secs() }),
+            .filter(|until| *until != Moment::NEVER)
+            .map(|until| until.since(now).as_secs()),
         active: backend.active(),
         idle_connections: backend.idle().len(),
         requests: backend.requests(),

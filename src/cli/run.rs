@@ -59,6 +59,9 @@ pub(crate) fn run(settings: &Settings) -> Exit {
             env!("CARGO_PKG_VERSION"),
             addresses.join(", ")
         );
+        if let Some(admin) = balancer.admin_address() {
+            log::info!("admin listener on http://{admin}");
+        }
     })
 }
 
