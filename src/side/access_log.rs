@@ -138,20 +138,26 @@ impl Writer {
     fn run(mut self, _alive: &Sender<()>) {
         self.lines.reserve_exact(LOG_WRITE_BYTES);
         loop {
-            // No deadline: while nobody has anything to say, nothing is due.
-            select_biased! {
-                recv(self.outlet.filled) -> lines => if let Ok(lines) = lines {
-                    self.take(lines);
-                },
-                recv(self.outlet.bell) -> _ => {},
-            }
-            // Before the last look for lines: those that come after a stop are not waited for.
+            // Before the look for lines: those that come after a stop are not waited for.
             let stop = self.wishes.stop.load(Ordering::SeqCst);
             if self.take_all() == More::Never || stop {
                 return;
             }
             // Others' lines may come now without waking anybody, unless they are very many.
-            let _ = self.outlet.bell.recv_timeout(LOG_LINGER);
+            if self.outlet.bell.recv_timeout(LOG_LINGER) == Err(RecvTimeoutError::Timeout) {
+                self.wait();
+            }
+        }
+    }
+
+    /// Waits for lines or for the bell.
+    fn wait(&mut self) {
+        // No deadline: while nobody has anything to say, nothing is due.
+        select_biased! {
+            recv(self.outlet.filled) -> lines => if let Ok(lines) = lines {
+                self.take(lines);
+            },
+            recv(self.outlet.bell) -> _ => {},
         }
     }
 

@@ -2,7 +2,7 @@
 //! whatever the file does, nobody who appends waits for it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,6 +166,48 @@ fn lines_that_follow_a_reopening_are_in_the_new_file() {
     let (before, after) = (targets(&old), targets(&path));
     assert_eq!([before, after.clone()].concat(), ["/before", "/after"]);
     assert_eq!(after.last().map(String::as_str), Some("/after"));
+}
+
+#[test]
+fn a_file_is_opened_anew_although_there_are_no_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let log = open(&path);
+    let mut batch = log.batch();
+    // Whether the thread has just written or has had nothing to do for long.
+    for _ in 0..10 {
+        fs::rename(&path, &old).expect("a renamed file");
+        log.reopen();
+        wait::until("the new file", || path.exists());
+        append(&mut batch, "/");
+        batch.flush();
+        wait::until("the line", || targets_so_far(&path).len() == 1);
+    }
+}
+
+#[test]
+fn a_stop_ends_the_thread() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for number in 0..10 {
+        let folder = folder.path().join(number.to_string());
+        fs::create_dir(&folder).expect("a folder");
+        let (path, reader) = pipe(&folder);
+        let log = open(&path);
+        let mut batch = log.batch();
+        append(&mut batch, "/");
+        batch.flush();
+        let (mut reader, mut line) = (BufReader::new(reader), String::new());
+        // Its thread has just written, or not even that.
+        if number % 2 == 0 {
+            reader.read_line(&mut line).expect("a line");
+        }
+        drop(batch);
+        drop(log);
+        // Had the thread been left behind, there would still be somebody who might write.
+        rustix::fs::fcntl_setfl(reader.get_ref(), rustix::fs::OFlags::NONBLOCK).expect("no waiting");
+        reader.read_to_string(&mut line).expect("the end");
+        assert_eq!(line.lines().count(), 1);
+    }
 }
 
 #[test]
