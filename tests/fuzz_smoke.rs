@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
-/// How long each target runs. There are six, and they run side by side.
+/// How long each target runs. There are seven, and they run side by side.
 const RUN_TIME: Duration = Duration::from_secs(2);
 
 /// How much longer than that a target may take on a busy machine before it counts as stuck.
@@ -99,6 +99,11 @@ fn configurations() {
 #[test]
 fn exchanges() {
     smoke("exchange", targets::exchange::run);
+}
+
+#[test]
+fn responses() {
+    smoke("response", targets::response::run);
 }
 
 /// Runs a target in a thread of its own, so that one that never ends is a failure and not a

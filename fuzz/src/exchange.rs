@@ -13,28 +13,21 @@
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use ropewalk::base::clock::Moment;
 use ropewalk::base::limits::VIA_LOOPS_MAX;
 use ropewalk::config::plan::Plan;
-use ropewalk::config::{Config, HealthCheck};
 use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, RequestHead, check_partial_request, head_end,
     parse_request, parse_trailers,
 };
-use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
-use ropewalk::proxy::context::{Context, Entrance, Shared};
-use ropewalk::proxy::task::{Counted, Task};
-use ropewalk::upstream::snapshot::Snapshot;
+use ropewalk::proxy::context::Context;
+use ropewalk::proxy::task::Task;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 
+use super::stage::{self, PEER};
 use super::strict::{self, Field, Framing, Reading, Request};
 
 /// LIMIT: bytes of input that are looked at; more only repeats.
@@ -48,9 +41,6 @@ const DELIVERY_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// What the balancer may say of its own accord here: the backend never fails.
 const STATUSES_OF_REFUSAL: [u16; 7] = [400, 405, 414, 431, 501, 505, 508];
-
-/// Where the client claims to come from.
-const PEER: &str = "127.0.0.1";
 
 /// Sends `data` through a task.
 pub fn run(data: &[u8]) {
@@ -253,21 +243,11 @@ struct Connection {
 }
 
 thread_local! {
-    static LISTENER: TcpListener = {
-        let listener = TcpListener::bind((PEER, 0)).expect("a free port");
-        listener.set_nonblocking(true).expect("a flag");
-        listener
-    };
+    static LISTENER: TcpListener = stage::listener();
 }
 
 fn plan(backend: Option<SocketAddr>, shape: Shape) -> Plan {
-    let backend = backend.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 1)));
-    let config = Config::new()
-        .listen("127.0.0.1:0")
-        .backend(&format!("http://{backend}"))
-        .health_check(HealthCheck::off());
-    let mut plan = config.check().expect("a good configuration").plan;
-    plan.limits.requests_per_connection = None;
+    let mut plan = stage::plan(backend);
     if shape.trusted {
         plan.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     }
@@ -277,30 +257,10 @@ fn plan(backend: Option<SocketAddr>, shape: Shape) -> Plan {
 impl Scene {
     fn new(shape: Shape) -> Self {
         let backend = LISTENER.with(|listener| listener.local_addr().expect("an address"));
-        let snapshot = Arc::new(Snapshot::new(plan(Some(backend), shape)));
-        let (client, ours) = UnixStream::pair().expect("a socket pair");
-        client.set_nonblocking(true).expect("a flag");
-        ours.set_nonblocking(true).expect("a flag");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Counted::new(&connections);
-        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
-            draining_since: AtomicU64::new(0),
-            connections,
-            tunnels: Arc::default(),
-            log: ArcSwapOption::empty(),
-            takes_notes: AtomicBool::new(true),
-            shards: Box::default(),
-        });
-        // The clock stands still, so no deadline ever fires.
-        let now = Moment::ZERO + Duration::from_secs(1000);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let (task, cx, client) = stage::set(plan(Some(backend), shape));
         Self {
-            task: Some(Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now))),
-            cx: Context::new(0, shared, Weak::<Nobody>::new(), now),
+            task: Some(task),
+            cx,
             client,
             responses: Vec::new(),
             origin: Vec::new(),
@@ -350,8 +310,7 @@ impl Scene {
     fn serve(&mut self) -> bool {
         let mut moved = false;
         while let Ok((stream, _)) = LISTENER.with(TcpListener::accept) {
-            stream.set_nonblocking(true).expect("a flag");
-            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a flag");
+            let stream = stage::accepted(stream);
             self.origin.push(Connection { stream, bytes: Vec::new() });
             moved = true;
         }
@@ -415,13 +374,6 @@ impl Scene {
             poll(&mut fds, Some(&DELIVERY_MAX)).is_ok_and(|count| count > 0)
         })
     }
-}
-
-/// Who wakes the tasks here: nobody, as they are advanced all the time.
-struct Nobody;
-
-impl Unpark for Nobody {
-    fn unpark(&self, _: Spot) {}
 }
 
 fn answer(stream: &TcpStream, request: &Request, shape: Shape) {

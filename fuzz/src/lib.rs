@@ -17,6 +17,8 @@ pub mod chunks;
 pub mod config;
 pub mod exchange;
 pub mod request_head;
+pub mod response;
 pub mod response_head;
+pub mod stage;
 pub mod strict;
 pub mod trailers;

@@ -212,3 +212,105 @@ impl std::fmt::Debug for Waiting {
         f.debug_struct("Waiting").field("spot", &self.spot).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::upstream::pool::Tried;
+    use crate::upstream::snapshot::Snapshot;
+
+    /// Nothing is parked here.
+    struct Nobody;
+
+    impl Unpark for Nobody {
+        fn unpark(&self, _: Spot) {}
+    }
+
+    fn snapshot(backends: &str, before: Option<&Snapshot>) -> Snapshot {
+        let text = format!(r#"{{ "backends": [{backends}], "limits": {{ "queue": 2 }} }}"#);
+        let plan = Document::from_json("c", &text).and_then(|document| document.check()).unwrap().plan;
+        before.map_or_else(|| Snapshot::new(plan.clone()), |before| Snapshot::after(plan.clone(), before))
+    }
+
+    fn admit(snapshot: &Snapshot) -> Admission {
+        snapshot.pools[0].admit(&Tried::default(), &(Weak::<Nobody>::new() as Weak<dyn Unpark>))
+    }
+
+    fn lease(snapshot: &Snapshot) -> Lease {
+        let Admission::Admitted(lease) = admit(snapshot) else { panic!("no place") };
+        lease
+    }
+
+    fn ticket(snapshot: &Snapshot) -> Ticket {
+        let Admission::Queued(ticket) = admit(snapshot) else { panic!("not queued") };
+        ticket
+    }
+
+    const ONE: &str = r#"{ "url": "http://127.0.0.1:1", "max_connections": 1 }"#;
+    const TWO: &str = r#"{ "url": "http://127.0.0.1:2", "max_connections": 1 }"#;
+
+    #[test]
+    fn a_place_goes_to_the_first_who_is_still_there() {
+        let snapshot = snapshot(ONE, None);
+        let held = lease(&snapshot);
+        let (first, second) = (ticket(&snapshot), ticket(&snapshot));
+        assert!(matches!(admit(&snapshot), Admission::Full));
+        drop(held);
+        assert!(second.claim().is_none());
+        // It was given the place and never took it.
+        drop(first);
+        assert!(second.claim().is_some());
+        assert_eq!(snapshot.pools[0].backends()[0].active(), 0);
+    }
+
+    #[test]
+    fn a_backend_that_is_configured_no_longer_is_given_to_nobody() {
+        let before = snapshot(ONE, None);
+        let held = lease(&before);
+        let after = snapshot(TWO, Some(&before));
+        let of_new = lease(&after);
+        let waiting = ticket(&after);
+        drop(held);
+        assert!(waiting.claim().is_none());
+        drop(of_new);
+        assert_eq!(waiting.claim().unwrap().backend().port(), 2);
+    }
+
+    #[test]
+    fn a_higher_bound_lets_those_in_who_wait() {
+        let before = snapshot(ONE, None);
+        let _held = lease(&before);
+        let waiting = ticket(&before);
+        let after = snapshot(&ONE.replace("s\": 1", "s\": 2"), Some(&before));
+        assert!(waiting.claim().is_none());
+        after.backends().for_each(Backend::offer);
+        assert!(waiting.claim().is_some());
+    }
+
+    #[test]
+    fn a_lower_bound_is_kept_by_those_who_leave() {
+        let before = snapshot(&ONE.replace("s\": 1", "s\": 2"), None);
+        let (one, other) = (lease(&before), lease(&before));
+        let after = snapshot(ONE, Some(&before));
+        let waiting = ticket(&after);
+        drop(one);
+        assert!(waiting.claim().is_none());
+        drop(other);
+        assert_eq!(waiting.claim().unwrap().backend().active(), 1);
+    }
+
+    #[test]
+    fn who_drains_the_last_backend_wakes_those_who_wait_and_gives_no_place() {
+        let snapshot = snapshot(ONE, None);
+        let held = lease(&snapshot);
+        let waiting = ticket(&snapshot);
+        let backend = &snapshot.pools[0].backends()[0];
+        backend.override_weight(0, crate::base::clock::Moment::NEVER);
+        drop(held);
+        assert!(waiting.claim().is_none());
+        assert!(matches!(admit(&snapshot), Admission::Nobody));
+        backend.restore_weight();
+        assert!(waiting.claim().is_some());
+    }
+}

@@ -1,0 +1,80 @@
+//! A task that is advanced as a worker would, on a clock that stands still and in one thread:
+//! its client is one end of a socket pair, its backend a listener on the loopback interface.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ropewalk::base::clock::Moment;
+use ropewalk::config::plan::Plan;
+use ropewalk::config::{Config, HealthCheck};
+use ropewalk::net::parking::{Spot, Unpark};
+use ropewalk::proxy::context::{Context, Entrance, Shared};
+use ropewalk::proxy::task::{Counted, Task};
+use ropewalk::upstream::snapshot::Snapshot;
+
+/// Where the client claims to come from.
+pub const PEER: &str = "127.0.0.1";
+
+/// A listener for a backend.
+pub fn listener() -> TcpListener {
+    let listener = TcpListener::bind((PEER, 0)).expect("a free port");
+    listener.set_nonblocking(true).expect("a flag");
+    listener
+}
+
+/// A connection that such a listener has accepted. It closes with a reset: nothing is left
+/// behind to wait for its time, however many runs there are in a second.
+pub fn accepted(stream: TcpStream) -> TcpStream {
+    stream.set_nonblocking(true).expect("a flag");
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a flag");
+    stream
+}
+
+/// One backend, and nothing that happens by itself.
+pub fn plan(backend: Option<SocketAddr>) -> Plan {
+    let backend = backend.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 1)));
+    let config = Config::new()
+        .listen("127.0.0.1:0")
+        .backend(&format!("http://{backend}"))
+        .health_check(HealthCheck::off());
+    let mut plan = config.check().expect("a good configuration").plan;
+    plan.limits.requests_per_connection = None;
+    plan
+}
+
+/// A task, what a worker brings along to it, and its client.
+pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
+    let snapshot = Arc::new(Snapshot::new(plan));
+    let (client, ours) = UnixStream::pair().expect("a socket pair");
+    client.set_nonblocking(true).expect("a flag");
+    ours.set_nonblocking(true).expect("a flag");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Counted::new(&connections);
+    let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
+    let shared = Arc::new(Shared {
+        snapshot: ArcSwap::new(Arc::clone(&snapshot)),
+        entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
+        draining_since: AtomicU64::new(0),
+        connections,
+        tunnels: Arc::default(),
+        takes_notes: AtomicBool::new(true),
+        shards: Box::default(),
+    });
+    // The clock stands still, so no deadline ever fires.
+    let now = Moment::ZERO + Duration::from_secs(1000);
+    let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+    let task = Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now));
+    (task, Context::new(0, shared, Weak::<Nobody>::new(), now), client)
+}
+
+/// Who wakes the tasks here: nobody, as they are advanced all the time.
+struct Nobody;
+
+impl Unpark for Nobody {
+    fn unpark(&self, _: Spot) {}
+}
