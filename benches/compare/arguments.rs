@@ -1,7 +1,7 @@
 //! What the person typed, turned into what the benchmark does.
 //!
 //! Nothing below this file looks at raw arguments. The defaults are chosen so that
-//! a whole run of every mode and every peer ends within ten minutes.
+//! a whole run of every mode and every peer ends within a quarter of an hour.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,19 +12,22 @@ use crate::peers::Peer;
 /// Printed for `--help` and below every mistake.
 pub const USAGE: &str = "\
 usage: cargo bench --bench compare -- [OPTIONS]
-  --mode LIST          keepalive, close, rate, download (default: all four)
+  --mode LIST          loads: keepalive, close, rate, download, upload;
+                       scenes: idle, slow-heads, slow-backend, footprint (default: all)
   --peers LIST         direct, ropewalk, nginx, haproxy, async, ureq (default: all)
-  --connections LIST   client connections for keepalive (default: 1,16,64,256,1000;
-                       the other modes then have a default of their own)
+  --connections LIST   client connections (default: 1,4,16,64,256,1000 for keepalive;
+                       each other mode has a default of its own)
   --rate N             requests per second offered in mode rate (default: 10000)
   --workers N          threads or processes of each proxy (default: cores, at least 2)
-  --rounds N           times that every peer is measured in turn (default: 4)
+  --rounds N           times that every peer is measured in turn; half of it in scenes
+                       (default: 4)
   --seconds S          length of one measure (default: 2)
-  --origin-delay MS    milliseconds that the origins take to answer (default: 0)
+  --origin-delay LIST  milliseconds that the origins take to answer (default: 0)
   --out FILE           write the report to FILE as well
-  --quick              a smoke test: 16 connections, one round of half a second";
+  --picture FILE       draw the main results into FILE, as SVG
+  --quick              a smoke test: every mode, small, one round of a third of a second";
 
-/// The kind of load.
+/// What is measured: a load, whose requests are counted, or a scene, where something else is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Each connection sends its next request when the last one is answered.
@@ -35,13 +38,69 @@ pub enum Mode {
     Rate,
     /// Keep-alive requests for a body of 10 MiB.
     Download,
+    /// Keep-alive requests with a body of 10 MiB.
+    Upload,
+    /// Many connections that have had their answer and stay.
+    Idle,
+    /// Many connections whose request heads come a byte a second.
+    SlowHeads,
+    /// Many requests at once to a backend that takes a second.
+    SlowBackend,
+    /// How soon a program answers, and how large it is.
+    Footprint,
 }
 
-/// One table of the report: a mode and its number of connections.
+impl Mode {
+    const ALL: [Self; 9] = [
+        Self::KeepAlive,
+        Self::Close,
+        Self::Rate,
+        Self::Download,
+        Self::Upload,
+        Self::Idle,
+        Self::SlowHeads,
+        Self::SlowBackend,
+        Self::Footprint,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keepalive",
+            Self::Close => "close",
+            Self::Rate => "rate",
+            Self::Download => "download",
+            Self::Upload => "upload",
+            Self::Idle => "idle",
+            Self::SlowHeads => "slow-heads",
+            Self::SlowBackend => "slow-backend",
+            Self::Footprint => "footprint",
+        }
+    }
+
+    /// Whether what is counted are the requests themselves.
+    pub fn is_load(self) -> bool {
+        !matches!(self, Self::Idle | Self::SlowHeads | Self::SlowBackend | Self::Footprint)
+    }
+
+    /// Whether `peer` can take part.
+    pub fn admits(self, peer: Peer) -> bool {
+        match self {
+            Self::KeepAlive | Self::Close | Self::Rate | Self::Download => true,
+            // The ureq variant forwards no bodies.
+            Self::Upload => peer != Peer::Ureq,
+            // Scenes ask what a connection costs a proxy. A thread of the ureq variant waits for
+            // each head, so it has no part in them.
+            _ => !matches!(peer, Peer::Direct | Peer::Ureq),
+        }
+    }
+}
+
+/// One table of the report: a mode, its number of connections and how long origins take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     pub mode: Mode,
     pub connections: usize,
+    pub origin_delay: Duration,
 }
 
 /// Everything a run is told.
@@ -54,8 +113,8 @@ pub struct Plan {
     pub rounds: usize,
     pub measure: Duration,
     pub warm_up: Duration,
-    pub origin_delay: Duration,
     pub out: Option<PathBuf>,
+    pub picture: Option<PathBuf>,
 }
 
 /// Reads the options of a run.
@@ -77,8 +136,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Plan, String
             "--workers" => typed.workers = Some(positive(&value).map_err(wrong)?),
             "--rounds" => typed.rounds = Some(positive(&value).map_err(wrong)?),
             "--seconds" => typed.measure = Some(seconds(&value).map_err(wrong)?),
-            "--origin-delay" => typed.origin_delay = Duration::from_millis(number(&value).map_err(wrong)?),
+            "--origin-delay" => typed.origin_delays = Some(delays(&value).map_err(wrong)?),
             "--out" => typed.out = Some(PathBuf::from(value)),
+            "--picture" => typed.picture = Some(PathBuf::from(value)),
             _ => return Err(format!("{option} is not an option")),
         }
     }
@@ -95,42 +155,55 @@ struct Typed {
     workers: Option<u32>,
     rounds: Option<u32>,
     measure: Option<Duration>,
-    origin_delay: Duration,
+    origin_delays: Option<Vec<Duration>>,
     out: Option<PathBuf>,
+    picture: Option<PathBuf>,
 }
 
 impl Typed {
     fn plan(self) -> Plan {
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-        let (modes, rounds, seconds, warm_up) = if self.quick {
-            (vec![Mode::KeepAlive], 1, 0.5, 0.2)
-        } else {
-            (vec![Mode::KeepAlive, Mode::Close, Mode::Rate, Mode::Download], 4, 2.0, 0.5)
-        };
-        let connections = self.connections.or_else(|| self.quick.then(|| vec![16]));
-        let cases = self.modes.unwrap_or(modes).into_iter().flat_map(|mode| {
-            let connections = connections.clone().unwrap_or_else(|| default_connections(mode));
-            connections.into_iter().map(move |connections| Case { mode, connections })
-        });
+        let (rounds, seconds, warm_up) = if self.quick { (1, 0.3, 0.1) } else { (4, 2.0, 0.5) };
+        let delays = self.origin_delays.unwrap_or_else(|| vec![Duration::ZERO]);
+        let mut cases = Vec::new();
+        for mode in self.modes.unwrap_or_else(|| Mode::ALL.to_vec()) {
+            let defaults = if self.quick { quick_connections(mode) } else { default_connections(mode) };
+            for connections in self.connections.as_deref().unwrap_or(defaults) {
+                let case = |delay: &Duration| Case { mode, connections: *connections, origin_delay: *delay };
+                cases.extend(delays.iter().map(case));
+            }
+        }
         Plan {
-            cases: cases.collect(),
+            cases,
             peers: self.peers.unwrap_or_else(|| Peer::ALL.to_vec()),
             rate: self.rate.unwrap_or(10_000),
             workers: self.workers.map_or(cores, |workers| workers as usize),
             rounds: self.rounds.unwrap_or(rounds) as usize,
             measure: self.measure.unwrap_or(Duration::from_secs_f64(seconds)),
             warm_up: Duration::from_secs_f64(warm_up),
-            origin_delay: self.origin_delay,
             out: self.out,
+            picture: self.picture,
         }
     }
 }
 
-fn default_connections(mode: Mode) -> Vec<usize> {
+fn default_connections(mode: Mode) -> &'static [usize] {
     match mode {
-        Mode::KeepAlive => vec![1, 16, 64, 256, 1000],
-        Mode::Close | Mode::Rate => vec![64],
-        Mode::Download => vec![8],
+        Mode::KeepAlive => &[1, 4, 16, 64, 256, 1000],
+        Mode::Close | Mode::Rate => &[64],
+        Mode::Download | Mode::Upload => &[8],
+        Mode::Idle | Mode::SlowHeads => &[10_000],
+        Mode::SlowBackend => &[1000],
+        Mode::Footprint => &[256],
+    }
+}
+
+/// Enough of each to see that it works.
+fn quick_connections(mode: Mode) -> &'static [usize] {
+    match mode {
+        Mode::KeepAlive | Mode::Close | Mode::Rate | Mode::Footprint => &[16],
+        Mode::Download | Mode::Upload => &[2],
+        Mode::Idle | Mode::SlowHeads | Mode::SlowBackend => &[100],
     }
 }
 
@@ -138,13 +211,7 @@ impl FromStr for Mode {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "keepalive" => Ok(Self::KeepAlive),
-            "close" => Ok(Self::Close),
-            "rate" => Ok(Self::Rate),
-            "download" => Ok(Self::Download),
-            _ => Err(format!("{word} is not a mode")),
-        }
+        Self::ALL.into_iter().find(|mode| mode.word() == word).ok_or_else(|| format!("{word} is not a mode"))
     }
 }
 
@@ -163,8 +230,9 @@ fn positive(value: &str) -> Result<u32, String> {
     }
 }
 
-fn number(value: &str) -> Result<u64, String> {
-    value.parse().map_err(|_| "not a whole number".to_owned())
+fn delays(value: &str) -> Result<Vec<Duration>, String> {
+    let delay = |text: &str| text.parse().map(Duration::from_millis);
+    value.split(',').map(|text| delay(text).map_err(|_| "not whole numbers".to_owned())).collect()
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {
@@ -186,28 +254,30 @@ mod tests {
     }
 
     #[test]
-    fn the_default_run_ends_within_ten_minutes() {
+    fn the_default_run_ends_within_a_quarter_of_an_hour() {
         let plan = parsed("").expect("no option is no mistake");
-        let measures = plan.cases.len() * plan.peers.len() * plan.rounds;
+        let loads = plan.cases.iter().filter(|case| case.mode.is_load());
+        let peers = |case: &Case| plan.peers.iter().filter(|peer| case.mode.admits(**peer)).count();
+        let measures = loads.map(peers).sum::<usize>() * plan.rounds;
         let whole = (plan.measure + plan.warm_up) * u32::try_from(measures).expect("a small number");
-        assert!(whole <= Duration::from_secs(9 * 60), "{whole:?} leaves no time to start and stop");
+        // Scenes take three minutes; what is left is for starting and stopping.
+        assert!(whole <= Duration::from_secs(11 * 60), "the loads take {whole:?}");
     }
 
     #[test]
-    fn modes_and_connections_multiply() {
-        let plan = parsed("--mode close,rate --connections 8,9").expect("a good line");
-        let case = |mode, connections| Case { mode, connections };
-        assert_eq!(
-            plan.cases,
-            [case(Mode::Close, 8), case(Mode::Close, 9), case(Mode::Rate, 8), case(Mode::Rate, 9)]
-        );
+    fn modes_connections_and_delays_multiply() {
+        let plan = parsed("--mode close,rate --connections 8,9 --origin-delay 0,2").expect("a good line");
+        assert_eq!(plan.cases.len(), 8);
+        let last = Case { mode: Mode::Rate, connections: 9, origin_delay: Duration::from_millis(2) };
+        assert_eq!(plan.cases.last(), Some(&last));
     }
 
     #[test]
-    fn quick_yields_to_what_is_typed() {
+    fn quick_tries_every_mode_and_yields_to_what_is_typed() {
         let plan = parsed("--quick --rounds 3").expect("a good line");
         assert_eq!(plan.rounds, 3);
-        assert_eq!(plan.cases, [Case { mode: Mode::KeepAlive, connections: 16 }]);
+        let modes: Vec<_> = plan.cases.iter().map(|case| case.mode).collect();
+        assert_eq!(modes, Mode::ALL);
     }
 
     #[test]
@@ -220,6 +290,7 @@ mod tests {
             "--rate",
             "--nonsense 1",
             "--peers nginx,",
+            "--origin-delay 2ms",
         ] {
             assert!(parsed(line).is_err(), "{line} was accepted");
         }

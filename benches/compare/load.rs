@@ -5,7 +5,7 @@
 //! `epoll_wait`. Each socket is registered once, edge-triggered, for both directions;
 //! nothing is registered again until the socket is closed.
 //!
-//! Closed loops (`keepalive`, `close`, `download`) send the next request when the
+//! Closed loops (`keepalive`, `close`, `download`, `upload`) send the next request when the
 //! last one is answered, and so slow down with the proxy. The open loop (`rate`)
 //! does not: each request has its time, and its latency runs from that time even
 //! when no connection was free to send it then. A proxy that stalls is charged for
@@ -52,7 +52,7 @@ pub enum Pace {
 /// What is asked of whom.
 pub struct Load {
     pub target: SocketAddrV4,
-    /// The bytes of one request.
+    /// The bytes of one request, with its body.
     pub request: Vec<u8>,
     /// The length of the body that a right answer has.
     pub body_bytes: u64,
@@ -94,6 +94,8 @@ struct Connection {
     /// When the request was sent or ought to have been; with one connection per
     /// request, when its connect began.
     since: Moment,
+    /// Bytes of the request that have been sent.
+    sent: usize,
     reader: Reader,
 }
 
@@ -101,6 +103,8 @@ struct Connection {
 enum Stage {
     Connecting,
     Idle,
+    /// In the middle of a request that the socket did not take whole.
+    Sending,
     Waiting,
     /// Answered; the peer's close is awaited.
     Closing,
@@ -113,6 +117,7 @@ impl<'a> Generator<'a> {
             socket: None,
             stage: Stage::Connecting,
             since: Moment::ZERO,
+            sent: 0,
             reader: Reader::new(load.body_bytes),
         };
         let mut generator = Self {
@@ -174,7 +179,7 @@ impl<'a> Generator<'a> {
     }
 
     fn has_requests_in_flight(&self) -> bool {
-        self.connections.iter().any(|connection| connection.stage == Stage::Waiting)
+        self.connections.iter().any(|connection| matches!(connection.stage, Stage::Sending | Stage::Waiting))
     }
 
     fn send_due(&mut self, schedule: &mut Schedule, time: Moment) {
@@ -208,6 +213,7 @@ impl<'a> Generator<'a> {
     fn serve(&mut self, index: usize) {
         match self.connections[index].stage {
             Stage::Connecting => self.connected(index),
+            Stage::Sending => self.send_rest(index),
             Stage::Waiting => self.read(index),
             Stage::Idle | Stage::Closing => self.read_end(index),
         }
@@ -236,15 +242,38 @@ impl<'a> Generator<'a> {
         let connection = &mut self.connections[index];
         let Some(socket) = &connection.socket else { return };
         match rustix::net::send(socket, &self.load.request, SendFlags::NOSIGNAL) {
-            Ok(sent) if sent == self.load.request.len() => {
-                connection.stage = Stage::Waiting;
+            Ok(sent) => {
                 connection.since = since;
+                connection.sent = sent;
+                connection.stage = Stage::Sending;
+                if sent == self.load.request.len() {
+                    connection.stage = Stage::Waiting;
+                } else {
+                    // There may be room again already, and then no further edge follows.
+                    self.send_rest(index);
+                }
             }
             // Only the handshake's last segment is missing: its event will follow.
             Err(Errno::AGAIN) if connection.stage == Stage::Connecting => {}
-            // A request is far smaller than an empty send buffer, so a short send is
-            // a fault too.
             _ => self.fail(index, Fault::Broken),
+        }
+    }
+
+    /// Goes on with a request until the socket takes no more of it. No answer is due before
+    /// its end: one that came would be found when the rest has been sent.
+    fn send_rest(&mut self, index: usize) {
+        loop {
+            let connection = &mut self.connections[index];
+            let Some(socket) = &connection.socket else { return };
+            match rustix::net::send(socket, &self.load.request[connection.sent..], SendFlags::NOSIGNAL) {
+                Ok(sent) => connection.sent += sent,
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Err(_) => return self.fail(index, Fault::Broken),
+            }
+            if connection.sent == self.load.request.len() {
+                connection.stage = Stage::Waiting;
+                return self.read(index);
+            }
         }
     }
 

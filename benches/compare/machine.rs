@@ -18,8 +18,8 @@ pub fn describe(plan: &Plan) -> String {
          - commit: {}\n\
          - machine: {cores} cores, {}, Linux {}, TCP {}\n\
          - command: `{}`\n\
-         - {} workers each, {} rounds of {:?} after {:?} of warm-up, origin delay {:?}, \
-         {} requests/s in the fixed-rate mode\n\
+         - {} workers each, {} rounds of {:?} after {:?} of warm-up, {} requests/s in the \
+         fixed-rate mode\n\
          {versions}\n",
         commit().unwrap_or_else(|| "unknown".to_owned()),
         cpu_model().unwrap_or_else(|| "unknown processor".to_owned()),
@@ -31,8 +31,20 @@ pub fn describe(plan: &Plan) -> String {
         plan.rounds,
         plan.measure,
         plan.warm_up,
-        plan.origin_delay,
         plan.rate,
+    )
+}
+
+/// The same in one line, for the picture.
+pub fn line(plan: &Plan) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "commit {}; {cores} cores, {}; {} workers each; medians of {} rounds of {:?}; loopback",
+        commit().unwrap_or_else(|| "unknown".to_owned()),
+        cpu_model().unwrap_or_else(|| "unknown processor".to_owned()),
+        plan.workers,
+        plan.rounds,
+        plan.measure,
     )
 }
 

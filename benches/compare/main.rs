@@ -11,18 +11,23 @@
 mod arguments;
 mod async_variant;
 mod faults;
+mod herd;
 mod histogram;
 mod load;
 mod machine;
 mod origin;
 mod peers;
+mod picture;
 mod process;
 mod report;
 mod response;
 mod rounds;
+mod scenes;
+mod sheet;
 mod ureq_variant;
 
 use std::net::SocketAddrV4;
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -73,20 +78,37 @@ fn run(plan: &arguments::Plan) -> Result<Outcome, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut text = machine::describe(plan);
     print!("{text}");
+    let (mut tables, mut sheets) = (Vec::new(), Vec::new());
     let mut outcome = Outcome::Clean;
     for case in &plan.cases {
-        let table = rounds::measure(plan, *case, folder.path())?;
-        let section = table.markdown();
+        let (section, is_clean) = if case.mode.is_load() {
+            let table = rounds::measure(plan, *case, folder.path())?;
+            let section = (table.markdown(), table.is_clean());
+            tables.push(table);
+            section
+        } else {
+            let sheet = scenes::play(plan, *case, folder.path())?;
+            let section = (sheet.markdown(), sheet.is_clean());
+            sheets.push(sheet);
+            section
+        };
         println!("{section}");
         text = text + &section + "\n";
-        if !table.is_clean() {
+        if !is_clean {
             outcome = Outcome::Faulty;
         }
     }
     if let Some(file) = &plan.out {
-        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        write(file, text)?;
+    }
+    if let Some(file) = &plan.picture {
+        write(file, picture::draw(&tables, &sheets, &machine::line(plan)))?;
     }
     Ok(outcome)
+}
+
+fn write(file: &Path, text: String) -> Result<(), String> {
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn finish(done: Result<Outcome, String>) -> ExitCode {

@@ -13,6 +13,7 @@ use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::process::{Process, Usage, find_program, free_address};
 use crate::{async_variant, ureq_variant};
@@ -45,6 +46,8 @@ pub struct Setting<'a> {
 pub struct Running {
     pub peer: Peer,
     pub address: SocketAddrV4,
+    /// How long it took from its start to its first answer.
+    pub start: Duration,
     /// `None` for the origin without a proxy, which belongs to all.
     process: Option<Process>,
 }
@@ -83,14 +86,24 @@ impl Peer {
     /// Starts it and waits until it answers.
     pub fn start(self, setting: &Setting) -> Result<Running, String> {
         if self == Self::Direct {
-            return Ok(Running { peer: self, address: setting.origins[0], process: None });
+            let address = setting.origins[0];
+            return Ok(Running { peer: self, address, start: Duration::ZERO, process: None });
         }
         let address = free_address().map_err(|error| error.to_string())?;
         let (program, arguments) = self.command(setting, address)?;
         let mut process = Process::start(self.name(), setting.folder, &program, &arguments)
             .map_err(|error| format!("does not start: {error}"))?;
-        process.wait_until_ready(address)?;
-        Ok(Running { peer: self, address, process: Some(process) })
+        let start = process.wait_until_ready(address)?;
+        Ok(Running { peer: self, address, start, process: Some(process) })
+    }
+
+    /// The file that is run, where that holds nothing but the proxy.
+    pub fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Ropewalk => Some(PathBuf::from(env!("CARGO_BIN_EXE_ropewalk"))),
+            Self::Nginx | Self::Haproxy => find_program(self.name()),
+            Self::Direct | Self::Async | Self::Ureq => None,
+        }
     }
 
     fn command(self, setting: &Setting, address: SocketAddrV4) -> Result<(PathBuf, Vec<String>), String> {
@@ -178,6 +191,10 @@ error_log stderr error;
 events {{ worker_connections {worker_connections}; multi_accept on; }}
 http {{
   access_log off;
+  # Bodies go through as they come, as they do elsewhere; by default they are stored first.
+  client_max_body_size 0;
+  client_body_buffer_size 64k;
+  proxy_request_buffering off;
   client_body_temp_path {folder}/nginx-body;
   proxy_temp_path {folder}/nginx-proxy;
   fastcgi_temp_path {folder}/nginx-fastcgi;

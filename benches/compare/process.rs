@@ -24,6 +24,8 @@ const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(2);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often a program that starts is asked: its start is measured too.
+const ASK_EVERY: Duration = Duration::from_micros(200);
 /// Ports below the range from which the kernel takes those of outgoing connections,
 /// or a busy measure might hold the port that the next peer is about to listen on.
 const PORTS: std::ops::Range<u16> = 18_000..32_000;
@@ -35,6 +37,7 @@ pub const LEASH: &str = "leash";
 pub struct Process {
     child: Child,
     output: PathBuf,
+    started: Instant,
 }
 
 /// What a program and its worker processes have used so far.
@@ -44,6 +47,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// The most memory that was ever resident, summed over the processes.
     pub memory_peak_kib: u64,
+    /// What is resident now, likewise.
+    pub memory_kib: u64,
 }
 
 impl Process {
@@ -51,6 +56,7 @@ impl Process {
     pub fn start(name: &str, folder: &Path, program: &Path, arguments: &[String]) -> io::Result<Self> {
         let output = folder.join(format!("{name}.output"));
         let file = File::create(&output)?;
+        let started = Instant::now();
         let child = Command::new(std::env::current_exe()?)
             .arg(LEASH)
             .arg(program)
@@ -59,22 +65,23 @@ impl Process {
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()?;
-        Ok(Self { child, output })
+        Ok(Self { child, output, started })
     }
 
-    /// Returns once `address` answers a request with status 200, or says why not.
-    pub fn wait_until_ready(&mut self, address: SocketAddrV4) -> Result<(), String> {
-        let give_up = Instant::now() + START_MAX;
+    /// Returns once `address` answers a request with status 200, and how long after the start
+    /// that was; or says why not.
+    pub fn wait_until_ready(&mut self, address: SocketAddrV4) -> Result<Duration, String> {
+        let give_up = self.started + START_MAX;
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended at once ({status}){}", self.last_words()));
             }
             match answers(address) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(self.started.elapsed()),
                 Err(error) if Instant::now() >= give_up => {
                     return Err(format!("does not answer: {error}{}", self.last_words()));
                 }
-                Err(_) => thread::sleep(LOOK_EVERY),
+                Err(_) => thread::sleep(ASK_EVERY),
             }
         }
     }
@@ -88,6 +95,7 @@ impl Process {
             let of_worker = usage_of(worker)?;
             usage.cpu += of_worker.cpu;
             usage.memory_peak_kib += of_worker.memory_peak_kib;
+            usage.memory_kib += of_worker.memory_kib;
         }
         Ok(usage)
     }
@@ -150,10 +158,15 @@ pub fn free_address() -> io::Result<SocketAddrV4> {
 }
 
 /// Raises the limit of open files to what the system grants; children inherit it.
-pub fn raise_descriptor_limit() -> io::Result<u64> {
+pub fn raise_descriptor_limit() -> io::Result<()> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    Ok(limit.maximum.unwrap_or(u64::MAX))
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+/// How many files a process may have open.
+pub fn descriptor_limit() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 fn answers(address: SocketAddrV4) -> io::Result<()> {
@@ -175,7 +188,8 @@ fn usage_of(pid: &str) -> io::Result<Usage> {
     let unknown = || io::Error::other("/proc does not tell what it ought to");
     Ok(Usage {
         cpu: cpu_in(&stat).ok_or_else(unknown)?,
-        memory_peak_kib: memory_peak_in(&status).ok_or_else(unknown)?,
+        memory_peak_kib: memory_in(&status, "VmHWM:").ok_or_else(unknown)?,
+        memory_kib: memory_in(&status, "VmRSS:").ok_or_else(unknown)?,
     })
 }
 
@@ -188,8 +202,8 @@ fn cpu_in(stat: &str) -> Option<Duration> {
     Some(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?)
 }
 
-fn memory_peak_in(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn memory_in(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -208,9 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn peak_memory_is_found() {
-        assert_eq!(memory_peak_in("Name:\tx\nVmHWM:\t    2560 kB\nVmRSS:\t 12 kB\n"), Some(2560));
-        assert_eq!(memory_peak_in("Name:\tx\n"), None);
+    fn memory_is_found() {
+        let status = "Name:\tx\nVmHWM:\t    2560 kB\nVmRSS:\t 12 kB\n";
+        assert_eq!(memory_in(status, "VmHWM:"), Some(2560));
+        assert_eq!(memory_in(status, "VmRSS:"), Some(12));
+        assert_eq!(memory_in("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Table {
     }
 
     fn write_results(&self, text: &mut String) {
-        let extra = if self.case.mode == Mode::Download { " MB/s | CPU ms/GB |" } else { "" };
+        let extra = if self.case.is_large() { " MiB/s | CPU ms/GiB |" } else { "" };
         line(
             text,
             format_args!(
@@ -82,7 +82,7 @@ impl Table {
     }
 
     fn result(&self, row: &Row) -> String {
-        let rates = Spread::of(row.rounds.iter().map(|round| Some(round.rate())));
+        let rates = row.rates();
         let mut text = format!("| {} | ", row.peer.name());
         match &rates {
             Some(rates) => {
@@ -90,23 +90,19 @@ impl Table {
             }
             None => text.push_str("– | – |"),
         }
-        let proxy_us = row.per_request_us(|round| round.proxy_cpu);
-        if self.case.mode == Mode::Download {
-            let megabytes = LARGE_BYTES as f64 / 1e6;
-            let rate = rates.map(|rates| rates.median * megabytes);
-            let per_gigabyte = proxy_us.map(|us| us / megabytes);
-            let _ = write!(text, " {} | {} |", number(rate, 0), number(per_gigabyte, 0));
+        if self.case.is_large() {
+            let mebibytes = LARGE_BYTES as f64 / MEBIBYTE;
+            let rate = rates.map(|rates| rates.median * mebibytes);
+            let _ = write!(text, " {} | {} |", number(rate, 0), number(row.cpu_per_gibibyte_ms(), 0));
         }
-        let latencies = row.latencies();
         for quantile in [0.5, 0.99, 0.999] {
-            let ms = latencies.quantile(quantile).map(|nanos| nanos as f64 / 1e6);
-            let _ = write!(text, " {} |", number(ms, 3));
+            let _ = write!(text, " {} |", number(row.quantile_ms(quantile), 3));
         }
         let memory = row.memory_peak_kib.map(|kib| kib as f64 / 1024.0);
         let _ = write!(
             text,
             " {} | {} | {} | {} | {} |",
-            number(proxy_us, 1),
+            number(row.cpu_per_request_us(), 1),
             number(memory, 1),
             row.faults().total(),
             number(row.per_request_us(|round| Some(round.origin_cpu)), 1),
@@ -164,6 +160,31 @@ impl Row {
         })
     }
 
+    /// Processor time of the proxy per request, in microseconds.
+    pub fn cpu_per_request_us(&self) -> Option<f64> {
+        self.per_request_us(|round| round.proxy_cpu)
+    }
+
+    /// Processor time of the proxy per GiB of large bodies, in milliseconds.
+    pub fn cpu_per_gibibyte_ms(&self) -> Option<f64> {
+        let per_body_ms = self.cpu_per_request_us()? / 1000.0;
+        Some(per_body_ms * 1024.0 * MEBIBYTE / LARGE_BYTES as f64)
+    }
+
+    /// The median over the rounds.
+    pub fn requests_per_second(&self) -> Option<f64> {
+        Some(self.rates()?.median)
+    }
+
+    /// Of all rounds together, in milliseconds.
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        self.latencies().quantile(quantile).map(|nanos| nanos as f64 / 1e6)
+    }
+
+    fn rates(&self) -> Option<Spread> {
+        Spread::of(self.rounds.iter().map(|round| Some(round.rate())))
+    }
+
     fn per_request_us(&self, cpu: impl Fn(&Round) -> Option<Duration>) -> Option<f64> {
         let cpu: Duration = self.rounds.iter().map(cpu).sum::<Option<_>>()?;
         let answered: u64 = self.rounds.iter().map(|round| round.latencies.count()).sum();
@@ -188,15 +209,15 @@ impl Round {
 
 /// The middle and the ends of what the rounds gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
 }
 
 impl Spread {
     /// `None` when a round gave nothing: its absence may not flatter the others.
-    fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+    pub fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
         let mut values = values.collect::<Option<Vec<_>>>()?;
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
@@ -205,26 +226,45 @@ impl Spread {
         Some(Self { median: (values[lower] + values[upper]) / 2.0, least, most })
     }
 
-    fn ratio(self) -> String {
+    /// As it stands in a table.
+    pub fn ratio(self) -> String {
         format!("{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
     }
 }
 
-fn title(case: Case) -> String {
-    let connections = case.connections;
-    match case.mode {
-        Mode::KeepAlive => format!("Keep-alive, {connections} connections"),
-        Mode::Close => format!("One connection per request, {connections} at a time"),
-        Mode::Rate => format!("Fixed rate over {connections} connections"),
-        Mode::Download => format!("10 MiB bodies, {connections} at a time"),
+impl Case {
+    fn is_large(self) -> bool {
+        matches!(self.mode, Mode::Download | Mode::Upload)
     }
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
+fn title(case: Case) -> String {
+    let delay = match case.origin_delay.as_millis() {
+        0 => String::new(),
+        millis => format!(", origins that take {millis} ms"),
+    };
+    let connections = case.connections;
+    let title = match case.mode {
+        Mode::KeepAlive => format!("Keep-alive, {connections} connections"),
+        Mode::Close => format!("One connection per request, {connections} at a time"),
+        Mode::Rate => format!("Fixed rate over {connections} connections"),
+        Mode::Download => format!("Downloads of 10 MiB, {connections} at a time"),
+        Mode::Upload => format!("Uploads of 10 MiB, {connections} at a time"),
+        // Scenes say themselves what they show.
+        Mode::Idle | Mode::SlowHeads | Mode::SlowBackend | Mode::Footprint => String::new(),
+    };
+    title + &delay
+}
+
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// A figure, or a dash where there is none.
+pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
-fn line(text: &mut String, arguments: std::fmt::Arguments) {
+/// Adds a line.
+pub fn line(text: &mut String, arguments: std::fmt::Arguments) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{arguments}");
 }
@@ -255,7 +295,11 @@ mod tests {
     }
 
     fn table(rows: Vec<Row>) -> Table {
-        Table { case: Case { mode: Mode::KeepAlive, connections: 4 }, rows, failures: Vec::new() }
+        Table {
+            case: Case { mode: Mode::KeepAlive, connections: 4, origin_delay: Duration::ZERO },
+            rows,
+            failures: Vec::new(),
+        }
     }
 
     #[test]
@@ -292,7 +336,7 @@ mod tests {
 
     #[test]
     fn every_line_of_a_table_has_as_many_columns() {
-        for mode in [Mode::KeepAlive, Mode::Download] {
+        for mode in [Mode::KeepAlive, Mode::Download, Mode::Upload] {
             let mut table = table(vec![row(Peer::Nginx, [1, 1])]);
             table.case.mode = mode;
             let text = table.markdown();

@@ -17,16 +17,16 @@ use crate::report::{Round, Row, Table};
 
 /// LIMIT: how long a request may go unanswered, beyond the delay of the origin. The
 /// slowest peers need a tenth of it with a thousand connections.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Measures every peer of `plan` in `case`.
 pub fn measure(plan: &Plan, case: Case, folder: &Path) -> Result<Table, String> {
-    let origin = Origin::start(plan, folder)?;
+    let origin = Origin::start(case.origin_delay, folder)?;
     let setting =
         Setting { workers: plan.workers, connections: case.connections, origins: &origin.addresses, folder };
     let mut table = Table { case, rows: Vec::new(), failures: Vec::new() };
     let mut running = Vec::new();
-    for peer in plan.peers.iter().filter(|peer| peer.version().is_some()) {
+    for peer in plan.peers.iter().filter(|peer| case.mode.admits(**peer) && peer.version().is_some()) {
         match peer.start(&setting) {
             Ok(started) => {
                 running.push(started);
@@ -55,7 +55,7 @@ pub fn measure(plan: &Plan, case: Case, folder: &Path) -> Result<Table, String> 
 }
 
 /// A peer fails once, however many rounds follow.
-fn record_failure(failures: &mut Vec<(Peer, String)>, peer: Peer, reason: String) {
+pub fn record_failure(failures: &mut Vec<(Peer, String)>, peer: Peer, reason: String) {
     if failures.iter().all(|(failed, _)| *failed != peer) {
         failures.push((peer, reason));
     }
@@ -84,31 +84,47 @@ fn measure_once(plan: &Plan, case: Case, origin: &Origin, target: &Running) -> R
 fn load(plan: &Plan, case: Case, target: SocketAddrV4) -> Load {
     let (path, body_bytes) = match case.mode {
         Mode::Download => (origin::LARGE_TARGET, origin::LARGE_BYTES),
-        Mode::KeepAlive | Mode::Close | Mode::Rate => ("/", origin::SMALL_BODY.len()),
+        _ => ("/", origin::SMALL_BODY.len()),
     };
-    let (pace, connection) = match case.mode {
-        Mode::KeepAlive | Mode::Download => (Pace::KeepAlive, ""),
+    let (pace, fields) = match case.mode {
         Mode::Close => (Pace::Close, "Connection: close\r\n"),
         Mode::Rate => (Pace::Rate(plan.rate), ""),
+        _ => (Pace::KeepAlive, ""),
+    };
+    let request = match case.mode {
+        Mode::Upload => upload(target),
+        _ => format!("GET {path} HTTP/1.1\r\nHost: {target}\r\n{fields}\r\n").into_bytes(),
     };
     Load {
         target,
-        request: format!("GET {path} HTTP/1.1\r\nHost: {target}\r\n{connection}\r\n").into_bytes(),
+        request,
         body_bytes: body_bytes as u64,
         pace,
         connections: case.connections,
-        patience: PATIENCE + plan.origin_delay * 2,
+        patience: PATIENCE + case.origin_delay * 2,
     }
 }
 
+fn upload(target: SocketAddrV4) -> Vec<u8> {
+    let length = origin::LARGE_BYTES;
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    let mut request = head.into_bytes();
+    request.resize(request.len() + length, b'x');
+    request
+}
+
 /// The process of the origins.
-struct Origin {
+pub struct Origin {
     process: Process,
-    addresses: Vec<SocketAddrV4>,
+    pub addresses: Vec<SocketAddrV4>,
 }
 
 impl Origin {
-    fn start(plan: &Plan, folder: &Path) -> Result<Self, String> {
+    /// Starts them and waits until they answer.
+    pub fn start(delay: Duration, folder: &Path) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the origin does not start: {error}");
         let mut addresses = Vec::new();
         while addresses.len() < origin::BACKENDS {
@@ -117,7 +133,7 @@ impl Origin {
                 addresses.push(address);
             }
         }
-        let delay = plan.origin_delay.as_millis().to_string();
+        let delay = delay.as_millis().to_string();
         let mut arguments = vec![origin::COMMAND.to_owned(), delay];
         arguments.extend(addresses.iter().map(ToString::to_string));
         let program = std::env::current_exe().map_err(failed)?;
