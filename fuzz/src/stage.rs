@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk::base::clock::Moment;
 use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck};
@@ -62,6 +62,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         draining_since: AtomicU64::new(0),
         connections,
         tunnels: Arc::default(),
+        log: ArcSwapOption::empty(),
         takes_notes: AtomicBool::new(true),
         shards: Box::default(),
     });

@@ -1,6 +1,6 @@
 //! Which route a request takes, and whether it may.
 //!
-//! The data path and `explain` ask the same function, [`Route::mismatch`]: the one for the
+//! The data path and `explain` ask the same function, `Route::mismatch`: the one for the
 //! first route without a mismatch, the other for every mismatch before it.
 
 use std::fmt;
