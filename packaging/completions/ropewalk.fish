@@ -32,7 +32,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -l backend -d 'A backend
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -s h -l help -d 'Print help'
@@ -40,6 +40,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -s V -l version -d 'Prin
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "explain" -d 'Explain what would happen to a request, and why'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -51,7 +52,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l backend -d '
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'A line for each problem, for people'
 json\t'One JSON object, for programs'"
@@ -65,22 +66,24 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l backend -d
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l admin -d 'Where the admin interface listens; not supported by this version' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s H -l header -d 'A field of its head; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'Take this backend for down; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l port -d 'The port to listen on, on 127.0.0.1; 0 takes a free one' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'What it calls itself in its answers' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "explain" -d 'Explain what would happen to a request, and why'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "explain" -d 'Explain what would happen to a request, and why'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -42,7 +42,13 @@ pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSett
 /// assert_eq!(checked.plan.pools[0].backends.len(), 2);
 /// # Ok::<(), ropewalk::config::ConfigErrors>(())
 /// ```
+///
+/// - At least one of: `backends`, `pools`, `routes`
+/// - At most one of: `port`, `listen`
+/// - Not beside `pools`: `strategy`, `retries`, `retry_on_status`, `health_check`, `backends`
+/// - Not beside `routes`: `request_headers`, `response_headers`, `allow`, `deny`, `basic_auth`, `rate_limit`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The address of the schema, for editors; nothing is done with it.
@@ -182,12 +188,14 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// Bodies of answers of our own, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
     ///
+    /// - Keys: statuses
     /// - Default: a short text that says what happened
     /// - Example: `{"502": {"body": "<h1>Back in a minute</h1>"}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, ErrorPage>,
     /// Groups of backends by name, where there are several; instead of the keys of a pool at the top level.
     ///
+    /// - Keys: names
     /// - Default: none
     /// - Example: `{"api": {"backends": [{"url": "http://10.0.0.5:8080"}]}, "web": {"backends": [{"url": "http://10.0.0.9:8080"}]}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -323,6 +331,7 @@ fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
 
 /// A single value, or a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// The single value.

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{ErrorPage, ForwardTimeouts, OneOrMany, RouteLimits};
 
-/// Which requests get what. Gives exactly one of `pool`, `redirect` and `respond`.
+/// Which requests get what.
+///
+/// - Exactly one of: `pool`, `redirect`, `respond`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Route {
     /// What logs and messages call it; unique.
@@ -120,6 +123,7 @@ pub struct Route {
     pub rate_limit: Option<RateLimit>,
     /// Bodies of answers of our own on this route, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
     ///
+    /// - Keys: statuses
     /// - Default: those of the top level
     /// - Example: `{"502": {"body": "<h1>Back in a minute</h1>"}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -127,7 +131,10 @@ pub struct Route {
 }
 
 /// The requests that a route is for: those for which all that is given holds.
+///
+/// - At most one of: `path`, `path_prefix`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
     /// Names of listeners.
@@ -165,12 +172,14 @@ pub struct Match {
     pub methods: Option<OneOrMany<String>>,
     /// Fields that must be there and say this; `true` for anything.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Beta": "1", "Authorization": true}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, MatchValue>,
     /// Cookies that must be there and say this; `true` for anything.
     ///
+    /// - Keys: cookie names
     /// - Default: none
     /// - Example: `{"beta": "1", "session": true}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -179,6 +188,7 @@ pub struct Match {
 
 /// What a field or cookie must say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum MatchValue {
     /// Exactly this.
@@ -191,6 +201,7 @@ pub enum MatchValue {
 
 /// Another place to ask at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// The status.
@@ -208,7 +219,10 @@ pub struct Redirect {
 }
 
 /// An answer of our own.
+///
+/// - At most one of: `body`, `file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnResponse {
     /// The status.
@@ -241,6 +255,7 @@ pub struct OwnResponse {
 /// What happens to the fields of a head: first `remove`, then `set`, then `add`. Fields that
 /// frame the message or belong to the connection cannot be named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FieldChanges {
     /// Names of fields that are dropped.
@@ -251,12 +266,14 @@ pub struct FieldChanges {
     pub remove: Option<OneOrMany<String>>,
     /// Fields that replace those of the same name.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Env": "prod"}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
     /// Fields that are put beside those of the same name; a list puts several.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Tag": ["a", "b"]}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -265,6 +282,7 @@ pub struct FieldChanges {
 
 /// Who must say who they are (RFC 7617).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
     /// What the client is told it logs in to.
@@ -275,6 +293,7 @@ pub struct BasicAuth {
     pub realm: Option<String>,
     /// Names and password hashes, as `openssl passwd -6` prints them.
     ///
+    /// - Keys: user names
     /// - Required: yes
     /// - Example: `{"ann": "$6$c2FsdA$GlgfIVsqFXPBYu4aaS.ycN3zACKA3vMhn.BDRhih9sX1.n8dlfDwEzxPl8YQX1VEiHwVWf8lwaTErPWZMIL6J0"}`
     pub users: BTreeMap<String, String>,
@@ -282,6 +301,7 @@ pub struct BasicAuth {
 
 /// How often clients may ask: a token bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Requests for each `per`.
