@@ -67,6 +67,7 @@ pub struct Config {
     /// Listen on these addresses, instead of `port`.
     ///
     /// - Default: `"0.0.0.0:8080"`
+    /// - Empty: no
     /// - Example: `["0.0.0.0:8080", {"name": "inside", "address": "10.0.0.1:8081"}]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<Listen>,
@@ -119,6 +120,7 @@ pub struct Config {
     /// Who serves the requests; at least one. Required unless `pools` or `routes` stand here.
     ///
     /// - Default: none
+    /// - Empty: no
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
@@ -164,6 +166,7 @@ pub struct Config {
     ///
     /// - Type: networks
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["10.0.0.0/8", "192.168.1.7"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<OneOrMany<String>>,
@@ -197,12 +200,14 @@ pub struct Config {
     ///
     /// - Keys: names
     /// - Default: none
+    /// - Empty: no
     /// - Example: `{"api": {"backends": [{"url": "http://10.0.0.5:8080"}]}, "web": {"backends": [{"url": "http://10.0.0.9:8080"}]}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Pool>,
     /// Which requests get what, in this order: the first that matches wins, and what none matches gets 404. Without it, everything goes to the one pool.
     ///
     /// - Default: one route for all requests
+    /// - Empty: no
     /// - Example: `[{"match": {"path_prefix": "/api"}, "pool": "api"}, {"pool": "web"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -334,10 +339,10 @@ fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
+    /// The list. Comes first, since serde would also take a list for the fields of an object.
+    Many(Vec<T>),
     /// The single value.
     One(T),
-    /// The list.
-    Many(Vec<T>),
 }
 
 #[cfg(test)]

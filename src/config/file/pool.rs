@@ -52,6 +52,7 @@ pub struct Pool {
     /// Who serves the requests; at least one.
     ///
     /// - Required: yes
+    /// - Empty: no
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     pub backends: Vec<Backend>,
 }

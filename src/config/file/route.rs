@@ -46,7 +46,7 @@ pub struct Route {
     pub respond: Option<OwnResponse>,
     /// What is taken off the front of the path before it is forwarded, in whole segments.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: nothing
     /// - Example: `"/v1"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +99,7 @@ pub struct Route {
     ///
     /// - Type: networks
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["10.0.0.0/8", "192.168.1.7"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<OneOrMany<String>>,
@@ -140,6 +141,7 @@ pub struct Match {
     /// Names of listeners.
     ///
     /// - Default: all
+    /// - Empty: no
     /// - Example: `"inside"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<OneOrMany<String>>,
@@ -147,19 +149,20 @@ pub struct Match {
     ///
     /// - Type: hosts
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["example.com", "*.example.com"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<OneOrMany<String>>,
     /// Exactly this path, without the query.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: all
     /// - Example: `"/robots.txt"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: all
     /// - Example: `"/v1"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +170,7 @@ pub struct Match {
     /// Methods.
     ///
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["GET", "HEAD"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<OneOrMany<String>>,
@@ -246,6 +250,7 @@ pub struct OwnResponse {
     pub file: Option<String>,
     /// The media type of the body.
     ///
+    /// - Type: media type
     /// - Default: by the extension of `file`, or `text/plain; charset=utf-8`
     /// - Example: `"application/json"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,7 +299,9 @@ pub struct BasicAuth {
     /// Names and password hashes, as `openssl passwd -6` prints them.
     ///
     /// - Keys: user names
+    /// - Values: password hashes
     /// - Required: yes
+    /// - Empty: no
     /// - Example: `{"ann": "$6$c2FsdA$GlgfIVsqFXPBYu4aaS.ycN3zACKA3vMhn.BDRhih9sX1.n8dlfDwEzxPl8YQX1VEiHwVWf8lwaTErPWZMIL6J0"}`
     pub users: BTreeMap<String, String>,
 }

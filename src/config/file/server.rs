@@ -128,6 +128,7 @@ pub struct ErrorPage {
     pub file: Option<String>,
     /// The media type of the body.
     ///
+    /// - Type: media type
     /// - Default: by the extension of `file`, or `text/html; charset=utf-8`
     /// - Example: `"text/plain"`
     #[serde(skip_serializing_if = "Option::is_none")]

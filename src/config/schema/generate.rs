@@ -55,9 +55,10 @@ fn visit(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
     change(schema);
 }
 
-/// Takes out what says how a value is kept in Rust: that an absent one is null, how wide a
-/// number is, and what a type is called of which the field says what it is for.
+/// Takes out what says how a value is kept in Rust: that an absent one is null or an empty list,
+/// and how wide a number is.
 fn plain(schema: &mut Map<String, Value>) {
+    schema.remove("default");
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
         if let [only] = types.as_slice() {

@@ -56,6 +56,12 @@ impl Notes {
                 "Exactly one of" => drop(schema.insert("oneOf".into(), each_required(said))),
                 "At least one of" => drop(schema.insert("anyOf".into(), each_required(said))),
                 "At most one of" => drop(schema.insert("not".into(), json!({ "required": words(said) }))),
+                "Values" => {
+                    assert_eq!(said, "password hashes", "these are unknown values");
+                    schema
+                        .insert("additionalProperties".into(), json!({ "type": "string", "pattern": HASH }));
+                }
+                "Empty" => not_empty(schema),
                 // The object that holds the field says that it is required.
                 "Required" => {}
                 other => match other.strip_prefix("Not beside ").map(|key| key.trim_matches('`')) {
@@ -92,6 +98,9 @@ fn each_required(said: &str) -> Value {
 const DURATION: &str = r"^\s*0\s*$|^(\s*[0-9]+\s*[A-Za-zµ]+)+\s*$";
 const SIZE: &str = r"^\s*(0+|[0-9]+\s*(B|KiB|MiB|GiB|kB|KB|MB|GB))\s*$";
 const STATUSES: &str = r"^\s*[1-5][0-9]{2}\s*(-\s*[1-5][0-9]{2}\s*)?$";
+const PATH: &str = r"^\s*/([^?#%\s\x22<>\\^`{|}]|%[0-9A-Fa-f]{2})*\s*$";
+const MEDIA_TYPE: &str = r"^\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+/[A-Za-z0-9!#$%&'*+.^_`|~-]+\s*(;|$)";
+const HASH: &str = r"^\s*\$(5\$(rounds=[0-9]+\$)?[!-#%-~]{0,16}\$[./0-9A-Za-z]{43}|6\$(rounds=[0-9]+\$)?[!-#%-~]{0,16}\$[./0-9A-Za-z]{86})\s*$";
 const TOKEN: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 const NAME: &str = r"^[!-~]{1,64}$";
 
@@ -102,6 +111,8 @@ fn restrict(schema: &mut Map<String, Value>, said: &str) {
         "name" => (json!({ "pattern": NAME }), json!({})),
         "address" => (json!({ "pattern": r":[0-9]+\s*$" }), json!({})),
         "url" => (json!({ "pattern": r"^\s*[Hh][Tt][Tt][Pp]://[^/?#@\s]+/?\s*$" }), json!({})),
+        "path without query" => (json!({ "pattern": PATH }), json!({})),
+        "media type" => (json!({ "pattern": MEDIA_TYPE }), json!({})),
         "path" => (json!({ "pattern": r"^\s*/" }), json!({})),
         "networks" => (json!({ "pattern": r"^\s*[0-9A-Fa-f:.]+(/[0-9]{1,3})?\s*$" }), json!({})),
         "hosts" => (json!({ "pattern": r"^\s*(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])\s*$" }), json!({})),
@@ -152,6 +163,18 @@ fn narrow(schema: &mut Map<String, Value>, strings: &Value, numbers: &Value) {
             _ => {}
         }
     }
+}
+
+/// Refuses a list or an object with nothing in it.
+fn not_empty(schema: &mut Map<String, Value>) {
+    let refuse = |schema: &mut Map<String, Value>| match schema.get("type").and_then(Value::as_str) {
+        Some("array") => drop(schema.insert("minItems".into(), json!(1))),
+        Some("object") => drop(schema.insert("minProperties".into(), json!(1))),
+        _ => {}
+    };
+    refuse(schema);
+    let choices = schema.get_mut("anyOf").and_then(Value::as_array_mut);
+    choices.into_iter().flatten().filter_map(Value::as_object_mut).for_each(refuse);
 }
 
 /// What the keys of an object look like whose keys the user chooses.
