@@ -4,6 +4,7 @@
 //! - `check`: say what is wrong with them, and do nothing else (`cli::check`);
 //! - `explain`: say what they would do with a request, and why (`cli::explain`);
 //! - `plan`: say what a reload would change (`cli::explain`);
+//! - `schema`: print the JSON Schema of the configuration;
 //! - `demo`: run the balancer and three sample origins, to try it (`cli::demo`);
 //! - `origin`: run one sample origin (`cli::origin`);
 //! - `status`, `requests`, `reload`, `drain`, `enable`, `weight`: talk to the admin listener of
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
         Some(Command::Explain { settings, question }) => cli::explain::explain(&settings, &question),
         Some(Command::Plan { before, after }) => {
             cli::explain::plan(&Settings::of_file(before), &Settings::of_file(after))
+        }
+        Some(Command::Schema) => {
+            // The text ends in a line end of its own.
+            cli::exit::say(ropewalk::config::SCHEMA.trim_end());
+            cli::exit::Exit::Fine
         }
         #[cfg(feature = "demo")]
         Some(Command::Demo) => cli::demo::demo(),

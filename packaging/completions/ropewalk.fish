@@ -40,6 +40,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -s V -l version -d 'Prin
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "explain" -d 'Explain what would happen to a request, and why'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -72,15 +73,17 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'T
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l port -d 'The port to listen on, on 127.0.0.1; 0 takes a free one' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'What it calls itself in its answers' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "explain" -d 'Explain what would happen to a request, and why'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "explain" -d 'Explain what would happen to a request, and why'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

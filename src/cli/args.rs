@@ -60,6 +60,8 @@ pub(crate) enum Command {
         /// The configuration that would take its place
         after: PathBuf,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
     /// Try it: three sample origins and the balancer, in one process
     #[cfg(feature = "demo")]
     Demo,

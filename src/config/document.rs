@@ -181,6 +181,12 @@ impl Node {
         Self { at, json }
     }
 
+    /// The value of a key, if this is an object that has it.
+    pub(super) fn child(&self, name: &str) -> Option<&Node> {
+        let Json::Object(entries) = &self.json else { return None };
+        entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
+    }
+
     fn to_value(&self) -> Value {
         match &self.json {
             Json::Leaf(value) => value.clone(),

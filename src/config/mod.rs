@@ -28,6 +28,7 @@ mod error;
 mod file;
 pub mod plan;
 mod reader;
+mod schema;
 mod suggest;
 mod units;
 mod url;
@@ -40,3 +41,4 @@ pub use file::{
     HealthSettings, Limits, Listen, Listener, ListenerSettings, Log, Match, MatchValue, OneOrMany,
     OwnResponse, Pool, RateLimit, Redirect, Route, RouteLimits, Size, Status, Timeouts,
 };
+pub use schema::SCHEMA;

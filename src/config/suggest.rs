@@ -1,8 +1,9 @@
 //! "Did you mean": the allowed word that is closest to what was typed.
 //!
-//! Pure text. Three ways to be close, tried in this order: the same word in another
-//! spelling (`roundRobin`, `round_robin`), its beginning or more than all of it
-//! (`least_conn`, `warning`), and a few slips of the finger (`stategy`). No suggestion is better than a silly one, so all are strict.
+//! Pure text. Four ways to be close, tried in this order: the same word in another spelling
+//! (`roundRobin`, `round_robin`), one slip of the finger (`stategy`), its beginning or more than
+//! all of it (`least_conn`, `warning`), and a few slips (`randmoo`). No suggestion is better than
+//! a silly one, so all are strict.
 
 /// The word of `allowed` that `typed` was probably meant to be.
 pub(super) fn closest<'a>(typed: &str, allowed: &[&'a str]) -> Option<&'a str> {
@@ -16,15 +17,15 @@ pub(super) fn closest<'a>(typed: &str, allowed: &[&'a str]) -> Option<&'a str> {
         // A beginning that fits two words suggests neither.
         begun.next().filter(|_| begun.next().is_none())
     };
-    let near = || {
+    let near = |slips: fn(&str) -> usize| {
         allowed
             .iter()
             .map(|word| (distance(&bare, &normalise(word)), word))
-            .filter(|(distance, word)| *distance <= slips_allowed(word))
+            .filter(|(distance, word)| *distance <= slips(word))
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, word)| word)
     };
-    same.or_else(begun).or_else(near).copied()
+    same.or_else(|| near(one_slip_allowed)).or_else(begun).or_else(|| near(slips_allowed)).copied()
 }
 
 /// `did you mean "x"?`, or what is allowed when nothing is close.
@@ -39,9 +40,13 @@ fn normalise(word: &str) -> String {
     word.chars().filter(|c| c.is_alphanumeric()).take(40).collect::<String>().to_lowercase()
 }
 
-/// One slip for a short word, up to three for a long one.
+/// One slip for a short word, up to three for a long one, and none for one that is hardly a word.
 fn slips_allowed(word: &str) -> usize {
-    (word.len() / 3).clamp(1, 3)
+    (word.len() / 3).min(3)
+}
+
+fn one_slip_allowed(word: &str) -> usize {
+    slips_allowed(word).min(1)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that make `a` into `b`
@@ -80,6 +85,7 @@ mod tests {
             ("least_conn", "least-connections"),
             ("weighted", "weighted-round-robin"),
             ("randmo", "random"),
+            ("randmoo", "random"),
             ("randomly", "random"),
         ] {
             assert_eq!(closest(typed, STRATEGIES), Some(meant), "{typed}");
@@ -91,6 +97,11 @@ mod tests {
         for typed in ["", "r", "fastest", "ip-hash", "\u{1f980}"] {
             assert_eq!(closest(typed, STRATEGIES), None, "{typed}");
         }
+    }
+
+    #[test]
+    fn one_slip_counts_more_than_a_beginning() {
+        assert_eq!(closest("path_prfix", &["path", "path_prefix"]), Some("path_prefix"));
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn redirect(node: &Node, problems: &mut Problems) -> Option<Action> {
 }
 
 fn redirect_status(node: &Node, problems: &mut Problems) -> Option<u16> {
-    let status = reader::number(node, 300..=399, problems)?;
+    let status = reader::number(node, 100..=599, problems)?;
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         problems.error(
             &node.at,

@@ -33,10 +33,12 @@ pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Prob
     let Some(mut fields) = Fields::open(node, problems) else { return plan };
     let level = fields.take("level").and_then(|node| reader::word(node, LEVELS, problems));
     plan.level = level.unwrap_or(plan.level);
-    let sink = fields.take("access").and_then(|node| sink(node, folder, problems));
+    let access = fields.take("access");
+    let is_off = access.is_none_or(|node| reader::text_of(node).is_some_and(|text| text.trim() == "off"));
+    let sink = access.and_then(|node| sink(node, folder, problems));
     let format_node = fields.take("format");
     let format = format_node.and_then(|node| reader::word(node, FORMATS, problems));
-    if let (None, Some(node)) = (&sink, format_node) {
+    if let (true, Some(node)) = (is_off, format_node) {
         let message = r#"is not used: there is no access log; did you mean to add "access": "stdout"?"#;
         problems.warn(&node.at, message);
     }

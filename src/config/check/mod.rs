@@ -14,6 +14,7 @@ mod bounds;
 mod error_page;
 mod header;
 mod health;
+mod lints;
 mod listener;
 mod logs;
 mod matcher;
@@ -21,7 +22,6 @@ mod network;
 mod pool;
 mod route;
 mod template;
-mod unreached;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
@@ -87,7 +87,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     let routes = routes(&mut fields, &around, problems);
     fields.close(problems);
     if let Some(routes) = &routes {
-        unreached::warn(routes, &pools, &listeners, problems);
+        lints::warn(routes, &pools, &listeners, problems);
     }
     let pools: Option<Vec<_>> =
         pools.list.into_iter().map(|named| named.pool.map(|pool| pool.plan)).collect();
@@ -126,7 +126,8 @@ fn pools<'a>(
         return Pools { list: Vec::new(), are_all: false };
     }
     let pool = pool::read(fields, "default", timeouts.clone(), listeners, problems);
-    Pools { list: vec![Named { name: "default", at: fields.at, pool }], are_all: true }
+    let at = fields.take("backends").map_or(fields.at, |node| &node.at);
+    Pools { list: vec![Named { name: "default", at, pool }], are_all: true }
 }
 
 /// Reports keys of the simple form that stand beside the list of the full form.

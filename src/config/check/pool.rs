@@ -63,7 +63,10 @@ pub(super) fn read_all<'a>(
             r#"there is no pool in it; write {"web": {"backends": [{"url": "http://127.0.0.1:9001"}]}}"#;
         problems.error(&node.at, message);
     }
-    let list = entries.iter().map(|entry| {
+    // A name given twice has been reported, and is one pool to whoever reads on.
+    let is_first = |index: usize| !entries[..index].iter().any(|other| other.name == entries[index].name);
+    let firsts = entries.iter().enumerate().filter(|(index, _)| is_first(*index));
+    let list = firsts.map(|(_, entry)| {
         reader::is_name(&entry.name, &entry.at, problems);
         let pool = Fields::open(&entry.node, problems).and_then(|mut fields| {
             let timeouts = bounds::timeouts(&mut fields, Scope::Forwarding, timeouts, problems);

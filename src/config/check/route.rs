@@ -5,14 +5,14 @@
 
 use super::super::document::{At, Node};
 use super::super::plan::{
-    Action, ErrorPage, HeaderOps, Limits, ListenerPlan, Matcher, PathMatch, RoutePlan, Timeouts,
+    Action, ErrorPage, HeaderOps, Limits, ListenerPlan, Matcher, PathMatch, RoutePlan, TemplatePart, Timeouts,
 };
 use super::super::reader::{self, Fields, Problems, shown};
 use super::attached::Folder;
 use super::bounds::{self, Scope};
 use super::header::{self, Head};
+use super::lints::is_below;
 use super::pool::{Pool, Pools, RETRIES_OF_ONE};
-use super::unreached::is_below;
 use super::{access, action, error_page, matcher, network, template};
 use crate::base::limits::RETRIES_MAX;
 
@@ -57,7 +57,7 @@ pub(super) fn read_all<'a>(
         if let (Some(plan), Some(earlier)) = (&plan, double) {
             let message =
                 format!("{:?} is already the name of {}; names are unique", plan.name, earlier.at.pointer);
-            problems.error(&node.at, message);
+            problems.error(node.child("name").map_or(&node.at, |name| &name.at), message);
         }
         found.push(plan.map(|plan| Placed { at: &node.at, plan }));
     }
@@ -89,7 +89,14 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     };
     plan.strip_prefix =
         fields.take("strip_prefix").and_then(|node| strip_prefix(node, &plan.matcher, problems));
-    plan.rewrite = fields.take("rewrite").and_then(|node| template::path(node, problems));
+    let rewrite = fields.take("rewrite");
+    plan.rewrite = rewrite.and_then(|node| template::path(node, problems));
+    if let (Some(node), Some(rewrite), Some(_)) = (rewrite, &plan.rewrite, &plan.strip_prefix)
+        && !rewrite.0.contains(&TemplatePart::Path)
+    {
+        let message = "makes \"strip_prefix\" useless: it names no {path} to strip anything from";
+        problems.warn(&node.at, message);
+    }
     conditions(&mut fields, &mut plan, problems);
     if let Some(node) = fields.take("error_pages") {
         plan.error_pages = error_page::read(node, &around.folder, problems);

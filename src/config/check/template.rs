@@ -128,10 +128,7 @@ fn template(
                     Some(meant) => format!("did you mean {{{meant}}}?"),
                     None => format!("allowed here: {{{}}}", names.join("}, {")),
                 };
-                break Err(format!(
-                    "{} is not a part of the request; {known}",
-                    quoted(&format!("{{{name}}}"))
-                ));
+                break Err(format!("{} cannot stand here; {known}", quoted(&format!("{{{name}}}"))));
             }
         }
         rest = after;

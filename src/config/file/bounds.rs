@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long each kind of wait may last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// A whole request head, from its first byte.
@@ -94,6 +95,7 @@ pub struct Timeouts {
 
 /// How long each kind of wait may last for what one pool or route forwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ForwardTimeouts {
     /// The next bytes of a request body.
@@ -163,6 +165,7 @@ pub struct ForwardTimeouts {
 
 /// How much of each thing there may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Client connections at once; those beyond get 503.
@@ -232,6 +235,7 @@ pub struct Limits {
 
 /// How much of each thing there may be on one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteLimits {
     /// A request body; `"0"` for no such limit.
@@ -245,6 +249,7 @@ pub struct RouteLimits {
 
 /// A size with its unit, or the number 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Size {
     /// Such as `"16KiB"`.

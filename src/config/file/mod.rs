@@ -42,7 +42,13 @@ pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSett
 /// assert_eq!(checked.plan.pools[0].backends.len(), 2);
 /// # Ok::<(), ropewalk::config::ConfigErrors>(())
 /// ```
+///
+/// - At least one of: `backends`, `pools`, `routes`
+/// - At most one of: `port`, `listen`
+/// - Not beside `pools`: `strategy`, `retries`, `retry_on_status`, `health_check`, `backends`
+/// - Not beside `routes`: `request_headers`, `response_headers`, `allow`, `deny`, `basic_auth`, `rate_limit`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The address of the schema, for editors; nothing is done with it.
@@ -61,6 +67,7 @@ pub struct Config {
     /// Listen on these addresses, instead of `port`.
     ///
     /// - Default: `"0.0.0.0:8080"`
+    /// - Empty: no
     /// - Example: `["0.0.0.0:8080", {"name": "inside", "address": "10.0.0.1:8081"}]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<Listen>,
@@ -113,6 +120,7 @@ pub struct Config {
     /// Who serves the requests; at least one. Required unless `pools` or `routes` stand here.
     ///
     /// - Default: none
+    /// - Empty: no
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
@@ -158,6 +166,7 @@ pub struct Config {
     ///
     /// - Type: networks
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["10.0.0.0/8", "192.168.1.7"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<OneOrMany<String>>,
@@ -182,19 +191,23 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// Bodies of answers of our own, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
     ///
+    /// - Keys: statuses
     /// - Default: a short text that says what happened
     /// - Example: `{"502": {"body": "<h1>Back in a minute</h1>"}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, ErrorPage>,
     /// Groups of backends by name, where there are several; instead of the keys of a pool at the top level.
     ///
+    /// - Keys: names
     /// - Default: none
+    /// - Empty: no
     /// - Example: `{"api": {"backends": [{"url": "http://10.0.0.5:8080"}]}, "web": {"backends": [{"url": "http://10.0.0.9:8080"}]}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Pool>,
     /// Which requests get what, in this order: the first that matches wins, and what none matches gets 404. Without it, everything goes to the one pool.
     ///
     /// - Default: one route for all requests
+    /// - Empty: no
     /// - Example: `[{"match": {"path_prefix": "/api"}, "pool": "api"}, {"pool": "web"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -323,12 +336,13 @@ fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
 
 /// A single value, or a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
+    /// The list. Comes first, since serde would also take a list for the fields of an object.
+    Many(Vec<T>),
     /// The single value.
     One(T),
-    /// The list.
-    Many(Vec<T>),
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{ForwardTimeouts, OneOrMany};
 
 /// A group of backends that serve the same content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Pool {
     /// How a backend is chosen among those that are usable: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or by chance in proportion to weight.
@@ -51,12 +52,14 @@ pub struct Pool {
     /// Who serves the requests; at least one.
     ///
     /// - Required: yes
+    /// - Empty: no
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     pub backends: Vec<Backend>,
 }
 
 /// A server that requests are forwarded to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// What logs, metrics and commands call it; unique in its pool.
@@ -69,6 +72,7 @@ pub struct Backend {
     /// Where it is: `http://`, a host name or an IP address, and a port unless it is 80.
     ///
     /// - Required: yes
+    /// - Type: url
     /// - Example: `"http://127.0.0.1:9001"`
     pub url: String,
     /// Its share of requests, compared with the others of its pool; 0 is drained.
@@ -89,6 +93,7 @@ pub struct Backend {
 
 /// How backends are probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum HealthCheck {
     /// `"off"`: they are not.
@@ -108,6 +113,7 @@ impl HealthCheck {
 
 /// The settings of the probes; each has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthSettings {
     /// What a probe does: open a TCP connection, or send a GET and look at the status.
@@ -183,6 +189,7 @@ pub struct HealthSettings {
 
 /// A status, or a range of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Status {
     /// One status.

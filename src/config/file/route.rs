@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{ErrorPage, ForwardTimeouts, OneOrMany, RouteLimits};
 
-/// Which requests get what. Gives exactly one of `pool`, `redirect` and `respond`.
+/// Which requests get what.
+///
+/// - Exactly one of: `pool`, `redirect`, `respond`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Route {
     /// What logs and messages call it; unique.
@@ -43,7 +46,7 @@ pub struct Route {
     pub respond: Option<OwnResponse>,
     /// What is taken off the front of the path before it is forwarded, in whole segments.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: nothing
     /// - Example: `"/v1"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +99,7 @@ pub struct Route {
     ///
     /// - Type: networks
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["10.0.0.0/8", "192.168.1.7"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<OneOrMany<String>>,
@@ -120,6 +124,7 @@ pub struct Route {
     pub rate_limit: Option<RateLimit>,
     /// Bodies of answers of our own on this route, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
     ///
+    /// - Keys: statuses
     /// - Default: those of the top level
     /// - Example: `{"502": {"body": "<h1>Back in a minute</h1>"}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -127,12 +132,16 @@ pub struct Route {
 }
 
 /// The requests that a route is for: those for which all that is given holds.
+///
+/// - At most one of: `path`, `path_prefix`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
     /// Names of listeners.
     ///
     /// - Default: all
+    /// - Empty: no
     /// - Example: `"inside"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<OneOrMany<String>>,
@@ -140,19 +149,20 @@ pub struct Match {
     ///
     /// - Type: hosts
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["example.com", "*.example.com"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<OneOrMany<String>>,
     /// Exactly this path, without the query.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: all
     /// - Example: `"/robots.txt"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// This path and everything below it: `/v1` is for `/v1` and `/v1/a`, not for `/v10`.
     ///
-    /// - Type: path
+    /// - Type: path without query
     /// - Default: all
     /// - Example: `"/v1"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,17 +170,20 @@ pub struct Match {
     /// Methods.
     ///
     /// - Default: all
+    /// - Empty: no
     /// - Example: `["GET", "HEAD"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<OneOrMany<String>>,
     /// Fields that must be there and say this; `true` for anything.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Beta": "1", "Authorization": true}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, MatchValue>,
     /// Cookies that must be there and say this; `true` for anything.
     ///
+    /// - Keys: cookie names
     /// - Default: none
     /// - Example: `{"beta": "1", "session": true}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -179,6 +192,7 @@ pub struct Match {
 
 /// What a field or cookie must say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum MatchValue {
     /// Exactly this.
@@ -191,6 +205,7 @@ pub enum MatchValue {
 
 /// Another place to ask at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// The status.
@@ -208,7 +223,10 @@ pub struct Redirect {
 }
 
 /// An answer of our own.
+///
+/// - At most one of: `body`, `file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnResponse {
     /// The status.
@@ -232,6 +250,7 @@ pub struct OwnResponse {
     pub file: Option<String>,
     /// The media type of the body.
     ///
+    /// - Type: media type
     /// - Default: by the extension of `file`, or `text/plain; charset=utf-8`
     /// - Example: `"application/json"`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,6 +260,7 @@ pub struct OwnResponse {
 /// What happens to the fields of a head: first `remove`, then `set`, then `add`. Fields that
 /// frame the message or belong to the connection cannot be named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FieldChanges {
     /// Names of fields that are dropped.
@@ -251,12 +271,14 @@ pub struct FieldChanges {
     pub remove: Option<OneOrMany<String>>,
     /// Fields that replace those of the same name.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Env": "prod"}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
     /// Fields that are put beside those of the same name; a list puts several.
     ///
+    /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Tag": ["a", "b"]}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -265,6 +287,7 @@ pub struct FieldChanges {
 
 /// Who must say who they are (RFC 7617).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
     /// What the client is told it logs in to.
@@ -275,13 +298,17 @@ pub struct BasicAuth {
     pub realm: Option<String>,
     /// Names and password hashes, as `openssl passwd -6` prints them.
     ///
+    /// - Keys: user names
+    /// - Values: password hashes
     /// - Required: yes
+    /// - Empty: no
     /// - Example: `{"ann": "$6$c2FsdA$GlgfIVsqFXPBYu4aaS.ycN3zACKA3vMhn.BDRhih9sX1.n8dlfDwEzxPl8YQX1VEiHwVWf8lwaTErPWZMIL6J0"}`
     pub users: BTreeMap<String, String>,
 }
 
 /// How often clients may ask: a token bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Requests for each `per`.

@@ -9,6 +9,7 @@ pub type Listen = OneOrMany<Listener>;
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Listener {
     /// An IP address and a port, such as `0.0.0.0:8080`.
@@ -21,6 +22,7 @@ pub enum Listener {
 
 /// Where clients connect, and what that is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
     /// What routes, logs and metrics call it; unique.
@@ -40,6 +42,7 @@ pub struct ListenerSettings {
 
 /// Where operators connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Admin {
     /// A loopback address and a port, such as `127.0.0.1:9900`.
@@ -51,7 +54,10 @@ pub enum Admin {
 }
 
 /// Where operators connect, and what they must know.
+///
+/// - At most one of: `token`, `token_file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AdminSettings {
     /// An IP address and a port; one that other machines can reach needs a token.
@@ -76,6 +82,7 @@ pub struct AdminSettings {
 
 /// What is logged, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The least severe level of the diagnostics, which go to stderr.
@@ -100,8 +107,11 @@ pub struct Log {
     pub format: Option<String>,
 }
 
-/// The body of an answer of our own: `body` or `file`.
+/// The body of an answer of our own.
+///
+/// - Exactly one of: `body`, `file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorPage {
     /// The body.
@@ -118,6 +128,7 @@ pub struct ErrorPage {
     pub file: Option<String>,
     /// The media type of the body.
     ///
+    /// - Type: media type
     /// - Default: by the extension of `file`, or `text/html; charset=utf-8`
     /// - Example: `"text/plain"`
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,15 +1,18 @@
-//! What is written and can never be used: a route behind another that takes all its requests,
-//! a pool that no route names.
+//! What is right by itself and makes no sense together: a route behind another that takes all
+//! its requests, a pool that no route names, a redirect to where it came from.
 //!
 //! A route is compared with each earlier one alone. So what two of them cover only together is
 //! not found, but whatever is found is true.
 
-use super::super::plan::{Action, HostMatch, ListenerPlan, Matcher, PathMatch, ValueMatch};
+use super::super::plan::{
+    Action, BackendPlan, HostMatch, ListenerPlan, Matcher, PathMatch, RoutePlan, Template, TemplatePart,
+    ValueMatch,
+};
 use super::super::reader::Problems;
-use super::pool::Pools;
+use super::pool::{Named, Pools};
 use super::route::Placed;
 
-/// Warns of routes and pools that no request can reach.
+/// Warns of all of it.
 pub(super) fn warn(
     routes: &[Placed<'_>],
     pools: &Pools<'_>,
@@ -17,10 +20,10 @@ pub(super) fn warn(
     problems: &mut Problems,
 ) {
     for (index, route) in routes.iter().enumerate() {
-        let earlier = routes.iter().take(index);
-        let mut earlier =
-            earlier.filter(|earlier| covers(&earlier.plan.matcher, &route.plan.matcher, listeners));
-        if let Some(first) = earlier.next() {
+        let earlier = &routes[..index];
+        let covered =
+            earlier.iter().find(|other| covers(&other.plan.matcher, &route.plan.matcher, listeners));
+        if let Some(first) = covered {
             let what = if is_for_all(&first.plan.matcher, listeners) {
                 "takes every request"
             } else {
@@ -28,11 +31,53 @@ pub(super) fn warn(
             };
             let message = format!("can never be reached: {}, which comes first, {what}", first.at.pointer);
             problems.warn(route.at, message);
+        } else if leads_back(&route.plan, earlier) {
+            problems.warn(route.at, "redirects to a path that it is for: clients would go round in a circle");
         }
     }
     for (index, pool) in pools.list.iter().enumerate() {
         if !routes.iter().any(|route| route.plan.action == Action::Forward(index)) {
             problems.warn(pool.at, format!("no route leads to the pool {:?}", pool.name));
+        }
+        warn_of_shared_names(pool, &pools.list[..index], problems);
+    }
+}
+
+/// Whether a route certainly gets the request again that it sends a client to make.
+fn leads_back(route: &RoutePlan, earlier: &[Placed<'_>]) -> bool {
+    let Action::Redirect { location: Template(parts), .. } = &route.action else { return false };
+    let ([TemplatePart::Text(text)] | [TemplatePart::Text(text), TemplatePart::Query]) = parts.as_slice()
+    else {
+        return false;
+    };
+    // Another host or scheme is another place.
+    if !text.starts_with('/') || text.starts_with("//") {
+        return false;
+    }
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let is_for = |matcher: &Matcher| match &matcher.path {
+        None => true,
+        Some(PathMatch::Exact(exact)) => exact == path,
+        Some(PathMatch::Prefix(prefix)) => is_below(path, prefix),
+    };
+    is_for(&route.matcher) && !earlier.iter().any(|earlier| is_for(&earlier.plan.matcher))
+}
+
+/// Commands and metrics name backends without their pools.
+fn warn_of_shared_names(pool: &Named<'_>, earlier: &[Named<'_>], problems: &mut Problems) {
+    let backends =
+        |named: &Named<'_>| named.pool.iter().flat_map(|pool| pool.plan.backends.clone()).collect::<Vec<_>>();
+    for backend in backends(pool) {
+        let another = |other: &BackendPlan| {
+            other.name == backend.name && (&other.host, other.port) != (&backend.host, backend.port)
+        };
+        let shared = earlier.iter().find(|named| backends(named).iter().any(another));
+        if let Some(shared) = shared {
+            let message = format!(
+                "its backend {:?} has the name of another server in {}: commands that name it mean both",
+                backend.name, shared.at.pointer
+            );
+            problems.warn(pool.at, message);
         }
     }
 }

@@ -1,34 +1,8 @@
-//! What people are told about a configuration that is wrong: the text of every message.
-//!
-//! Each case is a configuration and the lines it must give, all of them and nothing else.
-//! The wording is part of the product, so a change of it should be seen here.
+//! Mistakes in the simple form: the text itself, the top level, backends, health checks.
 
-use ropewalk::config::{Document, Severity};
+use super::Case;
 
-/// A name, the text of `c.json`, and the lines it must give.
-type Case = (&'static str, &'static str, &'static [&'static str]);
-
-#[test]
-fn errors_say_where_what_and_what_instead() {
-    for (name, text, expected) in ERRORS {
-        let errors = Document::from_json("c.json", text).and_then(|document| document.check());
-        let errors = errors.expect_err(name);
-        assert_eq!(errors.to_string().lines().collect::<Vec<_>>(), *expected, "{name}");
-    }
-}
-
-#[test]
-fn warnings_do_not_stop_a_start() {
-    for (name, text, expected) in WARNINGS {
-        let checked = Document::from_json("c.json", text).and_then(|document| document.check());
-        let warnings = checked.unwrap_or_else(|errors| panic!("{name}: {errors}")).warnings;
-        assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning), "{name}");
-        let lines: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(lines, *expected, "{name}");
-    }
-}
-
-const ERRORS: &[Case] = &[
+pub(super) const ERRORS: &[Case] = &[
     (
         "an empty file",
         "",
@@ -447,31 +421,6 @@ const ERRORS: &[Case] = &[
             r#"c.json:5:21  /health_check/intervall  unknown key "intervall"; did you mean "interval"?"#,
             r#"c.json:8:14  /backends/1/url  "localhost:9001" has no scheme; did you mean "http://localhost:9001"?"#,
             r#"c.json:8:32  /backends/1/wieght  unknown key "wieght"; did you mean "weight"?"#,
-        ],
-    ),
-];
-
-const WARNINGS: &[Case] = &[
-    ("nothing", r#"{ "backends": [{"url": "http://a:1"}] }"#, &[]),
-    (
-        "retries with one backend",
-        r#"{ "retries": 3, "backends": [{"url": "http://a:1"}] }"#,
-        &[
-            "c.json:1:14  /retries  warning: can never be used: a retry goes to another backend, and there is only one",
-        ],
-    ),
-    (
-        "weights that are not used",
-        r#"{ "backends": [{"url": "http://a:1"}, {"url": "http://b:1", "weight": 2}] }"#,
-        &[
-            r#"c.json:1:39  /backends/1  warning: the weight is not used by "round-robin"; did you mean "strategy": "weighted-round-robin"?"#,
-        ],
-    ),
-    (
-        "a network with bits too many",
-        r#"{ "trusted_proxies": ["10.1.2.3/8"], "backends": [{"url": "http://a:1"}] }"#,
-        &[
-            r#"c.json:1:23  /trusted_proxies/0  warning: "10.1.2.3/8" has bits after the prefix, which mean nothing; taken as "10.0.0.0/8""#,
         ],
     ),
 ];

@@ -1,0 +1,216 @@
+//! Every example configuration in the project is good, and the schema says so too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jsonschema::Validator;
+use ropewalk::config::{Document, SCHEMA};
+use serde_json::{Value, json};
+
+#[test]
+fn every_example_is_good() {
+    let schema = schema();
+    let examples = examples();
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
+    assert!(examples.len() > 40, "only {} examples were found", examples.len());
+    for (name, example) in examples {
+        let told: Vec<_> = schema.iter_errors(&example).map(|error| error.to_string()).collect();
+        assert!(told.is_empty(), "{name}: the schema says {told:#?} of {example:#}");
+        // A secret is mounted where the example runs, not here.
+        let text =
+            example.to_string().replace("/run/secrets/ropewalk/token", token.to_str().expect("a path"));
+        let document = Document::from_json(&name, &text);
+        let checked = document.and_then(|document| document.check());
+        if let Err(errors) = checked {
+            panic!("{name}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn every_example_of_a_key_fits_the_key() {
+    let root: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+    let mut seen = 0;
+    let objects = root["$defs"].as_object().expect("definitions").values().chain([&root]);
+    for object in objects {
+        for (name, property) in object["properties"].as_object().into_iter().flatten() {
+            // A schema of its own, with the definitions that it refers to.
+            let mut alone = property.clone();
+            alone["$defs"] = root["$defs"].clone();
+            let alone = jsonschema::draft202012::new(&alone).expect("a schema");
+            let examples = property["examples"].as_array().expect("an example");
+            for value in examples.iter().chain(property.get("default")) {
+                assert!(alone.is_valid(value), "{name}: {value} does not fit {property:#}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} values were seen");
+}
+
+/// Mistakes that no schema can see, since they are about files, about several values together,
+/// or about what values mean. A case that leaves this list is good news; one that enters it
+/// needs a reason.
+#[test]
+fn the_schema_refuses_what_a_schema_can() {
+    let schema = schema();
+    let accepted = super::errors().filter(|(_, text, _)| {
+        serde_json::from_str::<Value>(text).is_ok_and(|document| schema.is_valid(&document))
+    });
+    let accepted: Vec<_> = accepted.map(|(name, ..)| *name).collect();
+    assert_eq!(accepted, ONLY_CHECK_FINDS);
+}
+
+const ONLY_CHECK_FINDS: &[&str] = &[
+    "a key given twice",
+    "double urls",
+    "double names",
+    "a name that is a default name",
+    "all weights 0",
+    "a backend that is the balancer",
+    "a port used twice",
+    "a health check that takes too long",
+    "a health timeout beyond the usual interval",
+    "a path for a dial",
+    "a pool given twice",
+    "several pools and no routes",
+    "a backend of a pool that is the balancer",
+    "an unknown pool",
+    "a pool where there are none",
+    "two routes of one name",
+    "a route named like another's place",
+    "nothing to strip",
+    "rewrites",
+    "locations",
+    "locations that lead away",
+    "places in locations",
+    "a file that is not there",
+    "a file that is a folder",
+    "a path that is never asked for",
+    "escapes in a path",
+    "a star in a path",
+    "a star in a prefix",
+    "an unknown listener",
+    "fields that are not a route's to change",
+    "one field twice",
+    "error pages that cross",
+    "error pages for the same",
+    "an error page that is not there",
+    "an admin listener for everybody",
+    "an admin listener for everybody, as an object",
+    "an admin listener on the clients' port",
+    "tokens",
+    "a token that is not there",
+    "an access log that is a folder",
+    "two listeners of one name",
+];
+
+#[test]
+fn the_schema_accepts_what_is_only_warned_of() {
+    let schema = schema();
+    for (name, text, _) in super::warnings::WARNINGS {
+        let document: Value = serde_json::from_str(text).expect(name);
+        let told: Vec<_> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(told.is_empty(), "{name}: {told:#?}");
+    }
+}
+
+fn schema() -> Validator {
+    let schema = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+    jsonschema::draft202012::meta::validate(&schema).expect("the schema is a schema");
+    jsonschema::draft202012::new(&schema).expect("the schema can be used")
+}
+
+/// Configurations that people will copy, by where they stand.
+fn examples() -> Vec<(String, Value)> {
+    let mut examples = Vec::new();
+    for path in files(root(), &["target", ".git"]) {
+        let name = path.strip_prefix(root()).expect("inside the project").display().to_string();
+        let text = || fs::read_to_string(&path).expect("a text");
+        let mut add = |text: &str| {
+            let example = serde_json::from_str::<Value>(text);
+            examples.push((name.clone(), example.unwrap_or_else(|error| panic!("{name}: {error}"))));
+        };
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") if path.file_name().is_some_and(|name| name == "config.json") => add(&text()),
+            Some("yaml") => embedded(&text(), "config.json: |", "").iter().for_each(|text| add(text)),
+            Some("md") => {
+                let blocks = embedded(&text(), "```json", "```");
+                blocks.iter().filter(|text| is_whole(text)).for_each(|text| add(text));
+            }
+            Some("exchange") => embedded(&text(), "config", "").iter().for_each(|text| {
+                let text: String = text.lines().map(|line| line.trim_start_matches('|')).collect();
+                add(&with_backends(&text).to_string());
+            }),
+            None if name.starts_with("fuzz/seeds/config/")
+                && ["full", "least", "simple"].contains(&last(&name)) =>
+            {
+                add(&text());
+            }
+            _ => {}
+        }
+    }
+    examples
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// All files below a folder, except in folders of these names.
+fn files(folder: &Path, without: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if !path.is_dir() {
+            found.push(path);
+        } else if !without.iter().any(|name| path.ends_with(name)) {
+            found.extend(files(&path, without));
+        }
+    }
+    found
+}
+
+/// What stands in a text behind lines that say where a configuration begins: up to a line that
+/// says where it ends, or else as long as lines are indented further or begin with a bar.
+fn embedded(text: &str, begin: &str, end: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() != begin {
+            continue;
+        }
+        let depth = |line: &str| line.len() - line.trim_start().len();
+        let inside = lines.clone().take_while(|inner| match end {
+            "" => inner.starts_with('|') || depth(inner) > depth(line),
+            end => inner.trim() != end,
+        });
+        let block: Vec<_> = inside.collect();
+        found.push(block.join("\n"));
+        for _ in &block {
+            lines.next();
+        }
+    }
+    found
+}
+
+/// Whether a block of JSON is a configuration, and not a piece of one or something else.
+fn is_whole(text: &str) -> bool {
+    ["\"backends\"", "\"pools\"", "\"routes\""].iter().any(|key| text.contains(key))
+        && text.trim().starts_with('{')
+}
+
+/// A script names the keys that it needs, and its runner adds the backends.
+fn with_backends(text: &str) -> Value {
+    let mut example: Value = serde_json::from_str(text).expect("a script's configuration is JSON");
+    if example.get("pools").is_none() {
+        example["backends"] = json!([{ "url": "http://127.0.0.1:9001" }, { "url": "http://127.0.0.1:9002" }]);
+    }
+    example
+}
