@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
@@ -44,9 +44,6 @@ impl Operations for Handle {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
-            started_unix_s: clock::wall_time(inner.started)
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
             uptime_s: now.since(inner.started).as_secs(),
             ready: !draining && snapshot.backends().any(|backend| backend.is_usable()),
             draining,
@@ -211,6 +208,7 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         up: backend.is_up(),
         weight: backend.weight(),
         configured_weight: backend.configured_weight(),
+        overridden: backend.overridden_until().is_some(),
         override_left_s: backend
             .overridden_until()
             .filter(|until| *until != Moment::NEVER)

@@ -105,6 +105,7 @@ impl Operations for Fake {
             let names: Vec<_> = names.collect();
             return Err(format!("there is no backend {backend:?}; there are {}", names.join(", ")));
         };
+        found.overridden = change != WeightChange::Enable;
         found.weight = match change {
             WeightChange::Drain(_) => 0,
             WeightChange::Enable => found.configured_weight,
@@ -142,13 +143,13 @@ fn status() -> Status {
     down.responses = [0, 117_902, 0, 214, 96, 8];
     let mut drained = backend("api-3", "10.0.0.7:8080", 96_004, 9);
     drained.weight = 0;
+    drained.overridden = true;
     drained.override_left_s = Some(252);
     drained.active = 2;
     let pool = |name: &str, strategy, backends| PoolStatus { name: name.into(), strategy, backends };
     Status {
         version: "0.1.0",
         pid: 4_121,
-        started_unix_s: 1_795_000_000,
         uptime_s: 268_932,
         ready: true,
         draining: false,
@@ -196,6 +197,7 @@ fn backend(name: &str, address: &str, requests: u64, typical_ms: u64) -> Backend
         up: true,
         weight: 1,
         configured_weight: 1,
+        overridden: false,
         override_left_s: None,
         active: 4,
         idle_connections: 12,

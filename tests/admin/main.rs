@@ -11,6 +11,7 @@ mod wire;
 mod access;
 mod changes;
 mod commands;
+mod documentation;
 mod hostile;
 mod metrics;
 mod page;

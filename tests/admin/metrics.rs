@@ -1,12 +1,13 @@
 //! `/metrics`: the format, and the names and labels that dashboards rely on.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use crate::exposition::Exposition;
 use crate::wire::Admin;
 
 /// Every family with its labels. A change here breaks somebody's dashboard.
-const FAMILIES: &[(&str, &str, &[&str])] = &[
+pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("process_resident_memory_bytes", "gauge", &[]),
     ("process_start_time_seconds", "gauge", &[]),
     ("ropewalk_access_log_dropped_total", "counter", &[]),
@@ -57,7 +58,10 @@ fn values_are_those_of_the_status() {
     assert_eq!(scrape.value("ropewalk_backend_weight", &[("pool", "api"), ("backend", "api-3")]), 0.0);
     assert_eq!(scrape.value("ropewalk_connections", &[("state", "active")]), 1_300.0 - 61.0 - 1_214.0);
     assert_eq!(scrape.value("ropewalk_config_reloads_total", &[("result", "refused")]), 1.0);
-    assert_eq!(scrape.value("process_start_time_seconds", &[]), 1_795_000_000.0);
+    // This process began before now and not long ago.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - scrape.value("process_start_time_seconds", &[]);
+    assert!((-1.0..3_600.0).contains(&age), "{age}");
 }
 
 #[test]
@@ -102,4 +106,20 @@ fn whoever_asks_for_open_metrics_gets_it() {
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(samples(&older), samples(&answer.body));
+}
+
+#[test]
+fn what_has_lost_its_name_is_counted_together() {
+    let admin = Admin::start();
+    // Two backends that a reload took away.
+    admin.fake.change(|status| {
+        for row in &mut status.requests {
+            row.backend.clear();
+            row.pool.clear();
+            row.code = 200;
+        }
+    });
+    let scrape = Exposition::parse(&admin.get("/metrics").body);
+    let labels = [("listener", "public"), ("pool", ""), ("backend", ""), ("code", "200")];
+    assert_eq!(scrape.value("ropewalk_requests_total", &labels), 401_290.0 + 828.0 + 1_204_551.0 + 311.0);
 }

@@ -18,7 +18,7 @@ fn the_page_shows_what_matters_in_words() {
         ">DRAINED<",
         "connection refused",
         "least-connections",
-        "of 1 for 4m 12s",
+        "4m 12s left",
         "2 of 3 up",
         "10.0.0.5:8080",
         "11.5 MiB",

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::PollFlags;
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
-use crate::base::clock::Moment;
+use crate::base::clock::{self, Moment};
 use crate::base::limits::{
     ADMIN_BODY_BYTES_MAX, ADMIN_DEADLINE, ADMIN_HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIME_MAX,
 };
@@ -98,7 +98,8 @@ impl Connection {
                 Step::Receive(request, left) => self.stage = Stage::Body { request, left },
                 Step::Ask(request) => {
                     let bytes = answer(&request).into_bytes(request.method);
-                    self.begin_answer(bytes, now);
+                    // A reload may have taken seconds, which are not the client's.
+                    self.begin_answer(bytes, clock::now());
                 }
                 Step::Refuse(response) => self.begin_answer(response.into_bytes(Method::Other), now),
                 Step::Linger => {

@@ -10,7 +10,7 @@ use super::operations::{Operations, Question};
 use super::request::{Method, Request};
 use super::response::Response;
 use super::verbs::{self, Verb};
-use super::{metrics, page, text};
+use super::{metrics, page, process, text};
 
 /// Everything that can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +57,18 @@ pub(super) struct Desk {
     access: Access,
     operations: Arc<dyn Operations>,
     history: History,
+    started_unix_s: u64,
 }
 
 impl Desk {
     pub(super) fn new(token: Option<String>, operations: Arc<dyn Operations>) -> Self {
-        Self { access: Access::new(token), operations, history: History::default() }
+        Self {
+            access: Access::new(token),
+            operations,
+            history: History::default(),
+            // Once: the clocks drift apart, and a start that moves looks like a restart.
+            started_unix_s: process::started_unix_s(),
+        }
     }
 
     /// Notes how much has been done by now.
@@ -116,7 +123,7 @@ impl Desk {
             }
             Endpoint::Metrics => {
                 allowed(&[], &[])?;
-                Ok(metrics::scrape(self.operations.status(), &request.accept))
+                Ok(metrics::scrape(self.operations.status(), self.started_unix_s, &request.accept))
             }
             Endpoint::Requests => {
                 allowed(&["format"], &[])?;

@@ -162,7 +162,8 @@ fn push<T>(ring: &mut VecDeque<T>, value: T, max: usize) {
 
 /// To the thousandth: more digits would be noise.
 fn round(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
+    // The sum of nothing is negative zero, which would be shown as such.
+    (value * 1_000.0).round() / 1_000.0 + 0.0
 }
 
 fn requests(status: &Status) -> u64 {
@@ -175,4 +176,68 @@ fn durations(status: &Status) -> Histogram {
         sum.add(durations);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn took(ms: u64, times: u64) -> Histogram {
+        let mut histogram = Histogram::default();
+        for _ in 0..times {
+            histogram.record(Duration::from_millis(ms));
+        }
+        histogram
+    }
+
+    #[test]
+    fn a_rate_is_per_second_whatever_passed_between_two_samples() {
+        let mut trail = Trail::default();
+        trail.note(1_000, &Histogram::default(), None, 1);
+        assert!(trail.rates.is_empty(), "what was before the first sample has no rate");
+        trail.note(1_010, &Histogram::default(), Some(2 * SECOND), 2);
+        trail.note(1_030, &Histogram::default(), Some(SECOND), 3);
+        assert_eq!(trail.rates, [5.0, 20.0]);
+        assert_eq!(trail.figures(&Histogram::default()).requests_per_s, 12.5);
+    }
+
+    #[test]
+    fn the_rate_shown_is_that_of_five_seconds_and_the_line_that_of_a_minute() {
+        let mut trail = Trail::default();
+        for number in 1..=100 {
+            trail.note(number * number, &Histogram::default(), Some(SECOND), number);
+        }
+        let figures = trail.figures(&Histogram::default());
+        assert_eq!(figures.rates.len(), ADMIN_RATES_MAX);
+        assert_eq!(figures.requests_per_s, (191 + 193 + 195 + 197 + 199) as f64 / 5.0);
+    }
+
+    #[test]
+    fn latencies_older_than_a_minute_are_forgotten() {
+        let mut trail = Trail::default();
+        trail.note(0, &Histogram::default(), None, 1);
+        let slow = took(2_000, 50);
+        assert!(trail.figures(&slow).p50_ms.is_some_and(|ms| ms > 1_000.0));
+        for number in 2..=70 {
+            trail.note(50, &slow, Some(SECOND), number);
+        }
+        assert_eq!(trail.figures(&slow).p50_ms, None);
+        let mut both = slow;
+        both.add(&took(2, 1));
+        assert!(trail.figures(&both).p99_ms.is_some_and(|ms| ms < 3.0));
+    }
+
+    #[test]
+    fn another_backend_of_the_same_name_starts_over() {
+        let mut trail = Trail::default();
+        for number in 1..=5 {
+            trail.note(number * 1_000, &took(1, 10 * number), Some(SECOND), number);
+        }
+        trail.note(3, &took(1, 3), Some(SECOND), 6);
+        assert!(trail.rates.is_empty());
+        trail.note(7, &took(1, 7), Some(SECOND), 7);
+        assert_eq!(trail.rates, [4.0]);
+    }
 }

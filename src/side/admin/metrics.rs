@@ -22,9 +22,9 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers a scrape, in OpenMetrics if `accept` (in lower case) names it.
-pub(super) fn scrape(status: Status, accept: &str) -> Response {
+pub(super) fn scrape(status: Status, started_unix_s: u64, accept: &str) -> Response {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Snapshot(status)));
+    registry.register_collector(Box::new(Snapshot { status, started_unix_s }));
     let mut text = String::with_capacity(64 * 1024);
     if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
         return Response::text(500, "500: the metrics cannot be written");
@@ -61,12 +61,17 @@ fn prometheus(open_metrics: &str) -> String {
 
 /// What is shown at one scrape.
 #[derive(Debug)]
-struct Snapshot(Status);
+struct Snapshot {
+    status: Status,
+    /// When the process started, in seconds since 1970.
+    started_unix_s: u64,
+}
 
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut families = Families(encoder);
         self.requests(&mut families)?;
+        self.durations_and_retries(&mut families)?;
         self.backends(&mut families)?;
         self.balancer(&mut families)?;
         self.process(&mut families)
@@ -75,26 +80,25 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn requests(&self, families: &mut Families<'_>) -> fmt::Result {
-        let Self(status) = self;
+        let Self { status, .. } = self;
         let mut family = families.counter(
             "ropewalk_requests",
             "Requests that have ended, by what the client was told; 499 when it left.",
         )?;
-        for row in &status.requests {
-            let code = row.code.to_string();
-            let labels = [
-                ("listener", &*row.listener),
-                ("pool", &*row.pool),
-                ("backend", &*row.backend),
-                ("code", &*code),
-            ];
-            count(&mut family, &labels, row.count)?;
-        }
-        // Without the code, which nobody adds bytes up by.
+        // Added up by name: what a reload took away has none any more, and no two samples may have
+        // the same labels.
+        let mut requests: BTreeMap<_, u64> = BTreeMap::new();
         let mut bytes: BTreeMap<_, (u64, u64)> = BTreeMap::new();
         for row in &status.requests {
-            let sum = bytes.entry((&*row.listener, &*row.pool, &*row.backend)).or_default();
+            let key = (&*row.listener, &*row.pool, &*row.backend);
+            *requests.entry((key, row.code)).or_default() += row.count;
+            let sum = bytes.entry(key).or_default();
             *sum = (sum.0 + row.bytes_in, sum.1 + row.bytes_out);
+        }
+        for (((listener, pool, backend), code), number) in requests {
+            let code = code.to_string();
+            let labels = [("listener", listener), ("pool", pool), ("backend", backend), ("code", &*code)];
+            count(&mut family, &labels, number)?;
         }
         let labels =
             |(listener, pool, backend)| [("listener", listener), ("pool", pool), ("backend", backend)];
@@ -106,6 +110,11 @@ impl Snapshot {
         for (key, (_, sent)) in &bytes {
             count(&mut family, &labels(*key), *sent)?;
         }
+        Ok(())
+    }
+
+    fn durations_and_retries(&self, families: &mut Families<'_>) -> fmt::Result {
+        let Self { status, .. } = self;
         let mut family = families.histogram(
             "ropewalk_request_duration_seconds",
             "Time from the head of a request to the end of its response.",
@@ -168,7 +177,7 @@ impl Snapshot {
     }
 
     fn each_backend(&self, mut show: impl FnMut(&str, &BackendStatus) -> fmt::Result) -> fmt::Result {
-        for pool in &self.0.pools {
+        for pool in &self.status.pools {
             for backend in &pool.backends {
                 show(&pool.name, backend)?;
             }
@@ -177,7 +186,7 @@ impl Snapshot {
     }
 
     fn balancer(&self, families: &mut Families<'_>) -> fmt::Result {
-        let Self(status) = self;
+        let Self { status, .. } = self;
         let connections = &status.connections;
         let at_work = connections.open.saturating_sub(connections.warm + connections.parked);
         families.states("ropewalk_connections", "Client connections: at work, watched by a worker, or watched by the poller; tunnels are counted once more.", &[
@@ -215,7 +224,7 @@ impl Snapshot {
     }
 
     fn process(&self, families: &mut Families<'_>) -> fmt::Result {
-        let Self(status) = self;
+        let Self { status, .. } = self;
         let mut family = families.gauge("ropewalk_build_info", "Always 1; the version is in the label.")?;
         gauge(&mut family, &[("version", status.version)], 1)?;
         families.value(
@@ -226,7 +235,7 @@ impl Snapshot {
         families.value(
             "process_start_time_seconds",
             "Start time of the process since unix epoch in seconds.",
-            status.started_unix_s,
+            self.started_unix_s,
         )
     }
 }

@@ -67,8 +67,6 @@ pub struct Status {
     pub version: &'static str,
     /// The process's number.
     pub pid: u32,
-    /// When the process started, in seconds since 1970.
-    pub started_unix_s: u64,
     /// Seconds since the start.
     pub uptime_s: u64,
     /// Whether at least one backend is up and no stop was asked for.
@@ -141,8 +139,10 @@ pub struct BackendStatus {
     pub weight: u32,
     /// The share that the configuration gives it.
     pub configured_weight: u32,
-    /// How many seconds what an operator did to its weight still holds; `None` when nothing was
-    /// done, or until it is enabled again.
+    /// Whether an operator drained or weighted it.
+    pub overridden: bool,
+    /// For how many seconds that still holds; `None` when nothing was done, or until it is
+    /// enabled again.
     pub override_left_s: Option<u64>,
     /// Requests in flight.
     pub active: u32,

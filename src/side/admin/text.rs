@@ -96,16 +96,20 @@ fn write_summary(text: &mut String, status: &Status, total: &Figures) {
 }
 
 fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 11] {
-    let weight = match backend.weight {
-        weight if weight == backend.configured_weight => weight.to_string(),
-        weight => format!("{weight} (of {})", backend.configured_weight),
+    let weight = if backend.weight == backend.configured_weight {
+        backend.weight.to_string()
+    } else {
+        format!("{} (of {})", backend.weight, backend.configured_weight)
     };
     let mut notes = Vec::new();
     if !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
     }
-    if let Some(left) = backend.override_left_s {
-        notes.push(format!("weight for another {}", figures::time(left)));
+    if backend.overridden {
+        notes.push(match backend.override_left_s {
+            Some(left) => format!("weight for another {}", figures::time(left)),
+            None => "weight until it is enabled".to_owned(),
+        });
     }
     [
         backend.name.clone(),

@@ -137,8 +137,8 @@ fn notices(status: &Status) -> Markup {
         }
         @if status.panics > 0 {
             p.notice.bad {
-                b { (figures::count(status.panics)) " panics" }
-                " were survived. That is a bug: please report it with the log."
+                b { "A worker survived " (figures::count(status.panics)) @if status.panics == 1 { " panic." } @else { " panics." } }
+                " That is a bug: please report it with the log."
             }
         }
     }

@@ -20,17 +20,17 @@ pub(super) fn section<'a>(pool: &PoolStatus, figures: &mut impl Iterator<Item = 
             table {
                 thead {
                     tr {
-                        th.wide-3 scope="col" { "Backend" }
-                        th.wide-1 scope="col" { "State" }
-                        th.number.wide-1 scope="col" { "Weight" }
-                        th.number.narrow scope="col" { "In flight" }
-                        th.number.slim scope="col" { "Kept" }
-                        th.number.wide-1 scope="col" { "Requests" }
-                        th.number.wide-2 scope="col" { "Per second" }
-                        th.number.narrow scope="col" { "p50" }
-                        th.number.narrow scope="col" { "p99" }
-                        th scope="col" { "Responses" }
-                        th.wide-2 scope="col" { "Probes" }
+                        th.w14 scope="col" { "Backend" }
+                        th.w8 scope="col" { "State" }
+                        th.number.w8 scope="col" { "Weight" }
+                        th.number.w7 scope="col" { "In flight" }
+                        th.number.w5 scope="col" { "Kept" }
+                        th.number.w8 scope="col" { "Requests" }
+                        th.number.w10 scope="col" { "Per second" }
+                        th.number.w7 scope="col" { "p50" }
+                        th.number.w7 scope="col" { "p99" }
+                        th.w16 scope="col" { "Responses" }
+                        th.w10 scope="col" { "Probes" }
                     }
                 }
                 tbody {
@@ -75,13 +75,13 @@ fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
 }
 
 fn weight(backend: &BackendStatus) -> Markup {
-    let changed = backend.weight != backend.configured_weight;
     html! {
         (backend.weight)
-        @if changed || backend.override_left_s.is_some() {
-            span.quiet {
-                @if changed { "of " (backend.configured_weight) }
-                @if let Some(left) = backend.override_left_s { " for " (figures::time(left)) }
+        @if backend.overridden {
+            span.quiet { "of " (backend.configured_weight) }
+            @match backend.override_left_s {
+                Some(left) => span.quiet { (figures::time(left)) " left" },
+                None => span.quiet { "set by hand" },
             }
         }
     }
