@@ -42,6 +42,12 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "explain" -d 'Expl
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show how a running ropewalk is'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "reload" -d 'Have it read its configuration file again'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "drain" -d 'Give a backend no new requests'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "enable" -d 'Give a backend the weight of the configuration again'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "weight" -d 'Give a backend another share of the requests'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l config -d 'The configuration file (JSON)' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
@@ -53,7 +59,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l health-inter
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'A line for each problem, for people'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -78,9 +84,40 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'Wh
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "explain" -d 'Explain what would happen to a request, and why'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
+json\t'One JSON object, for programs'"
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
+json\t'One JSON object, for programs'"
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l wait -d 'Wait until it has no request in flight, for at most this long' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l admin -d 'Where its admin listener is' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -s h -l help -d 'Print help'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "explain" -d 'Explain what would happen to a request, and why'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show how a running ropewalk is'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "reload" -d 'Have it read its configuration file again'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "drain" -d 'Give a backend no new requests'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "enable" -d 'Give a backend the weight of the configuration again'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "weight" -d 'Give a backend another share of the requests'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan demo origin status requests reload drain enable weight help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
