@@ -44,7 +44,10 @@ ropewalk=${ROPEWALK:-$here/../../target/debug/ropewalk}
 read -r first second dead balancer admin prometheus < <(python3 - <<'PORTS'
 import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
-print(*[listener.getsockname()[1] for listener in sockets])
+ports = [listener.getsockname()[1] for listener in sockets]
+for listener in sockets:
+    listener.close()
+print(*ports)
 PORTS
 )
 

@@ -63,7 +63,9 @@ def run(url, folder):
         result = ask(url, "query", query=text)["result"]
         (folder / f"{number:02}.json").write_text(json.dumps([title, text, result], indent=1))
         count += 1
-        if not result and text not in MAY_BE_EMPTY:
+        # No number is as good as nothing: 0 / 0, or a quantile of no buckets.
+        numbers = [series for series in result if series["value"][1] != "NaN"]
+        if not numbers and text not in MAY_BE_EMPTY:
             empty.append(f"{title}: {text}")
     for line in empty:
         print(f"returned nothing: {line}", file=sys.stderr)
