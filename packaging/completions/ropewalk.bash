@@ -46,6 +46,9 @@ _ropewalk() {
             ropewalk,requests)
                 cmd="ropewalk__subcmd__requests"
                 ;;
+            ropewalk,schema)
+                cmd="ropewalk__subcmd__schema"
+                ;;
             ropewalk,status)
                 cmd="ropewalk__subcmd__status"
                 ;;
@@ -82,6 +85,9 @@ _ropewalk() {
             ropewalk__subcmd__help,requests)
                 cmd="ropewalk__subcmd__help__subcmd__requests"
                 ;;
+            ropewalk__subcmd__help,schema)
+                cmd="ropewalk__subcmd__help__subcmd__schema"
+                ;;
             ropewalk__subcmd__help,status)
                 cmd="ropewalk__subcmd__help__subcmd__status"
                 ;;
@@ -95,7 +101,7 @@ _ropewalk() {
 
     case "${cmd}" in
         ropewalk)
-            opts="-h -V --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --help --version check explain plan demo origin status requests reload drain enable weight help"
+            opts="-h -V --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --help --version check explain plan schema demo origin status requests reload drain enable weight help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,7 +345,7 @@ _ropewalk() {
             return 0
             ;;
         ropewalk__subcmd__help)
-            opts="check explain plan demo origin status requests reload drain enable weight help"
+            opts="check explain plan schema demo origin status requests reload drain enable weight help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -492,6 +498,20 @@ _ropewalk() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ropewalk__subcmd__help__subcmd__schema)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ropewalk__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -605,6 +625,20 @@ _ropewalk() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ropewalk__subcmd__schema)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

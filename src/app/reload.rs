@@ -141,7 +141,10 @@ impl Handle {
         let result = read.and_then(|plan| self.reload(plan).map_err(|error| error.to_string()));
         match &result {
             Ok(lines) => {
-                log::info!("configuration reloaded: {} changes", lines.len());
+                match lines.len() {
+                    1 => log::info!("configuration reloaded: 1 change"),
+                    count => log::info!("configuration reloaded: {count} changes"),
+                }
                 lines.iter().for_each(|line| log::info!("  {line}"));
             }
             Err(error) => log::error!("configuration not reloaded, the old one stays: {error}"),

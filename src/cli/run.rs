@@ -88,8 +88,9 @@ pub(crate) fn balance(
             return Exit::Failed;
         }
     };
-    started(&balancer);
+    // Before anybody is told that it runs: a signal that comes at once must find the balancer.
     signals.serve(balancer.handle(), manager);
+    started(&balancer);
     balancer.join();
     log::info!("stopped");
     Exit::Fine
