@@ -257,6 +257,7 @@ defaults
   timeout http-keep-alive 30s
   option http-keep-alive
   http-reuse always
+  option splice-auto
 frontend clients
   bind {address} backlog 4096
   option forwardfor
