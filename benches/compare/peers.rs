@@ -224,6 +224,9 @@ http {{
       proxy_set_header X-Request-Id $request_id;
       proxy_set_header Via \"1.1 nginx\";
       add_header Via \"1.1 nginx\";
+      # Half the processor time for large bodies; small ones fit into the first buffer.
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 128k;
       # Without it nginx writes bodies over its few small buffers to disk.
       proxy_max_temp_file_size 0;
     }}
@@ -239,7 +242,8 @@ fn haproxy_config(setting: &Setting, address: SocketAddrV4) -> String {
     // Without the pool ratios below HAProxy closes its connections to the origins after each
     // request once a fifth of the descriptors that `maxconn` promises are in use:
     // three times nginx's processor time per request with 256 clients, instead of
-    // about the same.
+    // about the same. Splicing through larger pipes takes it from 560 to 170 ms of processor
+    // time per GiB; `splice-auto` does not make up its mind to.
     let servers: String =
         origins.iter().enumerate().map(|(number, origin)| format!("  server o{number} {origin}\n")).collect();
     format!(
@@ -248,6 +252,7 @@ fn haproxy_config(setting: &Setting, address: SocketAddrV4) -> String {
   maxconn {maxconn}
   tune.pool-low-fd-ratio 100
   tune.pool-high-fd-ratio 100
+  tune.pipesize 524288
 defaults
   mode http
   maxconn {maxconn}
@@ -257,6 +262,8 @@ defaults
   timeout http-keep-alive 30s
   option http-keep-alive
   http-reuse always
+  option splice-request
+  option splice-response
 frontend clients
   bind {address} backlog 4096
   option forwardfor

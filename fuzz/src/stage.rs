@@ -12,6 +12,7 @@ use ropewalk::base::clock::Moment;
 use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck};
 use ropewalk::net::parking::{Spot, Unpark};
+use ropewalk::net::pipe::PipeAllowance;
 use ropewalk::proxy::context::{Context, Entrance, Shared};
 use ropewalk::proxy::task::{Counted, Task};
 use ropewalk::upstream::snapshot::Snapshot;
@@ -60,6 +61,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         snapshot: ArcSwap::new(Arc::clone(&snapshot)),
         entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
         draining_since: AtomicU64::new(0),
+        pipes: PipeAllowance::new(),
         connections,
         tunnels: Arc::default(),
         log: ArcSwapOption::empty(),

@@ -21,9 +21,11 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::base::clock::{self, Moment};
 use crate::base::ids;
+use crate::base::limits::PIPES_MAX;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
 use crate::net::parking::Parking;
+use crate::net::pipe::PipeAllowance;
 use crate::observe::metrics::Shard;
 use crate::proxy::context::{Entrance, Shared};
 use crate::server::accept::{Acceptor, Door};
@@ -178,6 +180,7 @@ impl Balancer {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
             draining_since: AtomicU64::new(0),
+            pipes: PipeAllowance::new(),
             connections: Arc::new(AtomicUsize::new(0)),
             tunnels: Arc::new(AtomicUsize::new(0)),
             log: ArcSwapOption::empty(),
@@ -455,8 +458,9 @@ impl std::error::Error for StartError {
 /// tenth of it; only what is touched is resident.
 const THREAD_STACK_BYTES: usize = 512 * 1024;
 
-/// Descriptors that are not for clients: listeners, epoll, bells, probes, kept connections.
-const DESCRIPTORS_RESERVED: usize = 64;
+/// Descriptors that are not for clients: listeners, epoll, bells, probes, kept connections, and the
+/// two ends of each pipe.
+const DESCRIPTORS_RESERVED: usize = 64 + 2 * PIPES_MAX;
 
 /// LIMIT: how long a start waits for the first probes.
 const FIRST_ROUND_WAIT: Duration = Duration::from_millis(200);

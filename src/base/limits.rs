@@ -24,6 +24,23 @@ pub const BUFFER_SMALL_BYTES: usize = 8 * 1024;
 /// direction. Past this size a system call's fixed cost no longer shows.
 pub const BUFFER_LARGE_BYTES: usize = 64 * 1024;
 
+/// LIMIT: pipes through which large bodies go. Whoever gets none copies. A slow reader holds one
+/// with up to [`PIPE_BYTES`] of the kernel's memory, so this is 16 MiB at most.
+pub const PIPES_MAX: usize = 32;
+
+/// LIMIT: empty pipes that a worker keeps for the next large bodies.
+pub const PIPES_KEPT_MAX: usize = 4;
+
+/// LIMIT: bytes of a body in a pipe. At the kernel's own 64 KiB the two calls for a piece cost as
+/// much as the copy that they save; from here on larger ones are no longer cheaper.
+pub const PIPE_BYTES: usize = 512 * 1024;
+
+/// A body of which less than this is left is copied, which is one call less to begin with.
+pub const SPLICE_BYTES_MIN: u64 = 64 * 1024;
+
+/// Bytes that go through a pipe for the price of one that is copied. A turn is as long for both.
+pub const SPLICED_PER_COPIED: usize = 2;
+
 /// LIMIT: small buffers that a worker keeps for the next requests.
 pub const BUFFERS_KEPT_MAX: usize = 128;
 

@@ -7,6 +7,7 @@
 pub mod inherit;
 pub mod listen;
 pub mod parking;
+pub mod pipe;
 pub mod stream;
 pub mod sys;
 pub mod wait;

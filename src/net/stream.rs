@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::net::pipe::Pipe;
 use crate::net::sys;
 
 /// What a call on a stream came to.
@@ -127,6 +128,32 @@ impl Stream {
     /// not say.
     pub fn unacknowledged(&self) -> Option<u64> {
         sys::unacknowledged(&self.fd).ok().and_then(|count| u64::try_from(count).ok())
+    }
+
+    /// Moves up to `room` bytes of what has arrived into an empty pipe.
+    ///
+    /// # Errors
+    /// As for [`Stream::read`].
+    pub fn read_into(&mut self, pipe: &mut Pipe, room: usize) -> Result<Io, Errno> {
+        if !self.readable {
+            return Ok(Io::Blocked);
+        }
+        let outcome = pipe.fill(&self.fd, room);
+        // A pipe may be full before it holds `room` bytes; then the next poll finds more.
+        self.readable = match outcome {
+            Ok(Io::Moved(count)) => count == room,
+            Ok(Io::Blocked) => false,
+            Ok(Io::End) | Err(_) => true,
+        };
+        outcome
+    }
+
+    /// Moves as much of what is in a pipe as the socket takes.
+    ///
+    /// # Errors
+    /// As for [`Stream::write`].
+    pub fn write_from(&mut self, pipe: &mut Pipe) -> Result<Io, Errno> {
+        pipe.drain(&self.fd)
     }
 
     /// Tells the peer that nothing more will come.

@@ -6,7 +6,7 @@ use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::relay;
-use crate::proxy::task::{Counted, Stage, Task, Upstream};
+use crate::proxy::task::{Counted, Pipes, Stage, Task, Upstream};
 use crate::upstream::backend::Lease;
 use crate::upstream::queue::Admission;
 
@@ -116,6 +116,7 @@ fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstr
         connected: kept,
         deaf: false,
         opened: cx.now,
+        pipes: Pipes::default(),
         lifetime: None,
     }
 }

@@ -11,6 +11,7 @@ use crate::base::buffer::BufferPool;
 use crate::base::clock::Moment;
 use crate::base::limits::LOG_LINGER;
 use crate::net::parking::Unpark;
+use crate::net::pipe::{PipeAllowance, PipePool};
 use crate::observe::batch::{Batch, Intake};
 use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
@@ -26,6 +27,8 @@ pub struct Shared {
     /// When the stop began, in nanoseconds; 0 while there is none. Ordering: Relaxed; a
     /// worker that learns of it one turn later is no worse off.
     pub draining_since: AtomicU64,
+    /// How many more pipes there may be.
+    pub pipes: PipeAllowance,
     /// Open client connections.
     pub connections: Arc<AtomicUsize>,
     /// Those of them that are tunnels, or have asked to become one.
@@ -67,6 +70,8 @@ pub struct Context {
     pub now: Moment,
     /// Memory for what is on its way through.
     pub buffers: BufferPool,
+    /// Pipes for large bodies.
+    pub pipes: PipePool,
     /// Chance.
     pub rng: fastrand::Rng,
     /// Bytes that the present task may still move in this turn.
@@ -93,6 +98,7 @@ impl Context {
         Self {
             now,
             buffers: BufferPool::new(),
+            pipes: PipePool::new(shared.pipes.clone()),
             rng: fastrand::Rng::new(),
             quantum: 0,
             worker,

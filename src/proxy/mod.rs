@@ -17,6 +17,7 @@ mod request;
 mod response;
 mod retry;
 mod rewrite;
+mod splice;
 mod target;
 pub mod task;
 mod tunnel;

@@ -14,7 +14,7 @@ use crate::proxy::direction::{self, Direction};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{BadChunks, Flow, reframe, wait_client, wait_upstream};
 use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
-use crate::proxy::{record, reply};
+use crate::proxy::{record, reply, splice};
 
 /// Reads until a whole request head is there, then checks and rewrites it.
 pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
@@ -117,6 +117,9 @@ fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
 
 /// Sends the request as far as the client supplies it and the backend takes it.
 pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
+    if let Some(pipe) = splice::pipe_up(task, cx) {
+        return splice::up(task, cx, pipe);
+    }
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
     let timeouts = snapshot.timeouts(request.route);
     let body_max = request.route.and_then(|route| snapshot.route(route).body_max);

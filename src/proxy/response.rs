@@ -15,7 +15,7 @@ use crate::proxy::relay::{
     self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
 };
 use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
-use crate::proxy::{retry, rewrite};
+use crate::proxy::{retry, rewrite, splice};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
 pub(super) fn receive(task: &mut Task, cx: &mut Context) -> Flow {
@@ -163,6 +163,9 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
     loop {
         if let Err(flow) = pass_on(task, cx) {
             return flow;
+        }
+        if let Some(pipe) = splice::pipe_down(task, cx) {
+            return splice::down(task, cx, pipe);
         }
         let Task { request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
         if matches!(request.download, Download::Done) {

@@ -11,6 +11,7 @@ use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
 use crate::net::parking::Spot;
+use crate::net::pipe::Pipe;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
@@ -195,8 +196,17 @@ pub(super) struct Upstream {
     /// It takes no more; only what it may have said before that is of interest.
     pub(super) deaf: bool,
     pub(super) opened: Moment,
+    /// Pieces of large bodies that are on their way through the kernel.
+    pub(super) pipes: Pipes,
     /// How long it may be kept after this response; `None` if it must be closed.
     pub(super) lifetime: Option<Duration>,
+}
+
+/// What an exchange has in pipes; they are never empty.
+#[derive(Default)]
+pub(super) struct Pipes {
+    pub(super) up: Option<Box<Pipe>>,
+    pub(super) down: Option<Box<Pipe>>,
 }
 
 impl Task {

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::balancer::Balancer;
-use super::client::Client;
+use super::client::{Client, get_request};
 use super::origin::{Next, Origin, reply};
+use super::wait;
 use super::wire::{Fault, Role, Wire};
 
 /// LIMIT: what the balancer may have resident, ever, while bodies of any size go through.
@@ -68,6 +69,33 @@ fn many_bodies_at_once_stay_apart() {
             });
         }
     });
+}
+
+#[test]
+fn slow_readers_get_their_whole_bodies() {
+    // More of them than there are pipes for large bodies, each stopped in the middle of one.
+    const READERS: usize = 48;
+    const SIZE: u64 = 8 * 1024 * 1024;
+    let origin = Origin::serve(|_, wire| send_response(wire, SIZE, Framing::Fixed));
+    let mut balancer = Balancer::over(&[origin.backend()]);
+    let mut readers: Vec<_> = (0..READERS).map(|_| Client::connect(balancer.address())).collect();
+    for reader in &mut readers {
+        reader.send(get_request("/"));
+    }
+    wait::until("every response is under way", || origin.requests() == READERS);
+    // What fits into the sockets and pipes on the way has been sent; the rest waits.
+    balancer.process().wait_until_idle();
+    // Whoever leaves now takes bytes along that are on their way, and what held them.
+    readers.truncate(READERS / 2);
+    for reader in &mut readers {
+        reader.wire.read_head(Role::Response).expect("the head");
+        assert_eq!(receive(&mut reader.wire), Ok(SIZE));
+    }
+    // Nothing of theirs is left in what the next one gets.
+    let mut next = Client::connect(balancer.address());
+    next.send(get_request("/"));
+    next.wire.read_head(Role::Response).expect("the head");
+    assert_eq!(receive(&mut next.wire), Ok(SIZE));
 }
 
 /// 64 MiB; 1 GiB when `ROPEWALK_LONG_TESTS` is set.
