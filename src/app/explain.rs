@@ -154,7 +154,7 @@ fn forward(
     out: &mut String,
 ) {
     let pool = snapshot.pool(pool as u16);
-    push(out, format_args!("pool {}: {:?}, in listed order:", pool.name(), pool.strategy()));
+    push(out, format_args!("pool {}: {}, in listed order:", pool.name(), pool.strategy().name()));
     for backend in pool.backends() {
         let state = match backend.usability() {
             _ if question.down.iter().any(|name| name == backend.name()) => {

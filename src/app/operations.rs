@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
-use crate::config::plan::Strategy;
 use crate::observe::histogram::Histogram;
 use crate::observe::metrics::Counts;
 use crate::proxy::inspection::Inspection;
@@ -175,12 +174,7 @@ fn durations_of(counts: &Counts, pool: &Pool) -> Histogram {
 fn pool_status(pool: &Pool, counts: &Counts, now: Moment) -> PoolStatus {
     PoolStatus {
         name: pool.name().to_owned(),
-        strategy: match pool.strategy() {
-            Strategy::RoundRobin => "round-robin",
-            Strategy::WeightedRoundRobin => "weighted-round-robin",
-            Strategy::LeastConnections => "least-connections",
-            Strategy::Random => "random",
-        },
+        strategy: pool.strategy().name(),
         backends: pool.backends().iter().map(|backend| backend_status(backend, counts, now)).collect(),
     }
 }

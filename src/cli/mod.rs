@@ -17,7 +17,6 @@ pub(crate) mod notify;
 pub(crate) mod operate;
 #[cfg(feature = "demo")]
 pub(crate) mod origin;
-mod requests_table;
 pub(crate) mod run;
 pub(crate) mod signals;
 mod watch;

@@ -10,12 +10,12 @@ use std::thread;
 
 use ropewalk::Handle;
 use ropewalk::side::admin::operations::Operations as _;
+use ropewalk::side::admin::requests_table;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::exit::complain;
 use super::notify::Manager;
-use super::requests_table;
 
 /// Signals that are caught, and the balancer that they are meant for once there is one.
 pub(crate) struct Obedience(Arc<OnceLock<Served>>);
@@ -46,7 +46,7 @@ impl Obedience {
                     (SIGHUP, Some(served)) => served.reload(),
                     (SIGUSR1, Some(Served { handle, .. })) => handle.reopen_logs(),
                     (SIGQUIT, Some(Served { handle, .. })) => {
-                        complain(requests_table::table(&handle.requests()));
+                        complain(requests_table(handle.requests()).trim_end());
                     }
                     _ => {}
                 }

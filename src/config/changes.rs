@@ -68,7 +68,7 @@ fn pools(lines: &mut Vec<String>, before: &[PoolPlan], after: &[PoolPlan]) {
             lines.push(format!("pool {name}: added, with {} backends", pool.backends.len()));
             continue;
         };
-        became(lines, &format!("pool {name}: strategy"), &old.strategy, &pool.strategy);
+        became(lines, &format!("pool {name}: strategy"), &old.strategy.name(), &pool.strategy.name());
         became(lines, &format!("pool {name}: retry_on_status"), &old.retry_on_status, &pool.retry_on_status);
         differ(lines, &format!("pool {name}: health_check"), &old.health_check, &pool.health_check);
         backends(lines, old, pool);
@@ -203,7 +203,7 @@ mod tests {
             "listener 0.0.0.0:81: opened",
             "timeouts: head 10s -> 1s, request Some(60s) -> Some(5s)",
             "limits: connections 10000 -> 5, tunnels 7500 -> 4, body None -> Some(1024)",
-            "pool default: strategy: RoundRobin -> Random",
+            "pool default: strategy: \"round-robin\" -> \"random\"",
             "pool default: backend a is now called b",
             "pool default: backend b: weight: 1 -> 2",
             "pool default: backend c added (h:2, weight 1)",

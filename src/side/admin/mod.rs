@@ -24,4 +24,5 @@ mod text;
 mod thread;
 mod verbs;
 
+pub use text::requests_table;
 pub use thread::AdminThread;

@@ -199,3 +199,8 @@ impl RequestsDocument {
         text
     }
 }
+
+/// Every request in flight as a table for people, as `/requests` shows it.
+pub fn requests_table(requests: Vec<RequestInFlight>) -> String {
+    RequestsDocument::new(requests).text()
+}
