@@ -18,9 +18,11 @@ exchanges word="":
 test-long:
     ROPEWALK_LONG_TESTS=1 cargo test --release --test it bodies
 
-# Manual pages and completions, after a change to the command line.
+# Manual pages and completions, after a change to the command line; the schema and the reference of the
+# configuration, after a change to its types.
 generate:
     UPDATE_GENERATED=1 cargo test --test generated
+    UPDATE_GENERATED=1 cargo test --lib config::schema
 
 # Formats the code.
 fmt:

@@ -234,6 +234,14 @@ fn flags_override_the_file() {
 }
 
 #[test]
+fn an_admin_address_from_a_flag_keeps_the_token_of_the_file() {
+    let token = r#"{ "address": "127.0.0.1:9900", "token": "0123456789abcdef" }"#;
+    let text = format!(r#"{{ "admin": {token}, "backends": [ {{ "url": "http://a:1" }} ] }}"#);
+    let output = Scratch::new(&text).run(&["check", "--config", "config.json", "--admin", "0.0.0.0:9901"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
 fn mistakes_in_flags_come_all_at_once_too() {
     let output = ropewalk(&[
         "check",

@@ -195,13 +195,15 @@ impl Settings {
         if self.port.is_some() {
             document.remove("listen");
         }
+        // The token of the file goes with whatever address.
+        let admin: &[&str] = if document.holds_object("admin") { &["admin", "address"] } else { &["admin"] };
         let flags: [(&'static str, &[&str], &Option<String>); 7] = [
             ("--port", &["port"], &self.port),
             ("--strategy", &["strategy"], &self.strategy),
             ("--request-timeout", &["request_timeout"], &self.request_timeout),
             ("--health-interval", &["health_check", "interval"], &self.health_interval),
             ("--workers", &["workers"], &self.workers),
-            ("--admin", &["admin"], &self.admin),
+            ("--admin", admin, &self.admin),
             ("--log-level", &["log", "level"], &self.log_level),
         ];
         for (flag, path, typed) in flags {

@@ -93,6 +93,11 @@ impl Document {
         *node = Node::new(At { place: Place::Flag(flag), pointer: node.at.pointer.clone() }, value);
     }
 
+    /// Whether a top-level key holds an object, of which a flag may set a part.
+    pub fn holds_object(&self, name: &str) -> bool {
+        self.root.child(name).is_some_and(|node| matches!(node.json, Json::Object(_)))
+    }
+
     /// Removes a top-level key that a flag replaces by another.
     pub fn remove(&mut self, name: &str) {
         if let Json::Object(entries) = &mut self.root.json {

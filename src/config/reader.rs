@@ -65,7 +65,9 @@ impl<'a> Fields<'a> {
 
     /// The value of a key, when it is there.
     pub(super) fn take(&mut self, name: &'static str) -> Option<&'a Node> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
     }
 

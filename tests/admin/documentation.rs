@@ -17,7 +17,7 @@ fn documentation() -> String {
 fn example(heading: &str) -> Value {
     let text = documentation();
     let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap();
-    let json = section.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let json = section.split("```json output\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{heading}: {error}"))
 }
 

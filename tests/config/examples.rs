@@ -90,6 +90,7 @@ const ONLY_CHECK_FINDS: &[&str] = &[
     "a file that is a folder",
     "a path that is never asked for",
     "escapes in a path",
+    "escapes in a path that are no text",
     "a star in a path",
     "a star in a prefix",
     "an unknown listener",

@@ -7,6 +7,7 @@ mod admin_and_logs;
 mod conditions;
 mod examples;
 mod keys;
+mod lints;
 mod matches;
 mod mirror;
 mod pools;

@@ -66,6 +66,13 @@ pub(super) const ERRORS: &[Case] = &[
         &[r#"c.json:1:90  /routes/0/match/path  "/100%" has a % that no two hexadecimal digits follow"#],
     ),
     (
+        "escapes in a path that are no text",
+        r#"{ "pools": {"web": {"backends": [{"url": "http://a:1"}]}}, "routes": [{"match": {"path": "/%C3%28"}, "pool": "web"}] }"#,
+        &[
+            r#"c.json:1:90  /routes/0/match/path  "/%C3%28" has escapes that are not UTF-8, and would match nothing"#,
+        ],
+    ),
+    (
         "a star in a path",
         r#"{ "pools": {"web": {"backends": [{"url": "http://a:1"}]}}, "routes": [{"match": {"path": "/a/*"}, "pool": "web"}] }"#,
         &[

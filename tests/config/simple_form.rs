@@ -125,7 +125,9 @@ pub(super) const ERRORS: &[Case] = &[
     (
         "a key like no other",
         r#"{ "backends": [{"url": "http://a:1", "colour": "red"}] }"#,
-        &[r#"c.json:1:38  /backends/0/colour  unknown key "colour"; allowed here: name, url, weight"#],
+        &[
+            r#"c.json:1:38  /backends/0/colour  unknown key "colour"; allowed here: name, url, weight, max_connections"#,
+        ],
     ),
     (
         "a listener of a later version",
@@ -312,7 +314,7 @@ pub(super) const ERRORS: &[Case] = &[
         r#"{ "timeouts": { "conect": "2s", "quux": "2s" }, "backends": [{"url": "http://a:1"}] }"#,
         &[
             r#"c.json:1:17  /timeouts/conect  unknown key "conect"; did you mean "connect"?"#,
-            r#"c.json:1:33  /timeouts/quux  unknown key "quux"; allowed here: head, keep_alive, body_idle, body_grace, connect, response_head, upstream_idle, write_idle, tunnel_idle, upstream_keep_alive, drain"#,
+            r#"c.json:1:33  /timeouts/quux  unknown key "quux"; allowed here: head, keep_alive, body_idle, body_grace, queue, connect, response_head, upstream_idle, write_idle, tunnel_idle, upstream_keep_alive, drain"#,
         ],
     ),
     (

@@ -165,9 +165,9 @@ pub(super) fn canonical_path(typed: &str, node: &Node, problems: &mut Problems) 
         format!("holds {odd:?}, which never stands in a path; write its percent-encoding")
     } else {
         match canonical(typed) {
-            Some(path) if path == typed => return Some(path),
-            Some(path) => format!("is compared in normal form; did you mean {path:?}?"),
-            None => "has a % that no two hexadecimal digits follow".to_owned(),
+            Ok(path) if path == typed => return Some(path),
+            Ok(path) => format!("is compared in normal form; did you mean {path:?}?"),
+            Err(why) => why.to_owned(),
         }
     };
     problems.error(&node.at, format!("{} {why}", quoted(typed)));
@@ -175,15 +175,19 @@ pub(super) fn canonical_path(typed: &str, node: &Node, problems: &mut Problems) 
 }
 
 /// Escapes of what need not be escaped are decoded, and those of a slash too, since they count
-/// as one when routes are compared; dot segments and empty ones are taken out. `None` if an
-/// escape is not whole.
-fn canonical(path: &str) -> Option<String> {
+/// as one when routes are compared; dot segments and empty ones are taken out. The error says
+/// what is wrong with an escape.
+fn canonical(path: &str) -> Result<String, &'static str> {
     let mut decoded = String::new();
+    let mut bytes = Vec::new();
     let mut rest = path;
     while let Some((text, after)) = rest.split_once('%') {
         decoded.push_str(text);
-        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        let byte = u8::from_str_radix(digits, 16).ok()?;
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?)));
+        let (digits, byte) = byte.ok_or("has a % that no two hexadecimal digits follow")?;
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(byte);
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             decoded.push(char::from(byte));
         } else {
@@ -193,6 +197,10 @@ fn canonical(path: &str) -> Option<String> {
         rest = &after[2..];
     }
     decoded.push_str(rest);
+    // Once decoded, what routes are compared with is text.
+    if std::str::from_utf8(&bytes).is_err() {
+        return Err("has escapes that are not UTF-8, and would match nothing");
+    }
     let mut segments: Vec<&str> = Vec::new();
     for segment in decoded.split('/') {
         match segment {
@@ -203,7 +211,7 @@ fn canonical(path: &str) -> Option<String> {
     }
     let is_folder = matches!(decoded.rsplit('/').next(), Some("" | "." | ".."));
     let end = if is_folder && !segments.is_empty() { "/" } else { "" };
-    Some(format!("/{}{end}", segments.join("/")))
+    Ok(format!("/{}{end}", segments.join("/")))
 }
 
 /// Methods whose spelling in lower case is a slip; others may be anybody's own.
