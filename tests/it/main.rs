@@ -10,6 +10,7 @@
 // The harness: the two peers, the program between them, and how to wait.
 mod balancer;
 mod client;
+mod operator;
 mod origin;
 mod wait;
 mod wire;
@@ -31,6 +32,7 @@ mod health;
 mod hostile;
 mod probing;
 mod queueing;
+mod reloading;
 mod stopping;
 mod strategies;
 mod supervised;
