@@ -192,6 +192,7 @@ impl Balancer {
             parking: Parking::new(workers, now)?,
             shared,
             doors: Mutex::new(None),
+            doors_changed: Condvar::new(),
             census: Census::default(),
             warm: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             stop: AtomicBool::new(false),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
 use crate::observe::histogram::Histogram;
-use crate::observe::metrics::Counts;
+use crate::observe::metrics::{Counts, Key, Series};
 use crate::proxy::inspection::Inspection;
 use crate::side::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
@@ -127,18 +127,23 @@ impl Handle {
         let pools: HashMap<u32, &str> = snapshot.pools.iter().map(|pool| (pool.id(), pool.name())).collect();
         let backends: HashMap<u32, &str> =
             snapshot.backends().map(|backend| (backend.id(), backend.name())).collect();
-        let name = |names: &HashMap<u32, &str>, id: u32| names.get(&id).copied().unwrap_or("").to_owned();
-        let count =
-            |(key, series): (&crate::observe::metrics::Key, &crate::observe::metrics::Series)| RequestCount {
-                listener: name(&listeners, key.listener),
-                pool: name(&pools, key.pool),
-                backend: name(&backends, key.backend),
+        // What was there once and is gone has no name; two of that would be one series twice.
+        let name = |names: &HashMap<u32, &str>, id: u32| match id {
+            0 => Some(String::new()),
+            id => names.get(&id).map(|&name| name.to_owned()),
+        };
+        let count = |(key, series): (&Key, &Series)| {
+            Some(RequestCount {
+                listener: name(&listeners, key.listener)?,
+                pool: name(&pools, key.pool)?,
+                backend: name(&backends, key.backend)?,
                 code: key.code,
                 count: series.durations.count(),
                 bytes_in: series.bytes_in,
                 bytes_out: series.bytes_out,
-            };
-        let mut list: Vec<_> = counts.series.iter().map(count).collect();
+            })
+        };
+        let mut list: Vec<_> = counts.series.iter().filter_map(count).collect();
         list.sort_by(|a, b| {
             (&a.listener, &a.pool, &a.backend, a.code).cmp(&(&b.listener, &b.pool, &b.backend, b.code))
         });

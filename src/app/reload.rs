@@ -4,19 +4,23 @@
 //! atomic store publishes the new snapshot. Requests and tunnels under way keep the one that
 //! they began with; backends that both name keep their health, counters and connections.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::app::{Handle, Inner, StartError, bind, fit_to_descriptors, takes_notes};
 use crate::config::changes::changes;
 use crate::config::plan::{ListenerPlan, LogPlan, Plan};
+use crate::observe::metrics::{GONE, Key};
 use crate::proxy::context::{Entrance, LogSource};
 use crate::server::accept::Change;
 use crate::side::access_log::AccessLog;
 use crate::side::health_thread::HealthThread;
 use crate::upstream::backend::Backend;
+use crate::upstream::pool::Pool;
 use crate::upstream::snapshot::Snapshot;
 
 /// What reloads change, beside the snapshot.
@@ -79,8 +83,11 @@ impl Handle {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn reload(&self, mut plan: Plan) -> Result<Vec<String>, ReloadError> {
-        let mut reloading = self.inner.reloading.lock();
+    pub fn reload(&self, plan: Plan) -> Result<Vec<String>, ReloadError> {
+        self.apply(plan, &mut self.inner.reloading.lock())
+    }
+
+    fn apply(&self, mut plan: Plan, reloading: &mut Reloading) -> Result<Vec<String>, ReloadError> {
         if reloading.health.is_none() || self.is_stopping() {
             return Err(ReloadError::Stopping);
         }
@@ -92,31 +99,40 @@ impl Handle {
         plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
 
         let change = listen(&plan.listeners, &shared.entrances.load()).map_err(ReloadError::Start)?;
+        let same_log = before.plan.log.access == plan.log.access;
+        let log = if same_log { Ok(None) } else { self.inner.open_log(&plan.log) };
+        let log = log.map_err(|error| ReloadError::Start(StartError::System(error)))?;
         let lines = changes(&before.plan, &plan);
+        // The admin listener is the one that there is, and its views want to know what heads say.
+        plan.admin.clone_from(&before.plan.admin);
+        // From here on, backends that stay are as the new configuration wants them.
         let after = Arc::new(Snapshot::after(plan, &before));
         let health = HealthThread::spawn(after.backends().map(Arc::clone).collect())
             .map_err(|error| ReloadError::Start(StartError::System(error)))?;
 
-        let same_log = before.plan.log.access == after.plan.log.access;
         if !same_log {
-            let log = self.inner.open_log(&after.plan.log);
-            self.inner.replace_log(log.map_err(|error| ReloadError::Start(StartError::System(error)))?);
+            self.inner.replace_log(log);
         }
 
         shared.takes_notes.store(takes_notes(&after.plan), Ordering::Relaxed);
+        // First, since a connection asks once for each snapshot what its listener is called.
+        let added = change.add.iter().map(|door| &door.entrance);
+        shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
         shared.snapshot.store(Arc::clone(&after));
         // Bounds, weights and members may be other ones now, and requests wait for them.
         after.backends().for_each(Backend::offer);
         reloading.health = Some(health);
-        let added = change.add.iter().map(|door| &door.entrance);
-        shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
         let mut doors = hall.doors.lock();
         *doors = Some(match doors.take() {
             Some(pending) => pending.and_then(change),
             None => change,
         });
-        drop(doors);
         hall.parking.wake();
+        // What is removed is closed when this returns, so that the next reload may open it again.
+        hall.doors_changed.wait_while_for(&mut doors, |doors| doors.is_some(), DOORS_PATIENCE);
+        drop(doors);
+        // Workers that sleep let go of the old access log.
+        hall.ready.wake_all();
         self.forget_what_is_gone(&before, &after);
         Ok(lines)
     }
@@ -134,11 +150,15 @@ impl Handle {
     /// # Errors
     /// As for [`Handle::reload`], or the source has none that is right. The text is for people.
     pub fn reload_from_source(&self) -> Result<Vec<String>, String> {
+        // Before it is read: or of two reloads at once, the one that read an older file might be
+        // the one that ends last.
+        let mut reloading = self.inner.reloading.lock();
         let read = match self.inner.source.get() {
             Some(source) => source(),
             None => Err("there is no configuration file to read again".to_owned()),
         };
-        let result = read.and_then(|plan| self.reload(plan).map_err(|error| error.to_string()));
+        let result =
+            read.and_then(|plan| self.apply(plan, &mut reloading).map_err(|error| error.to_string()));
         match &result {
             Ok(lines) => {
                 match lines.len() {
@@ -164,17 +184,35 @@ impl Handle {
         result
     }
 
-    /// Closes kept connections to backends that are gone, and drops what was counted of them.
+    /// Closes kept connections to backends that are gone, and drops what was counted of what is.
     fn forget_what_is_gone(&self, before: &Snapshot, after: &Snapshot) {
-        let stays = |id: u32| after.backends().any(|backend| backend.id() == id);
-        for backend in before.backends().filter(|backend| !stays(backend.id())) {
+        let shared = &self.inner.hall.shared;
+        let backends: HashSet<u32> = after.backends().map(|backend| backend.id()).collect();
+        for backend in before.backends().filter(|backend| !backends.contains(&backend.id())) {
+            // Requests in flight are about to give theirs back, and nobody would look after those.
+            backend.idle().set_max(0);
             backend.idle().clear();
         }
-        for shard in &self.inner.hall.shared.shards {
-            shard.retain(|key| key.backend == 0 || stays(key.backend));
+        let pools: HashSet<u32> = after.pools.iter().map(Pool::id).collect();
+        let listeners: HashSet<u32> = shared.entrances.load().iter().map(|entrance| entrance.id).collect();
+        let stays = |ids: &HashSet<u32>, id: u32| if id == 0 || ids.contains(&id) { id } else { GONE };
+        for shard in &shared.shards {
+            // Under one number, so that reloads do not pile up what nobody is shown; but not
+            // forgotten, or the sums of a pool or a backend that stays would go down.
+            shard.rekey(|Key { listener, pool, backend, code }| {
+                (stays(&pools, pool) != GONE).then(|| Key {
+                    listener: stays(&listeners, listener),
+                    pool,
+                    backend: stays(&backends, backend),
+                    code,
+                })
+            });
         }
     }
 }
+
+/// LIMIT: how long a reload waits for the poller, whose turn is a few milliseconds at most.
+const DOORS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Binds the listeners that are new, and finds those that stay.
 fn listen(plans: &[ListenerPlan], before: &[Arc<Entrance>]) -> Result<Change, StartError> {
@@ -195,6 +233,7 @@ fn listen(plans: &[ListenerPlan], before: &[Arc<Entrance>]) -> Result<Change, St
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Start(StartError::System(source)) => write!(f, "cannot apply it: {source}"),
             Self::Start(error) => error.fmt(f),
             Self::Stopping => f.write_str("the balancer is being stopped"),
         }

@@ -24,6 +24,9 @@ pub struct Key {
     pub code: u16,
 }
 
+/// In the place of the number of a listener or backend that a reload has removed.
+pub const GONE: u32 = u32::MAX;
+
 /// What is known of the requests of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Series {
@@ -71,19 +74,30 @@ impl Shard {
     pub fn add_to(&self, sum: &mut Counts) {
         let counts = self.counts.lock();
         for (key, series) in &counts.series {
-            let total = sum.series.entry(*key).or_default();
-            total.durations.add(&series.durations);
-            total.bytes_in += series.bytes_in;
-            total.bytes_out += series.bytes_out;
+            sum.series.entry(*key).or_default().add(series);
         }
         for (reason, count) in &counts.retries {
             *sum.retries.entry(reason).or_default() += count;
         }
     }
 
-    /// Forgets the series that `keep` does not want: backends that are gone.
-    pub fn retain(&self, mut keep: impl FnMut(&Key) -> bool) {
-        self.counts.lock().series.retain(|key, _| keep(key));
+    /// Adds each series to that of another key, or forgets it if there is `None`: what its own
+    /// key names is gone.
+    pub fn rekey(&self, key_now: impl Fn(Key) -> Option<Key>) {
+        let mut counts = self.counts.lock();
+        for (key, series) in std::mem::take(&mut counts.series) {
+            if let Some(key) = key_now(key) {
+                counts.series.entry(key).or_default().add(&series);
+            }
+        }
+    }
+}
+
+impl Series {
+    fn add(&mut self, other: &Self) {
+        self.durations.add(&other.durations);
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
     }
 }
 
@@ -106,9 +120,26 @@ mod tests {
         assert_eq!(sum.series[&key].durations.count(), 2);
         assert_eq!((sum.series[&key].bytes_in, sum.series[&key].bytes_out), (6, 8));
         assert_eq!(sum.retries["connection_refused"], 2);
-        shards[0].retain(|_| false);
+    }
+
+    #[test]
+    fn what_is_gone_is_added_up_or_forgotten() {
+        let shard = Shard::default();
+        let key = |backend, pool| Key { listener: 1, pool, backend, code: 200 };
+        for (backend, pool) in [(2, 3), (4, 3), (5, 3), (6, 7)] {
+            shard.request(key(backend, pool), Duration::from_millis(1), 1, 2);
+        }
+        shard.rekey(|Key { pool, backend, .. }| {
+            (pool == 3).then(|| key(if backend == 2 { 2 } else { GONE }, pool))
+        });
         let mut rest = Counts::default();
-        shards[0].add_to(&mut rest);
-        assert!(rest.series.is_empty());
+        shard.add_to(&mut rest);
+        let mut left: Vec<_> = rest
+            .series
+            .iter()
+            .map(|(key, series)| (key.backend, series.durations.count(), series.bytes_out))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, [(2, 1, 2), (GONE, 2, 4)]);
     }
 }

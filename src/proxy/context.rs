@@ -42,6 +42,14 @@ pub struct Shared {
     pub shards: Box<[Shard]>,
 }
 
+impl Shared {
+    /// What is known now of a listener, which a reload may have given another name.
+    pub fn present(&self, entrance: &Arc<Entrance>) -> Arc<Entrance> {
+        let present = self.entrances.load();
+        Arc::clone(present.iter().find(|present| present.id == entrance.id).unwrap_or(entrance))
+    }
+}
+
 /// Where lines of the access log are to go.
 #[derive(Debug)]
 pub struct LogSource {
@@ -136,8 +144,13 @@ impl Context {
     /// Hands lines of the access log over that have been held back for long enough, or all of
     /// them `before_sleep`.
     pub fn flush_log(&mut self, before_sleep: BeforeSleep) {
-        let Some(batch) = &mut self.batch else { return };
-        if before_sleep == BeforeSleep::Yes || self.now.since(self.flushed) >= LOG_LINGER {
+        if self.batch.is_none() {
+            return;
+        }
+        // Of a log that another has replaced nothing is kept, whether or not there is a request.
+        let (now, flushed) = (self.now, self.flushed);
+        let Some(batch) = self.log() else { return };
+        if before_sleep == BeforeSleep::Yes || now.since(flushed) >= LOG_LINGER {
             batch.flush();
             self.flushed = self.now;
         }

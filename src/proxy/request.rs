@@ -72,6 +72,8 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
 fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     if !Arc::ptr_eq(&task.snapshot, cx.snapshot()) {
         task.snapshot = Arc::clone(cx.snapshot());
+        // Routes of the new configuration ask for its listener by the name it has there.
+        task.client.entrance = cx.shared.present(&task.client.entrance);
     }
     let Task { client, request, snapshot, .. } = task;
     client.served += 1;

@@ -117,7 +117,9 @@ impl Acceptor {
                         continue;
                     }
                     let count = Counted::new(&shared.connections);
-                    let task = Task::new(fd, peer, Arc::clone(entrance), snapshot, count, now);
+                    // The change of its name may be on its way to us yet.
+                    let entrance = shared.present(entrance);
+                    let task = Task::new(fd, peer, entrance, snapshot, count, now);
                     // The channel holds as many tasks as there may be connections; should it be
                     // full all the same, the connection is closed.
                     drop(hall.ready.push(Box::new(task)));

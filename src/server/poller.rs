@@ -53,15 +53,22 @@ impl Poller {
                 // full all the same, the connection is closed.
                 drop(self.hall.ready.push(task));
             }
-            if let Some(change) = self.hall.doors.lock().take() {
-                self.acceptor.change(&self.hall, change, now);
-            }
+            self.change_doors(now);
             for number in listeners.drain(..) {
                 self.acceptor.accept(number, &self.hall, now);
             }
             self.hall.ready.announce();
             self.acceptor.resume(&self.hall, now);
             self.sweep(now);
+        }
+    }
+
+    /// Opens and closes the listeners that a reload has asked for.
+    fn change_doors(&mut self, now: Moment) {
+        let mut doors = self.hall.doors.lock();
+        if let Some(change) = doors.take() {
+            self.acceptor.change(&self.hall, change, now);
+            self.hall.doors_changed.notify_all();
         }
     }
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
@@ -27,8 +27,11 @@ pub struct Hall {
     pub parking: Parking<Task>,
     /// What requests need.
     pub shared: Arc<Shared>,
-    /// LOCK: guards a change of the listeners on its way from a reload to the poller.
+    /// LOCK: guards a change of the listeners on its way from a reload to the poller, which holds
+    /// it while it makes the change; nobody else but a reload asks for it.
     pub doors: Mutex<Option<Change>>,
+    /// Rung when the poller has made it.
+    pub doors_changed: Condvar,
     /// Where workers are asked what they are doing.
     pub census: Census,
     /// How many tasks each worker keeps warm. Ordering: Relaxed; shown and no more.

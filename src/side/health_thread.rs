@@ -7,7 +7,7 @@
 //! the other HTTP probes are late by that much, once.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -336,7 +336,8 @@ const RESOLVE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 impl Entry {
     fn new(backend: Arc<Backend>, now: Moment, chance: f64) -> Self {
         let check = backend.check();
-        let is_name = backend.address().is_none();
+        // Not whether it has an address: after a reload a name that was resolved has one already.
+        let is_name = backend.host().parse::<IpAddr>().is_err();
         let mut addresses = Addresses::default();
         addresses.learn(backend.address());
         Self {
@@ -487,6 +488,14 @@ mod tests {
         prober.entries[0].resolving = true;
         prober.entries[0].resolve_at = Moment::NEVER;
         prober
+    }
+
+    #[test]
+    fn a_name_that_was_resolved_before_a_reload_is_looked_up_after_it() {
+        let backend = Arc::clone(&prober(Probe::Tcp).entries[0].backend);
+        backend.set_address(Some(SocketAddr::from(([127, 0, 0, 1], 80))));
+        let now = clock::now();
+        assert_eq!(Entry::new(Arc::clone(&backend), now, 0.5).resolve_at, now);
     }
 
     /// Runs the prober until the probe that is due has its verdict.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::clock::Moment;
-use crate::config::plan::{BasicAuth, HostMatch, Matcher, PathMatch, RateLimit, RoutePlan, ValueMatch};
+use crate::config::plan::{BasicAuth, HostMatch, Matcher, PathMatch, RoutePlan, ValueMatch};
 use crate::http::{self, Field, Known};
 use crate::upstream::basic_auth::Authenticator;
 use crate::upstream::rate_limit::RateLimiter;
@@ -25,6 +25,7 @@ pub struct Routes {
 
 /// One route: for whom it is, and what is remembered of those who took it.
 pub struct Route {
+    name: String,
     /// Paths are normalised, as those of requests will be.
     matcher: Matcher,
     allow: Vec<IpNet>,
@@ -81,7 +82,8 @@ impl Routes {
     /// if they still do it in the same way.
     pub fn new(plans: &[RoutePlan], before: Option<&Self>) -> Self {
         let before = before.map_or(&[][..], |before| &before.routes);
-        let routes: Vec<_> = plans.iter().map(|plan| Route::new(plan, before)).collect();
+        let mut routes: Vec<_> = plans.iter().map(|plan| Route::new(plan, before)).collect();
+        limit(&mut routes, plans, before);
         let look_at_path = routes.iter().any(|route| route.matcher.path.is_some());
         Self { routes, look_at_path }
     }
@@ -113,6 +115,31 @@ impl Routes {
     }
 }
 
+/// Gives the routes that limit their buckets: those of the route before that was for the same
+/// requests, or else of the one that had the same name, if it limited in the same way. No two
+/// routes share any.
+fn limit(routes: &mut [Route], plans: &[RoutePlan], before: &[Route]) {
+    let mut known: Vec<&Route> = before.iter().filter(|route| route.rate_limit.is_some()).collect();
+    let same_requests = |new: &Route, old: &Route| new.matcher == old.matcher;
+    let same_name = |new: &Route, old: &Route| new.name == old.name;
+    let alike: [fn(&Route, &Route) -> bool; 2] = [same_requests, same_name];
+    for alike in alike {
+        for (route, plan) in routes.iter_mut().zip(plans) {
+            let Some(wanted) = plan.rate_limit.as_ref().filter(|_| route.rate_limit.is_none()) else {
+                continue;
+            };
+            let limits_so =
+                |old: &Route| old.rate_limit.as_ref().is_some_and(|limiter| limiter.plan() == wanted);
+            if let Some(place) = known.iter().position(|old| limits_so(old) && alike(route, old)) {
+                route.rate_limit.clone_from(&known.swap_remove(place).rate_limit);
+            }
+        }
+    }
+    for (route, plan) in routes.iter_mut().zip(plans).filter(|(route, _)| route.rate_limit.is_none()) {
+        route.rate_limit = plan.rate_limit.clone().map(|plan| Arc::new(RateLimiter::new(plan)));
+    }
+}
+
 impl Route {
     fn new(plan: &RoutePlan, before: &[Self]) -> Self {
         let mut matcher = plan.matcher.clone();
@@ -120,18 +147,15 @@ impl Route {
             // Written by people, so it is text however it is escaped.
             *path = String::from_utf8_lossy(&http::normalise(path)).into_owned();
         }
-        let limiter = |plan: &RateLimit| {
-            let mut known = before.iter().filter_map(|route| route.rate_limit.as_ref());
-            let same = known.find(|limiter| limiter.plan() == plan).map(Arc::clone);
-            same.unwrap_or_else(|| Arc::new(RateLimiter::new(plan.clone())))
-        };
         let authenticator = |plan: &BasicAuth| {
             let mut known = before.iter().filter_map(|route| route.basic_auth.as_ref());
             let same = known.find(|authenticator| authenticator.plan() == plan).map(Arc::clone);
             same.unwrap_or_else(|| Arc::new(Authenticator::new(plan.clone())))
         };
         Self {
-            rate_limit: plan.rate_limit.as_ref().map(limiter),
+            name: plan.name.clone(),
+            // Who goes on with whose is decided for all of them together.
+            rate_limit: None,
             basic_auth: plan.basic_auth.as_ref().map(authenticator),
             allow: plan.allow.clone(),
             deny: plan.deny.clone(),
@@ -267,7 +291,7 @@ fn has_cookie(fields: &[Field<'_>], wanted: &ValueMatch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plan::{RateLimitKey, Timeouts};
+    use crate::config::plan::{RateLimit, RateLimitKey, Timeouts};
 
     fn field(name: &'static str, value: &'static str) -> Field<'static> {
         Field { name, value: value.as_bytes(), known: Known::of(name) }
@@ -415,5 +439,33 @@ mod tests {
         let after = Routes::new(&[plan], Some(&before));
         let refused = after.get(0).unwrap().admit(client, &[], Moment::ZERO);
         assert_eq!(refused, Err(Refusal::TooMany(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn a_reload_does_not_make_routes_share_their_buckets() {
+        let limited = |name: &str, path: &str| {
+            let path = Some(PathMatch::Exact(path.to_owned()));
+            let mut plan = route(Matcher { path, ..Matcher::default() });
+            plan.name = name.to_owned();
+            plan.rate_limit = Some(RateLimit {
+                requests: 1,
+                per: Duration::from_secs(60),
+                burst: 1,
+                key: RateLimitKey::Route,
+            });
+            plan
+        };
+        let client = "127.0.0.1".parse().unwrap();
+        let may =
+            |routes: &Routes, place| routes.get(place).unwrap().admit(client, &[], Moment::ZERO).is_ok();
+        let before = Routes::new(&[limited("r-1", "/a"), limited("r-2", "/b"), limited("r-3", "/c")], None);
+        assert!(may(&before, 1));
+        // One is inserted before the one that was used, one takes another's name, one is gone.
+        let after =
+            Routes::new(&[limited("r-2", "/new"), limited("r-4", "/b"), limited("r-1", "/a")], Some(&before));
+        assert_eq!([may(&after, 0), may(&after, 1), may(&after, 2)], [true, false, true]);
+        // What a route is for has changed, and its name has not.
+        let last = Routes::new(&[limited("r-4", "/d")], Some(&after));
+        assert!(!may(&last, 0));
     }
 }

@@ -180,6 +180,19 @@ impl Process {
         self.status_field("Threads:")
     }
 
+    /// Threads it has now whose names begin so.
+    pub fn threads_named(&self, start: &str) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is running");
+        // One that ends meanwhile has no name any more.
+        let names = threads.flatten().flat_map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+        names.filter(|name| name.starts_with(start)).count()
+    }
+
+    /// The memory it has resident now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.status_field("VmRSS:")
+    }
+
     /// Descriptors that it holds now.
     pub fn descriptors(&self) -> u64 {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is running").count() as u64

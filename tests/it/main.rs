@@ -10,6 +10,7 @@
 // The harness: the two peers, the program between them, and how to wait.
 mod balancer;
 mod client;
+mod operator;
 mod origin;
 mod wait;
 mod wire;
@@ -32,6 +33,7 @@ mod hostile;
 mod operating;
 mod probing;
 mod queueing;
+mod reloading;
 mod stopping;
 mod strategies;
 mod supervised;

@@ -21,7 +21,12 @@ pub struct Enough {
 impl Enough {
     /// Not yet enough.
     pub fn not_yet() -> Self {
-        Self { said: AtomicBool::new(false), at_last: Instant::now() + 3 * PATIENCE }
+        Self::not_yet_for(3 * PATIENCE)
+    }
+
+    /// The same for a test that takes as long as `bound`.
+    pub fn not_yet_for(bound: Duration) -> Self {
+        Self { said: AtomicBool::new(false), at_last: Instant::now() + bound }
     }
 
     /// It is enough.

@@ -1,0 +1,570 @@
+//! Reloads: nobody but who asked for one notices it, whatever it changes, however often.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::balancer::free_address;
+use super::client::Client;
+use super::operator::{Asked, Operated};
+use super::origin::{Next, Origin, free_listener, reply};
+use super::wait::{self, Enough};
+use super::wire::Wire;
+
+/// Reloads of the long test, and how many of them come before memory is first looked at.
+const RELOADS: usize = 200;
+const WARM_UP: usize = 20;
+
+/// LIMIT: by how much resident memory may grow with the reloads that lie between, in KiB: some of
+/// it is what the admin listener remembers of the last minute. It comes to 6 KiB for each reload;
+/// a configuration that is not let go of, with its backends, takes 15 KiB.
+const GROWTH_KIB_MAX: u64 = 1024;
+
+#[test]
+fn two_hundred_reloads_under_load_are_noticed_by_nobody() {
+    let scene = Scene::new();
+    let mut balancer = Operated::start(&scene.at_rest());
+    let mut tunnel = open_tunnel(scene.front);
+    echo(&mut tunnel, 0);
+
+    reload_under_load(&scene, &balancer, &mut tunnel, 1..=WARM_UP);
+    let before = Footprint::of(&mut balancer, &scene);
+    reload_under_load(&scene, &balancer, &mut tunnel, WARM_UP + 1..=RELOADS);
+    let after = Footprint::of(&mut balancer, &scene);
+
+    eprintln!("after {WARM_UP} reloads: {before:?}; after {RELOADS}: {after:?}");
+    assert!(after.resident_kib <= before.resident_kib + GROWTH_KIB_MAX, "{before:?}, then {after:?}");
+    assert_eq!((after.threads, after.descriptors), (before.threads, before.descriptors));
+    echo(&mut tunnel, RELOADS);
+    let process = balancer.process();
+    for verdict in [" is DOWN", " is UP", "panick", "refused"] {
+        assert_eq!(process.lines_with(&[verdict]), 0, "{}", process.log());
+    }
+}
+
+/// Five origins, and every configuration of the long test over them.
+struct Scene {
+    origins: Vec<Origin>,
+    front: SocketAddr,
+    side: SocketAddr,
+    log: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let origins = (0..5).map(|number| {
+            Origin::serve(move |head, wire| {
+                if head.field("upgrade").is_some() {
+                    return echo_for_ever(wire);
+                }
+                match wire.read_rest() {
+                    Ok(_) => reply(wire, 200, format!("origin {number}\n").as_bytes()),
+                    Err(_) => Next::Close,
+                }
+            })
+        });
+        let log = tempfile::tempdir().expect("scratch folder");
+        Self { origins: origins.collect(), front: free_address(), side: free_address(), log }
+    }
+
+    /// The configuration of reload number `step`: no two in a row are alike in anything.
+    fn at(&self, step: usize) -> Value {
+        let front = if step % 4 < 2 { "front" } else { "renamed" };
+        let mut listen = vec![json!({ "name": front, "address": self.front.to_string() })];
+        if step % 2 == 1 {
+            listen.push(json!({ "name": "side", "address": self.side.to_string() }));
+        }
+        // From two to four of the five, others each time, under changing names and weights.
+        let web: Vec<_> = (0..2 + step % 3)
+            .map(|place| {
+                let number = (step + place) % self.origins.len();
+                let name =
+                    if step.is_multiple_of(3) { format!("other-{number}") } else { format!("web-{number}") };
+                self.backend(number, &name, 1 + (step + place) % 4)
+            })
+            .collect();
+        let checks = [
+            json!({ "interval": "200ms", "timeout": "100ms", "unhealthy_after": 10, "passive_failures": 10 }),
+            json!({ "path": "/health", "interval": "1s", "timeout": "900ms" }),
+            json!("off"),
+        ];
+        let strategies = ["round-robin", "weighted-round-robin", "least-connections", "random"];
+        let mut pools = json!({
+            "web": { "backends": web, "strategy": strategies[step % 4], "health_check": checks[step % 3] },
+        });
+        let mut routes = Vec::new();
+        if step % 5 != 4 {
+            pools["tunnels"] = json!({ "backends": [self.backend(0, "tunnel", 1)] });
+            routes.push(json!({ "match": { "path": "/tunnel" }, "pool": "tunnels" }));
+        }
+        if step % 3 != 1 {
+            let bound = 50 + step % 2;
+            let mut backend = self.backend(1, "api", 1);
+            backend["max_connections"] = json!(bound);
+            pools["api"] = json!({ "backends": [backend], "request_timeout": format!("{}s", 5 + step % 3) });
+            routes.push(json!({ "match": { "path_prefix": "/api", "listener": front }, "pool": "api" }));
+        }
+        // Whoever came through the front door finds its route, whatever that door is called now.
+        routes.push(json!({ "match": { "listener": front }, "pool": "web" }));
+        routes.push(json!({ "pool": "web", "request_headers": { "set": { "X-Step": step.to_string() } } }));
+        let formats = ["json", "combined"];
+        let log = match step % 3 {
+            0 => json!({}),
+            _ => json!({ "access": self.log.path().join("log"), "format": formats[step % 2] }),
+        };
+        json!({
+            "listen": listen, "pools": pools, "routes": routes, "log": log,
+            "timeouts": {
+                "response_head": format!("{}s", 4 + step % 2), "keep_alive": format!("{}s", 20 + step % 5),
+                "upstream_keep_alive": "400ms",
+            },
+            "limits": { "body": format!("{}MiB", 1 + step % 2), "queue": 100 + step % 3 },
+        })
+    }
+
+    /// What is there when nothing is looked at but what earlier reloads have left.
+    fn at_rest(&self) -> Value {
+        self.at(0)
+    }
+
+    fn backend(&self, number: usize, name: &str, weight: usize) -> Value {
+        json!({ "name": name, "url": format!("http://{}", self.origins[number].address()), "weight": weight })
+    }
+}
+
+/// Reloads as many times as `steps` has, while clients ask without a pause.
+fn reload_under_load(
+    scene: &Scene,
+    balancer: &Operated,
+    tunnel: &mut Client,
+    steps: std::ops::RangeInclusive<usize>,
+) {
+    let (enough, served) = (Enough::not_yet_for(6 * wait::PATIENCE), AtomicUsize::new(0));
+    let ways = [Asked::BySignal, Asked::OverHttp, Asked::ByCommand];
+    thread::scope(|scope| {
+        let front = scene.front;
+        for number in 0..4_u32 {
+            let (enough, served) = (&enough, &served);
+            scope.spawn(move || keep_asking(front, number, enough, served));
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !enough.is() {
+                    assert_eq!(Client::connect(scene.front).get("/api/once").head.status(), 200);
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // If a reload fails, the clients are to end too.
+        let _end = Saying(&enough);
+        for step in steps {
+            let before = served.load(Ordering::Relaxed);
+            balancer.reload(&scene.at(step), ways[step % 3]);
+            wait::until("clients are served under the new configuration", || {
+                served.load(Ordering::Relaxed) > before + 10
+            });
+            if step % 2 == 1 {
+                wait::until("the added listener serves", || {
+                    Client::connect_if_open(scene.side).is_some_and(|mut client| client.try_get("/").is_ok())
+                });
+            }
+            if step % 20 == 0 {
+                echo(tunnel, step);
+            }
+        }
+    });
+}
+
+/// Says that it is enough when it goes, however that comes about.
+struct Saying<'e>(&'e Enough);
+
+impl Drop for Saying<'_> {
+    fn drop(&mut self) {
+        self.0.say();
+    }
+}
+
+/// Requests on connections that are kept as long as the balancer keeps them.
+fn keep_asking(address: SocketAddr, number: u32, enough: &Enough, served: &AtomicUsize) {
+    let mut client = Client::connect(address);
+    while !enough.is() {
+        for path in ["/", "/api/x"] {
+            if number.is_multiple_of(2) {
+                client.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+            } else {
+                client.send(format!(
+                    "POST {path} HTTP/1.1\r\nHost: a.example\r\nContent-Length: 6\r\n\r\nposted"
+                ));
+            }
+            let answer = client.response().expect("an answer");
+            assert_eq!(answer.head.status(), 200, "{}", answer.text());
+            served.fetch_add(1, Ordering::Relaxed);
+            if answer.head.field("connection") == Some("close") {
+                client = Client::connect(address);
+            }
+        }
+    }
+}
+
+/// What the balancer holds when its clients have gone and nothing is kept of what they did.
+#[derive(Debug)]
+struct Footprint {
+    resident_kib: u64,
+    threads: u64,
+    descriptors: u64,
+}
+
+impl Footprint {
+    #[track_caller]
+    fn of(balancer: &mut Operated, scene: &Scene) -> Self {
+        balancer.reload(&scene.at_rest(), Asked::OverHttp);
+        // The tunnel stays.
+        wait::until("the clients' connections are gone", || balancer.status()["connections"]["open"] == 1);
+        wait::until("kept connections are closed", || {
+            let status = balancer.status();
+            let pools = status["pools"].as_array().expect("pools").iter();
+            pools
+                .flat_map(|pool| pool["backends"].as_array().expect("backends"))
+                .all(|backend| backend["idle_connections"] == 0)
+        });
+        // Helpers of earlier health checks end with the probe at hand, and an access log that is
+        // off now when each worker has had a request since.
+        wait::until("the access log has ended", || {
+            Client::connect(scene.front).get("/");
+            balancer.process().threads_named("rw-log") == 0
+        });
+        wait::until("kept connections are closed again", || {
+            balancer.status()["connections"]["open"] == 1
+                && ["other-0", "other-1"].iter().all(|name| balancer.backend(name)["idle_connections"] == 0)
+        });
+        let process = balancer.process();
+        process.wait_until_idle();
+        Self {
+            resident_kib: process.resident_kib(),
+            threads: process.threads(),
+            descriptors: process.descriptors(),
+        }
+    }
+}
+
+fn open_tunnel(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address);
+    client.send("GET /tunnel HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    let head = client.wire.read_head(super::wire::Role::Response).expect("a head");
+    assert_eq!(head.status(), 101);
+    client
+}
+
+#[track_caller]
+fn echo(tunnel: &mut Client, number: usize) {
+    let said = format!("{number:08}");
+    tunnel.send(&said);
+    assert_eq!(tunnel.wire.read_raw(8).expect("an echo"), said.as_bytes());
+}
+
+fn echo_for_ever(wire: &mut Wire) -> Next {
+    let switched = wire.send(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    switched.expect("send");
+    while let Ok(said) = wire.read_raw(8) {
+        if wire.send(&said).is_err() {
+            break;
+        }
+    }
+    Next::Close
+}
+
+/// One listener and one pool over these origins.
+fn plain(address: SocketAddr, origins: &[(&str, &Origin)]) -> Value {
+    let backends = origins
+        .iter()
+        .map(|(name, origin)| json!({ "name": name, "url": format!("http://{}", origin.address()) }));
+    json!({ "listen": address.to_string(), "backends": backends.collect::<Vec<_>>() })
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_whoever_asked_is_told() {
+    let (origin, address) = (Origin::named("only"), free_address());
+    let config = plain(address, &[("a", &origin)]);
+    let mut balancer = Operated::start(&config);
+    let mistake = "strategy";
+    let mut bad = config.clone();
+    bad[mistake] = json!("fastest");
+    bad["backends"][0]["weight"] = json!(7);
+    balancer.write(&bad);
+
+    let answer = balancer.post("/reload");
+    assert_eq!(answer.head.status(), 422);
+    assert!(answer.text().contains("fastest"), "{}", answer.text());
+    let output = balancer.command(&["reload"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("fastest"), "{output:?}");
+    balancer.process().signal(Signal::HUP);
+    wait::until("all three are counted", || balancer.status()["reloads"]["refused"] == 3);
+
+    let told = balancer.status()["reloads"]["last_error"].as_str().expect("a text").to_owned();
+    assert!(told.contains("fastest"), "{told}");
+    balancer.process().wait_for_line(&["configuration not reloaded", "the old one stays"]);
+    balancer.process().wait_for_line(&["fastest"]);
+    assert_eq!(balancer.metric("ropewalk_config_reloads_total{result=\"refused\"}"), Some(3.0));
+    assert_eq!(balancer.metric("ropewalk_config_reloads_total{result=\"applied\"}"), Some(0.0));
+    assert_eq!(balancer.backend("a")["weight"], 1);
+    assert_eq!(Client::connect(address).get("/").text(), "only\n");
+
+    // One that is right takes the complaint away.
+    balancer.reload(&config, Asked::OverHttp);
+    assert_eq!(balancer.status()["reloads"]["last_error"], "");
+}
+
+#[test]
+fn what_cannot_be_opened_refuses_the_whole_reload() {
+    let (origin, address) = (Origin::named("only"), free_address());
+    let config = plain(address, &[("a", &origin)]);
+    let balancer = Operated::start(&config);
+    let taken = TcpListener::bind(free_address()).expect("bind");
+    let (taken, other) = (taken.local_addr().expect("address"), free_address());
+    let before = balancer.status();
+
+    let mut in_use = config.clone();
+    in_use["listen"] = json!([address.to_string(), other.to_string(), taken.to_string()]);
+    let mut no_folder = config.clone();
+    no_folder["listen"] = json!([address.to_string(), other.to_string()]);
+    no_folder["log"] = json!({ "access": "/nowhere/at/all/access.log" });
+    for (bad, named) in [(&mut in_use, taken.to_string()), (&mut no_folder, "/nowhere/at/all".to_owned())] {
+        bad["backends"][0]["weight"] = json!(7);
+        bad["backends"][0]["max_connections"] = json!(1);
+        bad["health_check"] = json!("off");
+        balancer.write(bad);
+        let answer = balancer.post("/reload");
+        assert_eq!(answer.head.status(), 422, "{}", answer.text());
+        assert!(answer.text().contains(&named), "{}", answer.text());
+        assert!(TcpStream::connect(other).is_err(), "a listener of a refused configuration is open");
+    }
+
+    let after = balancer.status();
+    assert_eq!(after["listeners"], before["listeners"]);
+    assert_eq!(after["pools"][0]["backends"][0]["weight"], 1);
+    // Nor does the bound of a refused configuration apply: two requests at once are two at once.
+    let mut clients = [(); 2].map(|()| Client::connect(address));
+    clients.iter_mut().for_each(|client| client.send("GET /slow/300 HTTP/1.1\r\nHost: a\r\n\r\n"));
+    wait::until("both are at the backend", || balancer.backend("a")["active"] == 2);
+    clients
+        .iter_mut()
+        .for_each(|client| assert_eq!(client.response().expect("an answer").head.status(), 200));
+}
+
+#[test]
+fn a_removed_listener_accepts_no_more_and_its_connections_go_on() {
+    let (origin, stays, goes) = (Origin::named("only"), free_address(), free_address());
+    let mut config = plain(stays, &[("a", &origin)]);
+    config["listen"] = json!([
+        { "name": "stays", "address": stays.to_string() },
+        { "name": "goes", "address": goes.to_string() },
+    ]);
+    let balancer = Operated::start(&config);
+    let (mut idle, mut busy) = (Client::connect(goes), Client::connect(goes));
+    idle.get("/");
+    busy.send("GET /slow/500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait::until("the request is at the backend", || balancer.backend("a")["active"] == 1);
+
+    config["listen"] = json!({ "name": "stays", "address": stays.to_string() });
+    balancer.reload(&config, Asked::OverHttp);
+    wait::until("it is closed", || TcpStream::connect(goes).is_err());
+    assert_eq!(busy.response().expect("an answer").head.status(), 200);
+    for client in [&mut idle, &mut busy] {
+        assert_eq!(client.get("/").head.status(), 200);
+    }
+    assert_eq!(Client::connect(stays).get("/").head.status(), 200);
+    assert_eq!(balancer.status()["listeners"].as_array().expect("listeners").len(), 1);
+}
+
+#[test]
+fn connections_find_their_routes_under_a_listeners_new_name() {
+    let (origin, address) = (Origin::named("only"), free_address());
+    let config = |name: &str| {
+        json!({
+            "listen": { "name": name, "address": address.to_string() },
+            "pools": { "p": { "backends": [{ "name": "a", "url": format!("http://{}", origin.address()) }] } },
+            "routes": [{ "match": { "listener": name }, "pool": "p" }],
+        })
+    };
+    let balancer = Operated::start(&config("old"));
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").head.status(), 200);
+    balancer.reload(&config("new"), Asked::OverHttp);
+    assert_eq!(client.get("/").head.status(), 200);
+    assert_eq!(Client::connect(address).get("/").head.status(), 200);
+}
+
+#[test]
+fn what_is_known_survives_a_reload() {
+    let (up, held, address) = (Origin::named("up"), Origin::named("held"), free_address());
+    // Nobody listens there, and nobody else will.
+    let down = free_address();
+    let config = |weight: u32, names: [&str; 3]| {
+        let url = |address: SocketAddr| format!("http://{address}");
+        json!({
+            "listen": address.to_string(),
+            "health_check": { "interval": "200ms", "timeout": "100ms" },
+            "backends": [
+                { "name": names[0], "url": url(up.address()), "weight": weight },
+                { "name": names[1], "url": url(down) },
+                { "name": names[2], "url": url(held.address()) },
+            ],
+            "rate_limit": { "requests": 6, "per": "1h", "burst": 6 },
+        })
+    };
+    let mut balancer = Operated::start(&config(1, ["up", "down", "held"]));
+    wait::until("the dead one is down", || balancer.backend("down")["up"] == false);
+    assert_eq!(balancer.post("/backends/held/drain").head.status(), 200);
+    let mut client = Client::connect(address);
+    for _ in 0..3 {
+        assert_eq!(client.get("/").text(), "up\n");
+    }
+    let connections = up.connections();
+
+    for (step, names) in
+        [["up", "down", "held"], ["a", "b", "c"], ["up", "down", "held"]].into_iter().enumerate()
+    {
+        balancer.reload(&config(2 + step as u32, names), Asked::BySignal);
+        assert_eq!(balancer.backend(names[0])["requests"], 3 + step);
+        assert_eq!(balancer.backend(names[1])["up"], false);
+        assert_eq!(balancer.backend(names[2])["weight"], 0);
+        assert_eq!(client.get("/").text(), "up\n");
+    }
+    assert_eq!(held.requests(), 0);
+    // Probes of the address come and go; a request used the connection that was kept.
+    assert_eq!(balancer.backend("up")["idle_connections"], 1);
+    assert!(up.requests() == 6, "{} requests over {connections} connections", up.requests());
+    assert_eq!(balancer.process().lines_with(&[" is DOWN"]), 1, "{}", balancer.process().log());
+    assert_eq!(balancer.process().lines_with(&[" is UP"]), 0, "{}", balancer.process().log());
+    let series = "ropewalk_requests_total{listener=\"main\",pool=\"default\",backend=\"up\",code=\"200\"}";
+    let text = balancer.get("/metrics").text();
+    let counted =
+        text.lines().find(|line| line.contains("_requests_total{") && line.contains("code=\"200\""));
+    assert!(counted.is_some_and(|line| line.ends_with(" 6")), "{counted:?}, not {series}");
+    // Six were let through, across all reloads.
+    assert_eq!(client.get("/").head.status(), 429);
+    assert_eq!(balancer.post("/backends/held/enable").head.status(), 200);
+    assert_eq!(balancer.backend("held")["weight"], 1);
+}
+
+#[test]
+fn what_a_reload_removes_leaves_the_metrics_and_keeps_no_connection() {
+    let (stays, goes, front, side) =
+        (Origin::named("stays"), Origin::named("goes"), free_address(), free_address());
+    let listen = |names: &[(&str, SocketAddr)]| {
+        let listener =
+            |(name, address): &(&str, SocketAddr)| json!({ "name": name, "address": address.to_string() });
+        names.iter().map(listener).collect::<Vec<_>>()
+    };
+    let mut both = plain(front, &[("stays", &stays), ("goes", &goes)]);
+    both["listen"] = json!(listen(&[("front", front), ("side", side)]));
+    let mut one = plain(front, &[("stays", &stays)]);
+    one["listen"] = json!(listen(&[("front", front)]));
+    let balancer = Operated::start(&both);
+    let mut answered = 0;
+    for _ in 0..3 {
+        for _ in 0..4 {
+            assert_eq!(Client::connect(front).get("/").head.status(), 200);
+            assert_eq!(Client::connect(side).get("/").head.status(), 200);
+            answered += 2;
+        }
+        // In flight at each backend while one of them goes.
+        let mut clients = [(); 2].map(|()| Client::connect(front));
+        clients.iter_mut().for_each(|client| client.send("GET /slow/300 HTTP/1.1\r\nHost: a\r\n\r\n"));
+        wait::until("both are at work", || balancer.backend("goes")["active"] == 1);
+        balancer.reload(&one, Asked::OverHttp);
+        clients
+            .iter_mut()
+            .for_each(|client| assert_eq!(client.response().expect("an answer").head.status(), 200));
+        answered += 2;
+        // An idle client keeps the configuration that it last used, but nothing in it.
+        wait::until("the connection of the request that ended last is closed", || {
+            established(goes.address()) == 0
+        });
+
+        let text = balancer.get("/metrics").text();
+        let mut series: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.rsplit_once(' ').expect("a value").0)
+            .collect();
+        series.sort_unstable();
+        let twice: Vec<_> = series.windows(2).filter(|two| two[0] == two[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+        for name in ["\"goes\"", "\"side\""] {
+            assert!(!text.contains(name), "{name} is still there:\n{text}");
+        }
+        // The pool has not gone, and what it has done does not get less.
+        let count = balancer.metric("ropewalk_request_duration_seconds_count{pool=\"default\"}");
+        assert_eq!(count, Some(f64::from(answered)));
+        balancer.reload(&both, Asked::OverHttp);
+        wait::until("the listener is back", || TcpStream::connect(side).is_ok());
+    }
+}
+
+/// Connections of this machine to an address.
+fn established(address: SocketAddr) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let port = format!(":{:04X}", address.port());
+    let to_it = |line: &&str| {
+        let mut columns = line.split_whitespace().skip(2);
+        columns.next().is_some_and(|remote| remote.ends_with(&port)) && columns.next() == Some("01")
+    };
+    table.lines().filter(to_it).count()
+}
+
+#[test]
+fn a_watched_file_is_applied_when_it_changes() {
+    let (first, second, address) = (Origin::named("first"), Origin::named("second"), free_address());
+    let one = plain(address, &[("a", &first)]);
+    let two = plain(address, &[("a", &second)]);
+    let balancer = Operated::start_with(&one, &["--watch"]);
+    let file = balancer.file();
+    let serves = |name: &str| {
+        wait::until(name, || Client::connect(address).get("/").text() == format!("{name}\n"));
+    };
+    serves("first");
+    balancer.write(&two);
+    serves("second");
+    // Written in place, with the same length: only its time tells.
+    let text = fs::read_to_string(&file).expect("the file");
+    let (from, to) = (second.address().port().to_string(), first.address().port().to_string());
+    fs::write(&file, text.replace(&from, &to)).expect("write");
+    serves("first");
+    // As Kubernetes does: a link that leads elsewhere from now on.
+    let other = file.with_file_name("other.json");
+    fs::write(&other, &text).expect("write");
+    let link = file.with_file_name("link");
+    symlink(&other, &link).expect("link");
+    fs::rename(&link, &file).expect("rename");
+    serves("second");
+    // A mistake is refused, and what follows it is applied.
+    balancer.write_text("{ \"listen\": ");
+    wait::until("the mistake is seen", || balancer.status()["reloads"]["refused"] == 1);
+    assert_eq!(Client::connect(address).get("/").text(), "second\n");
+    balancer.write(&one);
+    serves("first");
+}
+
+#[test]
+fn a_reload_waits_for_no_probe() {
+    // It accepts and says nothing.
+    let mute = free_listener();
+    let (origin, address) = (Origin::named("only"), free_address());
+    let mut config = plain(address, &[("a", &origin)]);
+    config["health_check"] = json!({ "path": "/health", "interval": "20s", "timeout": "15s" });
+    config["backends"].as_array_mut().expect("backends").push(
+        json!({ "name": "mute", "url": format!("http://{}", mute.local_addr().expect("address")), "weight": 1 }),
+    );
+    let balancer = Operated::start(&config);
+    let _probe = mute.accept().expect("a probe");
+    // The bound is that of `reload`, well below the probe's.
+    balancer.reload(&config, Asked::OverHttp);
+    balancer.reload(&config, Asked::ByCommand);
+}
