@@ -73,6 +73,12 @@ pub const ACCEPT_BACKLOG: i32 = 4096;
 /// LIMIT: listening sockets that a service manager may pass.
 pub const INHERITED_MAX: i32 = 256;
 
+/// LIMIT: bytes that the kernel takes for a client beyond what it has on the way to it. Without
+/// a limit it takes megabytes for each, and a thousand clients that do not read use up the memory
+/// that the kernel has for all TCP connections of the machine. What is on the way is not counted,
+/// so this costs no throughput.
+pub const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+
 /// LIMIT: connections accepted before the poller looks at its other events.
 pub const ACCEPT_BATCH: usize = 64;
 

@@ -9,7 +9,7 @@ use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::base::limits::ACCEPT_BACKLOG;
+use crate::base::limits::{ACCEPT_BACKLOG, UNSENT_BYTES_MAX};
 
 /// A socket that accepts connections without blocking.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum Accept {
 }
 
 impl Listener {
-    /// Binds `address` and listens. Connections inherit TCP_NODELAY from the listener,
+    /// Binds `address` and listens. Connections inherit their options from the listener,
     /// which saves a call on each.
     ///
     /// # Errors
@@ -42,6 +42,7 @@ impl Listener {
             socket.set_only_v6(true)?;
         }
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(ACCEPT_BACKLOG)?;
@@ -65,6 +66,7 @@ impl Listener {
         fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         Ok(Self { fd: socket.into(), address })
     }
 

@@ -210,6 +210,33 @@ fn a_slow_reader_above_the_rate_is_served() {
 }
 
 #[test]
+fn a_reader_that_does_not_read_pins_little_memory_in_the_kernel() {
+    const PIECE: usize = 16 * 1024;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::serve({
+        let sent = Arc::clone(&sent);
+        move |_, wire| {
+            // What the origin's own kernel holds is not of interest.
+            socket2::SockRef::from(wire.stream()).set_send_buffer_size(PIECE).expect("a send buffer");
+            let _ = wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
+            while wire.send(&[b'a'; PIECE]).is_ok() {
+                sent.fetch_add(PIECE, Ordering::SeqCst);
+            }
+            Next::Close
+        }
+    });
+    let mut balancer = Balancer::over(&[origin.backend()]);
+    let mut client = cramped_client(balancer.address());
+    client.send(get_request("/"));
+    wait::until("the response is under way", || sent.load(Ordering::SeqCst) > 0);
+    balancer.process().wait_until_idle();
+    // 64 KiB each in the balancer and in the kernel for the client; the rest is what its
+    // connection to the origin has room for. Without a limit it is nearly 5 MB.
+    let pinned = sent.load(Ordering::SeqCst);
+    assert!(pinned < 1024 * 1024, "{pinned} bytes");
+}
+
+#[test]
 fn a_tunnel_that_ends_makes_room_for_another() {
     const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
     let origin = Origin::serve(|_, wire| {
