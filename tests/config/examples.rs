@@ -146,7 +146,7 @@ fn examples() -> Vec<(String, Value)> {
                 add(&with_backends(&text).to_string());
             }),
             None if name.starts_with("fuzz/seeds/config/")
-                && ["full", "least", "simple"].contains(&last(&name)) =>
+                && ["full", "least", "routes", "simple"].contains(&last(&name)) =>
             {
                 add(&text());
             }

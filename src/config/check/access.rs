@@ -114,3 +114,37 @@ pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLim
     };
     Some(RateLimit { requests, per: per?, burst, key: key? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crypt_forms() {
+        let (short, long) = ("a".repeat(43), "a".repeat(86));
+        for good in [
+            format!("$5$salt${short}"),
+            format!("$6$salt${long}"),
+            format!("$6$rounds=5000$0123456789abcdef${long}"),
+            format!("$6$${long}"),
+        ] {
+            assert_eq!(crypt_form(&good), Ok(()), "{good}");
+        }
+        for bad in [
+            "".to_owned(),
+            "secret".to_owned(),
+            "$6$".to_owned(),
+            format!("$6${long}"),
+            format!("$6$salt${short}"),
+            format!("$5$salt${long}"),
+            format!("$6$0123456789abcdefg${long}"),
+            format!("$6$rounds=100001$salt${long}"),
+            format!("$6$rounds=$salt${long}"),
+            format!("$6$salt${long}$"),
+            format!("$1$salt${short}"),
+            format!("$y$salt${short}"),
+        ] {
+            assert!(crypt_form(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -53,3 +53,21 @@ fn statuses(entry: &Entry, problems: &mut Problems) -> Option<RangeInclusive<u16
     }
     range
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cross_when_neither_holds_the_other() {
+        for (small, large, expected) in [
+            (502..=502, 500..=599, false),
+            (500..=510, 500..=599, false),
+            (500..=510, 511..=520, false),
+            (500..=511, 511..=522, true),
+            (502..=502, 502..=502, true),
+        ] {
+            assert_eq!(crosses(&small, &large), expected, "{small:?} {large:?}");
+        }
+    }
+}

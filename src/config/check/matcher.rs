@@ -301,3 +301,39 @@ fn value(node: &Node, problems: &mut Problems) -> Option<Option<String>> {
     problems.error(&node.at, message);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_paths() {
+        for (typed, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/", "/a/"),
+            ("//a//b", "/a/b"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/..", "/"),
+            ("/../..", "/"),
+            ("/a/.", "/a/"),
+            ("/%7ea%2Fb", "/~a/b"),
+            ("/a%20b%c3%a9", "/a%20b%C3%A9"),
+            ("/%2561", "/%2561"),
+        ] {
+            assert_eq!(canonical(typed).as_deref(), Ok(expected), "{typed}");
+        }
+        for bad in ["/%", "/%4", "/%4g", "/%é1", "/%ff"] {
+            assert!(canonical(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_canonical_stays(path in "/[a-c./%0-9A-F]{0,20}") {
+            if let Ok(once) = canonical(&path) {
+                proptest::prop_assert_eq!(canonical(&once), Ok(once));
+            }
+        }
+    }
+}

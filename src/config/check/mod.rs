@@ -303,6 +303,50 @@ mod tests {
     }
 
     #[test]
+    fn a_route_inherits_from_its_pool_and_that_from_the_whole() {
+        let plan = check(
+            r#"{ "timeouts": { "connect": "3s", "response_head": "3s", "head": "3s" }, "request_timeout": "3s",
+                 "limits": { "body": "3KiB" }, "error_pages": { "502": { "body": "whole" } },
+                 "pools": { "p": { "timeouts": { "response_head": "4s", "tunnel_idle": "4s" }, "retries": 4,
+                                   "request_timeout": "0s",
+                                   "backends": [ { "url": "http://a" }, { "url": "http://b" } ] } },
+                 "routes": [ { "match": { "path": "/a" }, "pool": "p", "timeouts": { "tunnel_idle": "5s" },
+                               "retries": 5, "limits": { "body": "0" }, "request_timeout": "5s",
+                               "error_pages": { "500-599": { "body": "route" } } },
+                             { "pool": "p" } ] }"#,
+        );
+        let (first, last) = (&plan.routes[0], &plan.routes[1]);
+        assert_eq!(plan.timeouts.response_head, seconds(3));
+        let of_pool =
+            Timeouts { response_head: seconds(4), tunnel_idle: seconds(4), request: None, ..plan.timeouts };
+        assert_eq!(last.timeouts, of_pool);
+        let of_route = Timeouts { tunnel_idle: seconds(5), request: Some(seconds(5)), ..of_pool };
+        assert_eq!(first.timeouts, of_route);
+        assert_eq!((first.retries, first.body_max), (5, None));
+        assert_eq!((last.retries, last.body_max), (4, Some(3 * 1024)));
+        let pages =
+            |route: &RoutePlan| route.error_pages.iter().map(|page| page.body.to_vec()).collect::<Vec<_>>();
+        assert_eq!(pages(first), [b"route".to_vec(), b"whole".to_vec()]);
+        assert_eq!(pages(last), [b"whole".to_vec()]);
+    }
+
+    #[test]
+    fn the_simple_form_is_one_pool_and_one_route() {
+        let simple = check(
+            r#"{ "retries": 1, "allow": "10.0.0.0/8", "request_headers": { "set": { "Host": "b" } },
+                 "rate_limit": { "requests": 5 }, "timeouts": { "connect": "3s" },
+                 "backends": [ { "url": "http://a" }, { "url": "http://b" } ] }"#,
+        );
+        let full = check(
+            r#"{ "timeouts": { "connect": "3s" },
+                 "pools": { "default": { "retries": 1, "backends": [ { "url": "http://a" }, { "url": "http://b" } ] } },
+                 "routes": [ { "name": "default", "pool": "default", "allow": "10.0.0.0/8",
+                               "request_headers": { "set": { "Host": "b" } }, "rate_limit": { "requests": 5 } } ] }"#,
+        );
+        assert_eq!(simple, full);
+    }
+
+    #[test]
     fn a_probe_is_what_its_keys_imply() {
         let probe = |keys: &str| {
             let text =
