@@ -30,6 +30,7 @@ mod embedding;
 mod failover;
 mod health;
 mod hostile;
+mod operating;
 mod probing;
 mod queueing;
 mod reloading;
