@@ -56,7 +56,7 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
     let mut requests_left = QUANTUM_REQUESTS;
 
     if task.client.broke {
-        task.request.end = Some(Failure::ClientLeft.word());
+        task.request.fail(Failure::ClientLeft.word());
         return Next::Close;
     }
     loop {

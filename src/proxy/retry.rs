@@ -40,7 +40,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     let request = &mut task.request;
     // Once a response has begun, no other may take its place.
     if request.is_answered() || row.status == 0 {
-        request.end = Some(failure.word());
+        request.fail(failure.word());
         let ends_with_connection = matches!(
             request.download,
             Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)

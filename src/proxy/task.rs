@@ -303,6 +303,14 @@ impl Waiter for Task {
 }
 
 impl Request {
+    /// Notes what it ends with. The cause of a server error stays, whatever comes of telling the
+    /// client about it: its record is there to name that cause.
+    pub(super) fn fail(&mut self, word: &'static str) {
+        if self.status < 500 || self.end.is_none() {
+            self.end = Some(word);
+        }
+    }
+
     pub(super) fn new(now: Moment) -> Self {
         Self {
             begun: false,

@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::balancer::{Balancer, Process, free_address};
+use super::causes;
 use super::client::Client;
 use super::origin::{Next, Origin, backend_at};
 use super::wait;
@@ -51,7 +52,10 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
     let seed = std::env::var("ROPEWALK_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     let folder = tempfile::tempdir().expect("scratch folder");
     let mut troupe = Troupe::new(folder.path(), seed);
+    let (admin, log) = (free_address(), folder.path().join("access.log"));
     let mut balancer = Balancer::start(json!({
+        "admin": admin.to_string(),
+        "log": { "access": log },
         "backends": troupe.addresses.map(backend_at),
         "retries": RETRIES,
         "request_timeout": "3s",
@@ -91,6 +95,13 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
     eprintln!("seed {seed}: {ends:?}");
     assert!(ends.iter().all(|(_, count)| *count > 0), "seed {seed}, too little chaos: {ends:?}");
     check_ledgers(&troupe, &outcomes);
+    wait::until("every request has its line", || {
+        fs::read_to_string(&log).expect("the access log").lines().count() >= outcomes.len()
+    });
+    let backends = troupe.addresses.iter().enumerate().map(|(number, at)| (at.to_string(), number));
+    let reasons = causes::check(&log, &outcomes, &backends.collect(), seed);
+    eprintln!("seed {seed}: {reasons:?}");
+    assert_eq!(requests_counted(admin), outcomes.len() as f64, "as many as the clients made");
 
     // What is repaired serves again, all of it.
     let mut seen = BTreeSet::new();
@@ -106,6 +117,15 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
     wait::until("the balancer has given back its descriptors", descriptors);
     let resident = process.peak_resident_kib();
     assert!(resident <= RESIDENT_KIB_MAX, "{resident} KiB were resident");
+}
+
+/// The sum over all series of the requests that are counted.
+fn requests_counted(admin: SocketAddr) -> f64 {
+    let mut client = Client::connect(admin);
+    client.send(format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+    let text = client.response().expect("an answer").text();
+    let series = text.lines().filter(|line| line.starts_with("ropewalk_requests_total{"));
+    series.map(|line| line.rsplit_once(' ').expect("a value").1.parse::<f64>().expect("a number")).sum()
 }
 
 /// An origin's process is this test with [`ORIGIN`] set. Without it, the test sees to it that
@@ -127,7 +147,7 @@ fn an_origin_does_what_the_seed_says() {
 
 /// How a request ended, as its client saw it.
 #[derive(Debug)]
-enum End {
+pub enum End {
     /// 200, and every byte as it should be.
     Served,
     /// An answer of the balancer's own: 502, 503 or 504.
@@ -141,10 +161,14 @@ enum End {
 }
 
 /// What became of one request.
-struct Outcome {
-    id: u64,
-    method: &'static str,
-    end: End,
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its number, which is its target.
+    pub id: u64,
+    /// Its method.
+    pub method: &'static str,
+    /// How it ended.
+    pub end: End,
 }
 
 impl Outcome {
@@ -374,32 +398,88 @@ fn serve(head: &Head, wire: &mut Wire, mut ledger: &File, seed: u64, name: &str)
     let fixed = [fixed.as_bytes(), &body].concat();
     let chunked = format!("HTTP/1.1 200 OK\r\nX-Origin: {name}\r\nTransfer-Encoding: chunked\r\n\r\n");
     let chunked = [chunked.as_bytes(), &in_chunks(&body)].concat();
-    let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let (bytes, next) = match rng.u8(..24) {
-        _ if calm.is_some() => (fixed, Next::Keep),
-        0 => (Vec::new(), Next::Reset),
-        1 => (Vec::new(), Next::Close),
-        2 => (fixed[..20].to_vec(), Next::Reset),
-        3 => (fixed[..fixed.len() - 1].to_vec(), Next::Reset),
-        4 => (fixed[..fixed.len() - 1].to_vec(), Next::Close),
-        5 => (chunked, Next::Close),
-        6 => (b"HTTP/1.1 two hundred\r\n\r\n".to_vec(), Next::Keep),
-        7 => ([&chunked, &b"zz\r\n"[..]].concat(), Next::Keep),
-        8 => (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy".to_vec(), Next::Keep),
-        9 => {
-            // Late, and sometimes too late.
+    let (bytes, next) = match if calm.is_some() { Misdeed::None } else { misdeed(seed, id) } {
+        Misdeed::None => (fixed, Next::Keep),
+        Misdeed::NoneChunked => ([&chunked, &b"0\r\n\r\n"[..]].concat(), Next::Keep),
+        Misdeed::Reset => (Vec::new(), Next::Reset),
+        Misdeed::Close => (Vec::new(), Next::Close),
+        Misdeed::HalfAHead => (fixed[..20].to_vec(), Next::Reset),
+        Misdeed::ResetAtTheEnd => (fixed[..fixed.len() - 1].to_vec(), Next::Reset),
+        Misdeed::CloseAtTheEnd => (fixed[..fixed.len() - 1].to_vec(), Next::Close),
+        Misdeed::NoLastChunk => (chunked, Next::Close),
+        Misdeed::NoStatus => (b"HTTP/1.1 two hundred\r\n\r\n".to_vec(), Next::Keep),
+        Misdeed::BadChunk => ([&chunked, &b"zz\r\n"[..]].concat(), Next::Keep),
+        Misdeed::TwoLengths => {
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy".to_vec(), Next::Keep)
+        }
+        Misdeed::Late(delay) => {
             // PACE: the delay of a slow origin.
-            thread::sleep(Duration::from_millis(rng.u64(100..600)));
+            thread::sleep(delay);
             (fixed, Next::Keep)
         }
         // More than was asked for, all of it at once: nobody may ever see the rest.
-        10 => ([&fixed, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"[..]].concat(), Next::Keep),
-        11 => (fixed, Next::Close),
-        12..=15 => ([&chunked, &b"0\r\n\r\n"[..]].concat(), Next::Keep),
-        _ => (fixed, Next::Keep),
+        Misdeed::More => {
+            ([&fixed, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"[..]].concat(), Next::Keep)
+        }
+        Misdeed::CloseBehind => (fixed, Next::Close),
     };
     match wire.send(&bytes) {
         Ok(()) => next,
         Err(_) => Next::Close,
+    }
+}
+
+/// What an origin does instead of what it should.
+#[derive(Clone, Copy, Debug)]
+pub enum Misdeed {
+    None,
+    NoneChunked,
+    Reset,
+    Close,
+    HalfAHead,
+    ResetAtTheEnd,
+    CloseAtTheEnd,
+    NoLastChunk,
+    NoStatus,
+    BadChunk,
+    TwoLengths,
+    /// Late, and sometimes too late.
+    Late(Duration),
+    More,
+    CloseBehind,
+}
+
+impl Misdeed {
+    /// What the access log may say of an attempt that met it.
+    pub fn outcomes(self) -> &'static [&'static str] {
+        match self {
+            Self::None | Self::NoneChunked | Self::More | Self::CloseBehind => &["completed"],
+            Self::Reset | Self::HalfAHead => &["connection_reset"],
+            Self::Close => &["connection_closed"],
+            Self::ResetAtTheEnd | Self::CloseAtTheEnd | Self::NoLastChunk => &["response_truncated"],
+            Self::NoStatus | Self::TwoLengths | Self::BadChunk => &["bad_response"],
+            Self::Late(_) => &["completed", "response_head_timeout"],
+        }
+    }
+}
+
+/// What the origin with this seed does with a request.
+pub fn misdeed(seed: u64, id: u64) -> Misdeed {
+    let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    match rng.u8(..24) {
+        0 => Misdeed::Reset,
+        1 => Misdeed::Close,
+        2 => Misdeed::HalfAHead,
+        3 => Misdeed::ResetAtTheEnd,
+        4 => Misdeed::CloseAtTheEnd,
+        5 => Misdeed::NoLastChunk,
+        6 => Misdeed::NoStatus,
+        7 => Misdeed::BadChunk,
+        8 => Misdeed::TwoLengths,
+        9 => Misdeed::Late(Duration::from_millis(rng.u64(100..600))),
+        10 => Misdeed::More,
+        11 => Misdeed::CloseBehind,
+        12..=15 => Misdeed::NoneChunked,
+        _ => Misdeed::None,
     }
 }

@@ -24,6 +24,7 @@ mod text;
 // Behaviour.
 mod access_log_sink;
 mod bodies;
+mod causes;
 mod chaos;
 mod cut;
 mod embedding;

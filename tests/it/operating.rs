@@ -1,152 +1,268 @@
-//! The admin listener of a real balancer: it answers when nobody else does, it shows what is
-//! so, and what it is told happens. Its own manners are tested in `tests/admin`.
+//! Operating it while it is busy: what is asked of it is answered at once, what is stuck is
+//! shown, and what is changed takes effect.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Sender, unbounded};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::balancer::{BINARY, Balancer, free_address};
-use super::client::{Client, get, get_request};
-use super::origin::{Origin, reply};
-use super::wait;
-use super::wire::Message;
+use super::balancer::free_address;
+use super::client::{Client, get_request};
+use super::operator::Operated;
+use super::origin::{Next, Origin, reply};
+use super::wait::{self, Enough, PATIENCE};
+use super::wire::{Head, Wire};
 
-/// A balancer over one origin that answers a request for each word of leave.
-struct Scene {
-    leave: Sender<()>,
-    admin: SocketAddr,
-    balancer: Balancer,
-    _origin: Origin,
-}
+/// How long the admin listener may take for an answer while every worker is busy. A debug build
+/// takes several times as long for everything.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
 
-impl Scene {
-    fn start(mut config: Value) -> Self {
-        let (leave, word) = unbounded();
-        let origin = Origin::serve(move |_, wire| {
-            let _ = word.recv_timeout(wait::PATIENCE);
-            reply(wire, 200, b"done")
-        });
-        let admin = free_address();
-        config["admin"] = json!(admin.to_string());
-        let backend = json!({ "name": "held", "url": format!("http://{}", origin.address()) });
-        config["pools"] = json!({ "web": { "backends": [backend], "health_check": "off" } });
-        config["routes"] = json!([
-            { "match": { "path": "/ours" }, "respond": { "status": 200, "body": "ours" } },
-            { "pool": "web" },
-        ]);
-        Self { leave, admin, balancer: Balancer::start(config), _origin: origin }
-    }
+/// Answers of each kind, the middle one of which is held to that: the others may have met whatever
+/// else this machine does.
+const ASKED: usize = 15;
 
-    /// A client whose request is in flight once `count` are.
-    fn hold(&self, count: u64) -> Client {
-        let mut client = Client::connect(self.balancer.address());
-        client.send(get_request("/held"));
-        wait::until("the request is in flight", || {
-            self.status()["pools"][0]["backends"][0]["active"] == count
-        });
-        client
-    }
+/// Connections that there may be, and how many of them download and ask.
+const CONNECTIONS: usize = 80;
+const DOWNLOADS: usize = 16;
+const SMALL: usize = 16;
 
-    /// Asks the admin listener, by the name that it goes by.
-    fn ask(&self, target: &str) -> Message {
-        let mut client = Client::connect(self.admin);
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        client.response().expect("an answer")
-    }
-
-    fn view(&self, target: &str) -> String {
-        let answer = self.ask(target);
-        assert_eq!(answer.head.status(), 200, "{target}: {}", answer.text());
-        answer.text()
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.view("/status")).expect("JSON")
-    }
-}
+/// Bytes of a download: it takes longer than the test.
+const DOWNLOAD_BYTES: u64 = 1 << 40;
 
 #[test]
-fn everything_answers_at_the_limit_on_connections_with_every_worker_busy() {
-    const LIMIT: u64 = 20;
-    let scene = Scene::start(json!({ "limits": { "connections": LIMIT }, "workers": 2 }));
-    let mut held: Vec<Client> = (1..=LIMIT - 2).map(|count| scene.hold(count)).collect();
-    // The last two places go to clients that keep the workers busy with answers of our own.
-    let enough = Arc::new(AtomicBool::new(false));
-    let busy = [(); 2].map(|()| {
-        let (address, enough) = (scene.balancer.address(), Arc::clone(&enough));
-        std::thread::spawn(move || {
-            let mut client = Client::connect(address);
-            let mut answered = 0;
-            while !enough.load(Ordering::Relaxed) {
-                match client.try_get("/ours") {
-                    Ok(answer) => answered += u64::from(answer.text() == "ours"),
-                    Err(_) => client = Client::connect(address),
-                }
+fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
+    let origin = Origin::serve(serve);
+    let front = free_address();
+    let mut balancer = Operated::start(&json!({
+        "listen": front.to_string(), "workers": 2,
+        "limits": { "connections": CONNECTIONS, "requests_per_connection": 1_000_000_000 },
+        "request_timeout": "40s",
+        "backends": [{ "name": "a", "url": format!("http://{}", origin.address()) }],
+    }));
+    let enough = Enough::not_yet();
+    thread::scope(|scope| {
+        let _end = wait::Saying(&enough);
+        let mut stuck = Client::connect(front);
+        stuck.send(get_request("/stuck?why"));
+        wait::until("the request is stuck", || balancer.backend("a")["active"] == 1);
+        for _ in 0..DOWNLOADS {
+            scope.spawn(|| download(front, &enough));
+        }
+        for _ in 0..SMALL {
+            scope.spawn(|| ask(front, &enough));
+        }
+        let open = |balancer: &Operated| balancer.status()["connections"]["open"].as_u64().expect("a count");
+        let mut idle = Vec::new();
+        wait::until("the limit is reached", || {
+            idle.push(Client::connect(front));
+            open(&balancer) == CONNECTIONS as u64
+        });
+        assert_eq!(Client::connect(front).get("/").head.status(), 503);
+
+        // The last three of them change something, and nothing that would be noticed.
+        let mut busy = 0;
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/status"),
+            ("GET", "/status?format=text"),
+            ("GET", "/metrics"),
+            ("GET", "/healthz"),
+            ("GET", "/readyz"),
+            ("GET", "/requests"),
+            ("GET", "/explain?url=http://a.example/x"),
+            ("POST", "/backends/a/weight?value=2"),
+            ("POST", "/backends/a/enable"),
+            ("POST", "/reload"),
+        ] {
+            let mut times: Vec<_> = (0..ASKED)
+                .map(|_| {
+                    let began = Instant::now();
+                    let answer = balancer.ask(method, path);
+                    assert_eq!(answer.head.status(), 200, "{method} {path}: {}", answer.text());
+                    began.elapsed()
+                })
+                .collect();
+            times.sort_unstable();
+            eprintln!(
+                "{method} {path}: {:?} in the middle, {:?} at most",
+                times[ASKED / 2],
+                times[ASKED - 1]
+            );
+            assert!(times[ASKED / 2] < ANSWER_TIME_MAX, "{method} {path}: {times:?}");
+            busy += usize::from(balancer.status()["workers"]["idle"] == 0);
+            assert_eq!(open(&balancer), CONNECTIONS as u64, "the limit is not reached any more");
+        }
+        assert!(busy >= 6, "every worker was busy at {busy} of 11 looks");
+
+        show_what_is_stuck(&mut balancer);
+    });
+}
+
+/// What `/requests`, SIGQUIT and the command say of the one request that gets no answer.
+fn show_what_is_stuck(balancer: &mut Operated) {
+    let list: Value = serde_json::from_slice(&balancer.get("/requests").body).expect("a JSON document");
+    let requests = list["requests"].as_array().expect("a list");
+    let stuck = requests.iter().find(|request| request["target"] == "/stuck?why");
+    let stuck = stuck.unwrap_or_else(|| panic!("it is not in {list}"));
+    assert_eq!(stuck["stage"], "waiting for the response head");
+    assert_eq!((&stuck["method"], &stuck["backend"]), (&json!("GET"), &json!("a")));
+    assert_eq!(stuck["attempts"], 1);
+    assert!(stuck["age_ms"].as_u64().is_some_and(|age| age > 0), "{stuck}");
+    assert!(stuck["deadline_ms"].as_i64().is_some_and(|left| (1..=40_000).contains(&left)), "{stuck}");
+    // It is the oldest, so it comes first.
+    assert_eq!(requests[0]["target"], "/stuck?why");
+
+    let process = balancer.process();
+    process.signal(Signal::QUIT);
+    process.wait_for_line(&["requests in flight"]);
+    process.wait_for_line(&[
+        "waiting for the response head",
+        "GET /stuck?why",
+        "backend=a",
+        "to its deadline",
+    ]);
+    let said = balancer.command(&["requests"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("/stuck?why") && said.contains("waiting for the response head"), "{said}");
+}
+
+fn serve(head: &Head, wire: &mut Wire) -> Next {
+    match head.target() {
+        "/stuck?why" => {
+            // Until the balancer gives up.
+            let _ = wire.read_raw(1);
+            Next::Close
+        }
+        "/large" => {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {DOWNLOAD_BYTES}\r\n\r\n");
+            let piece = vec![b'x'; 256 * 1024];
+            let mut sent = wire.send(head.as_bytes());
+            while sent.is_ok() {
+                sent = wire.send(&piece);
             }
-            answered
-        })
-    });
-    wait::until("the limit is reached", || scene.status()["connections"]["open"] == LIMIT);
-    assert_eq!(get(scene.balancer.address(), "/").head.status(), 503);
-
-    for target in ["/", "/status?format=text", "/metrics", "/healthz", "/readyz", "/explain?url=http://h/"] {
-        scene.view(target);
+            Next::Close
+        }
+        _ => reply(wire, 200, b"ok\n"),
     }
-    let requests: Value = serde_json::from_str(&scene.view("/requests")).expect("JSON");
-    let of_held = requests["requests"].as_array().expect("a list").iter().filter(|request| {
-        request["backend"] == "held" && request["target"] == "/held" && request["stage"] != ""
-    });
-    assert_eq!(of_held.count() as u64, LIMIT - 2, "{requests}");
+}
 
-    enough.store(true, Ordering::Relaxed);
-    for thread in busy {
-        assert!(thread.join().expect("no panic") > 0);
+fn download(address: SocketAddr, enough: &Enough) {
+    let mut client = Client::connect(address);
+    client.send(get_request("/large"));
+    client.wire.read_head(super::wire::Role::Response).expect("a head");
+    while !enough.is() {
+        client.wire.read_piece(usize::MAX).expect("more of it");
     }
-    // Any of them may be the one that a word of leave reaches.
-    held.iter().for_each(|_| scene.leave.send(()).expect("the origin is there"));
-    for client in &mut held {
-        assert_eq!(client.response().expect("an answer").text(), "done");
+}
+
+fn ask(address: SocketAddr, enough: &Enough) {
+    let mut client = Client::connect(address);
+    while !enough.is() {
+        assert_eq!(client.get("/").head.status(), 200);
     }
 }
 
 #[test]
-fn a_drain_gives_no_new_requests_and_waits_for_the_old() {
-    let scene = Scene::start(json!({}));
-    let mut old = scene.hold(1);
-    let admin = scene.admin.to_string();
-    let mut drain = Command::new(BINARY)
-        .args(["drain", "held", "--wait", "--admin", &admin])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("start the command");
-    let mut said = BufReader::new(drain.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    assert_eq!(said.find(|line| line.starts_with("held: ")).as_deref(), Some("held: 1 in flight"));
-
-    assert_eq!(get(scene.balancer.address(), "/new").head.status(), 503);
-    assert_eq!(scene.ask("/readyz").head.status(), 503);
-    scene.leave.send(()).expect("the origin is there");
-    assert_eq!(old.response().expect("an answer").text(), "done");
-    assert_eq!(said.last().as_deref(), Some("held: 0 in flight"));
-    assert!(drain.wait().expect("its end").success());
-
-    let enabled = Command::new(BINARY).args(["enable", "held", "--admin", &admin]).status();
-    assert!(enabled.expect("run the command").success());
-    scene.leave.send(()).expect("the origin is there");
-    assert_eq!(get(scene.balancer.address(), "/new").text(), "done");
+fn probes_are_told_that_it_stops_while_it_finishes() {
+    let (origin, front) = (Origin::named("slow"), free_address());
+    let mut balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &origin)]));
+    assert_eq!((balancer.get("/readyz").head.status(), balancer.get("/healthz").head.status()), (200, 200));
+    let mut client = Client::connect(front);
+    client.send(get_request("/slow/1500"));
+    wait::until("it is at the backend", || balancer.backend("a")["active"] == 1);
+    balancer.process().terminate();
+    wait::until("it is not ready any more", || balancer.get("/readyz").head.status() == 503);
+    assert!(balancer.get("/readyz").text().contains("a stop was asked for"));
+    assert_eq!(balancer.get("/healthz").head.status(), 200);
+    assert_eq!(balancer.status()["draining"], true);
+    // Nor is there anything to change any more.
+    assert_eq!(balancer.post("/reload").head.status(), 422);
+    assert_eq!(client.response().expect("an answer").head.status(), 200);
+    assert!(balancer.process().wait_exit(PATIENCE).success());
 }
 
 #[test]
-fn a_drain_for_a_time_ends_by_itself() {
-    let scene = Scene::start(json!({}));
-    let drained = Command::new(BINARY)
-        .args(["drain", "held", "--for", "500ms", "--admin", &scene.admin.to_string()])
-        .status();
-    assert!(drained.expect("run the command").success());
-    wait::until("the weight is back", || scene.status()["pools"][0]["backends"][0]["weight"] == 1);
-    assert_eq!(scene.status()["pools"][0]["backends"][0]["overridden"], false);
+fn a_drain_is_over_when_the_last_request_is() {
+    let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
+    let balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &first), ("b", &second)]));
+    let mut clients = [Client::connect(front), Client::connect(front)];
+    for client in &mut clients {
+        client.send(get_request("/slow/1000"));
+    }
+    wait::until("each has one", || balancer.backend("a")["active"] == 1);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| balancer.command(&["drain", "a", "--wait"]));
+        wait::until("it is drained", || balancer.backend("a")["weight"] == 0);
+        let mut client = Client::connect(front);
+        for _ in 0..4 {
+            assert_eq!(client.get("/").text(), "second\n");
+        }
+        let output = waiting.join().expect("a command");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{output:?}");
+        assert!(said.contains("a: 1 in flight") && said.ends_with("a: 0 in flight\n"), "{said}");
+    });
+    assert_eq!(balancer.backend("a")["active"], 0);
+    for client in &mut clients {
+        assert_eq!(client.response().expect("an answer").head.status(), 200);
+    }
+    assert!(began.elapsed() > Duration::from_millis(500), "the drain did not wait");
+
+    assert!(balancer.command(&["enable", "a"]).status.success());
+    assert_eq!(balancer.backend("a")["weight"], 1);
+    // A bound that is too short is said, and the backend stays drained.
+    clients[0].send(get_request("/slow/1500"));
+    clients[1].send(get_request("/slow/1500"));
+    wait::until("each has one", || balancer.backend("a")["active"] == 1);
+    let output = balancer.command(&["drain", "a", "--wait=100ms"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(balancer.backend("a")["weight"], 0);
+}
+
+#[test]
+fn what_is_set_for_a_time_goes_back_by_itself() {
+    let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
+    let mut balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &first), ("b", &second)]));
+    assert!(balancer.command(&["drain", "a", "--for", "2s"]).status.success());
+    let drained = balancer.backend("a");
+    assert_eq!((&drained["weight"], &drained["configured_weight"]), (&json!(0), &json!(1)));
+    assert!(drained["override_left_s"].as_u64().is_some_and(|left| left <= 2), "{drained}");
+    assert_eq!(Client::connect(front).get("/").text(), "second\n");
+    wait::until("it is back", || balancer.backend("a")["weight"] == 1);
+    balancer.process().wait_for_line(&["backend a has its configured weight again, 1"]);
+    wait::until("it is given requests", || Client::connect(front).get("/").text() == "first\n");
+}
+
+#[test]
+fn weights_change_shares_at_once() {
+    let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
+    let balancer =
+        Operated::start(&one_pool(front, "weighted-round-robin", &[("a", &first), ("b", &second)]));
+    let mut client = Client::connect(front);
+    let mut share = || (0..40).filter(|_| client.get("/").text() == "first\n").count();
+    assert!((19..=21).contains(&share()));
+    assert!(balancer.command(&["weight", "a", "3"]).status.success());
+    assert!((29..=31).contains(&share()));
+    assert_eq!(balancer.post("/backends/b/weight?value=7").head.status(), 200);
+    assert!((11..=13).contains(&share()));
+    assert_eq!(balancer.post("/backends/a/weight?value=0").head.status(), 200);
+    assert_eq!(share(), 0);
+    assert!(balancer.command(&["enable", "a"]).status.success());
+    assert!(balancer.command(&["enable", "b"]).status.success());
+    assert!((19..=21).contains(&share()));
+    let unknown = balancer.command(&["weight", "c", "3"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: a, b"), "{unknown:?}");
+}
+
+fn one_pool(front: SocketAddr, strategy: &str, backends: &[(&str, &Origin)]) -> Value {
+    let backends = backends
+        .iter()
+        .map(|(name, origin)| json!({ "name": name, "url": format!("http://{}", origin.address()) }));
+    json!({
+        "listen": front.to_string(), "strategy": strategy, "backends": backends.collect::<Vec<_>>(),
+    })
 }

@@ -120,8 +120,9 @@ impl Operated {
         self.ask("POST", path)
     }
 
+    /// Any request to the admin listener.
     #[track_caller]
-    fn ask(&self, method: &str, path: &str) -> Message {
+    pub fn ask(&self, method: &str, path: &str) -> Message {
         let mut client = Client::connect(self.admin);
         // It answers to its own name only.
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.admin));

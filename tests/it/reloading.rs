@@ -161,7 +161,7 @@ fn reload_under_load(
             });
         }
         // If a reload fails, the clients are to end too.
-        let _end = Saying(&enough);
+        let _end = wait::Saying(&enough);
         for step in steps {
             let before = served.load(Ordering::Relaxed);
             balancer.reload(&scene.at(step), ways[step % 3]);
@@ -178,15 +178,6 @@ fn reload_under_load(
             }
         }
     });
-}
-
-/// Says that it is enough when it goes, however that comes about.
-struct Saying<'e>(&'e Enough);
-
-impl Drop for Saying<'_> {
-    fn drop(&mut self) {
-        self.0.say();
-    }
 }
 
 /// Requests on connections that are kept as long as the balancer keeps them.

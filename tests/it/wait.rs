@@ -40,6 +40,15 @@ impl Enough {
     }
 }
 
+/// Says that it is enough when it goes, however that comes about.
+pub struct Saying<'e>(pub &'e Enough);
+
+impl Drop for Saying<'_> {
+    fn drop(&mut self) {
+        self.0.say();
+    }
+}
+
 /// Between two looks. Short beside everything waited for, long beside one look.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
