@@ -76,6 +76,8 @@ pub struct Polled {
     pub now: Moment,
     /// Nothing was ready at first, so the thread slept.
     pub slept: bool,
+    /// There are parked tasks to collect.
+    pub parked: bool,
 }
 
 /// Warm tasks of type `T`.
@@ -106,10 +108,20 @@ impl<T: Waiter> WarmSet<T> {
     }
 
     /// Waits until a task is ready, the bell rings or the patience is over, and moves every
-    /// task that is ready, due or too quiet to `woken`.
-    pub fn poll(&mut self, bell: &Bell, patience: Patience, woken: &mut Vec<Woken<T>>) -> Polled {
+    /// task that is ready, due or too quiet to `woken`. With `parked`, a descriptor that is readable
+    /// while parked tasks are ready, it waits for those too.
+    pub fn poll(
+        &mut self,
+        bell: &Bell,
+        parked: Option<&impl AsFd>,
+        patience: Patience,
+        woken: &mut Vec<Woken<T>>,
+    ) -> Polled {
         self.list.clear();
         self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
+        if let Some(parked) = parked {
+            self.list.push(parked.as_fd().as_raw_fd(), PollFlags::IN);
+        }
         for Warm { task, wait, .. } in &mut self.tasks {
             let sockets = task.sockets();
             if wait.client.is_urgent() {
@@ -131,6 +143,7 @@ impl<T: Waiter> WarmSet<T> {
         if fired && !self.list.events(0).is_empty() {
             bell.silence();
         }
+        let parked = parked.is_some() && !self.list.events(1).is_empty();
 
         let price = if slept { SLEEP_PRICE } else { 1 };
         let now = clock::now();
@@ -165,7 +178,7 @@ impl<T: Waiter> WarmSet<T> {
                 woken.push(Woken::Quiet(task, wait));
             }
         }
-        Polled { now, slept }
+        Polled { now, slept, parked }
     }
 
     /// The tasks in the set.
