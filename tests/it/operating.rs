@@ -62,7 +62,6 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
         assert_eq!(Client::connect(front).get("/").head.status(), 503);
 
         // The last three of them change something, and nothing that would be noticed.
-        let mut busy = 0;
         for (method, path) in [
             ("GET", "/"),
             ("GET", "/status"),
@@ -76,6 +75,8 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
             ("POST", "/backends/a/enable"),
             ("POST", "/reload"),
         ] {
+            // Looks come between a worker's turns now and then, so it may take several.
+            wait::until("every worker is busy", || balancer.status()["workers"]["idle"] == 0);
             let mut times: Vec<_> = (0..ASKED)
                 .map(|_| {
                     let began = Instant::now();
@@ -91,10 +92,8 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
                 times[ASKED - 1]
             );
             assert!(times[ASKED / 2] < ANSWER_TIME_MAX, "{method} {path}: {times:?}");
-            busy += usize::from(balancer.status()["workers"]["idle"] == 0);
             assert_eq!(open(&balancer), CONNECTIONS as u64, "the limit is not reached any more");
         }
-        assert!(busy >= 6, "every worker was busy at {busy} of 11 looks");
 
         show_what_is_stuck(&mut balancer);
     });
