@@ -88,6 +88,10 @@ fn one(
     head: &RequestHead<'_, '_>,
     out: &mut String,
 ) {
+    if let Some((status, reason)) = direction::refusal(head) {
+        push(out, format_args!("answered {status}: {reason}"));
+        return;
+    }
     let asked = direction::asked(&entrance.name, head);
     let found = snapshot.routes.find(&asked);
     for (place, mismatch) in snapshot.routes.mismatches(&asked).iter().enumerate() {
@@ -190,7 +194,8 @@ fn forward(
     );
     push(out, format_args!("tries: 1, and {} more where a retry can do no harm", route.retries));
     if let Some(max) = route.body_max {
-        push(out, format_args!("a body over {max} bytes gets 413"));
+        let verdict = if direction::is_too_large(route, head) { ", as this one does" } else { "" };
+        push(out, format_args!("a body over {max} bytes gets 413{verdict}"));
     }
     push(out, format_args!("what the backend is sent, by a client at 192.0.2.1:"));
     // An address that is for documentation (RFC 5737), so that nobody takes it for theirs.

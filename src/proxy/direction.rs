@@ -34,8 +34,8 @@ pub(super) fn find(
     snapshot: &Snapshot,
     cx: &mut Context,
 ) -> Result<Direction, Failure> {
-    if request.method == Method::Connect {
-        return Err(Failure::Connect);
+    if let Some(failure) = unserved(head) {
+        return Err(failure);
     }
     let place = snapshot.routes.find(&asked(&client.entrance.name, head)).ok_or(Failure::NoRoute)?;
     let plan = snapshot.route(place);
@@ -56,10 +56,7 @@ pub(super) fn find(
             request.outbound.prepare(&mut cx.buffers, Size::Small);
             let from = from(snapshot, &client.entrance, client.peer, &client.peer_text);
             rewritten(plan, &from, head, request, &mut cx.rng)?;
-            match (head.body, plan.body_max) {
-                (BodyLength::Fixed(length), Some(max)) if length > max => Err(Failure::BodyTooLarge),
-                _ => Ok(Direction::Pool),
-            }
+            if is_too_large(plan, head) { Err(Failure::BodyTooLarge) } else { Ok(Direction::Pool) }
         }
         Action::Redirect { status, location } => {
             let location = target::filled(location, plan, head);
@@ -67,6 +64,21 @@ pub(super) fn find(
         }
         Action::Respond(_) => Ok(Direction::Answer(Fixed::Respond)),
     }
+}
+
+/// Why a request is for no route, whatever the routes are.
+fn unserved(head: &RequestHead<'_, '_>) -> Option<Failure> {
+    (head.method == Method::Connect).then_some(Failure::Connect)
+}
+
+/// The status and the reason with which a request is refused before it is looked for a route.
+pub fn refusal(head: &RequestHead<'_, '_>) -> Option<(u16, &'static str)> {
+    unserved(head).map(|failure| (failure.row().status, failure.row().text))
+}
+
+/// Whether a request says that its body is larger than its route allows.
+pub fn is_too_large(route: &RoutePlan, head: &RequestHead<'_, '_>) -> bool {
+    matches!((head.body, route.body_max), (BodyLength::Fixed(length), Some(max)) if length > max)
 }
 
 /// What routes look at in a request.

@@ -28,6 +28,7 @@ mod causes;
 mod chaos;
 mod cut;
 mod embedding;
+mod explaining;
 mod failover;
 mod health;
 mod hostile;
