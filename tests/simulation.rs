@@ -493,6 +493,7 @@ fn limits() -> Limits {
         requests_per_connection: None,
         queue: QUEUE,
         upstream_idle: 4,
+        memory: None,
     }
 }
 

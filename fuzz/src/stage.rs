@@ -61,6 +61,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         snapshot: ArcSwap::new(Arc::clone(&snapshot)),
         entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
         draining_since: AtomicU64::new(0),
+        large_buffers: None,
         pipes: PipeAllowance::new(),
         connections,
         tunnels: Arc::default(),

@@ -19,9 +19,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use rustix::process::{Resource, getrlimit};
 
+use crate::base::buffer::LargeBuffers;
 use crate::base::clock::{self, Moment};
 use crate::base::ids;
-use crate::base::limits::PIPES_MAX;
+use crate::base::limits::{PIPES_MAX, THREAD_STACK_BYTES};
+use crate::config::memory::WorstCase;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
 use crate::net::parking::Parking;
@@ -185,6 +187,7 @@ impl Balancer {
             tunnels: Arc::new(AtomicUsize::new(0)),
             log: ArcSwapOption::empty(),
             takes_notes: AtomicBool::new(takes_notes(&snapshot.plan)),
+            large_buffers: large_buffers(&snapshot.plan),
             shards: (0..workers).map(|_| Shard::default()).collect(),
         });
         let hall = Arc::new(Hall {
@@ -403,6 +406,12 @@ fn takes_notes(plan: &Plan) -> bool {
     plan.admin.is_some() || plan.log.access.is_some()
 }
 
+/// How many large buffers `limits.memory` leaves room for, if it is set.
+fn large_buffers(plan: &Plan) -> Option<Arc<LargeBuffers>> {
+    let count = WorstCase::of(plan).large_buffers?;
+    Some(Arc::new(LargeBuffers::new(usize::try_from(count).unwrap_or(usize::MAX))))
+}
+
 /// Lowers the limit on connections to what the process may have descriptors for: two for each
 /// client, its own and one to a backend, and some for everything else.
 fn fit_to_descriptors(plan: &mut Plan) {
@@ -454,10 +463,6 @@ impl std::error::Error for StartError {
         }
     }
 }
-
-/// LIMIT: bytes of a thread's stack. The deepest calls, two heads' worth of fields, take a
-/// tenth of it; only what is touched is resident.
-const THREAD_STACK_BYTES: usize = 512 * 1024;
 
 /// Descriptors that are not for clients: listeners, epoll, bells, probes, kept connections, and the
 /// two ends of each pipe.

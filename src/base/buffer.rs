@@ -4,7 +4,10 @@
 //! [`Buffer`] takes its memory from the worker's [`BufferPool`] when bytes are about to
 //! arrive and gives it back when it is empty. After warm-up no request allocates.
 
-use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX, BUFFERS_LARGE_KEPT_MAX};
 
 /// How much room a buffer is given when it takes memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +31,21 @@ pub enum Size {
 #[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
-    start: usize,
+    start: u32,
+    /// The memory was taken as a large buffer and counts as one, whatever became of it.
+    large: bool,
 }
 
 impl Buffer {
     /// What is in the queue, front first.
     pub fn bytes(&self) -> &[u8] {
         // INVARIANT: `start` never passes the end of `bytes`.
-        &self.bytes[self.start..]
+        &self.bytes[self.start as usize..]
     }
 
     /// How many bytes are in the queue.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start as usize
     }
 
     /// Whether there is nothing in the queue.
@@ -62,8 +67,10 @@ impl Buffer {
 
     /// Drops up to `count` bytes from the front.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.bytes.len());
-        if self.start == self.bytes.len() {
+        let start = (self.start as usize + count).min(self.bytes.len());
+        // INVARIANT: no buffer comes near 4 GiB.
+        self.start = start as u32;
+        if start == self.bytes.len() {
             self.clear();
         }
     }
@@ -76,35 +83,65 @@ impl Buffer {
 
     /// The memory behind the queue with at least one spare byte, to read into:
     /// taken from `pool` if there is none yet, the queue moved to its front if there is
-    /// room before it, and grown only if it is full.
-    pub fn space(&mut self, pool: &mut BufferPool, size: Size) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = pool.take(size);
+    /// room before it, and to more memory only if it is full. `None` if there may be no more.
+    pub fn space(&mut self, pool: &mut BufferPool, size: Size) -> Option<&mut Vec<u8>> {
+        self.prepare(pool, size);
+        if self.room() == 0 && !self.make_room(pool, 1) {
+            return None;
         }
-        if self.bytes.len() == self.bytes.capacity() {
-            if self.start > 0 {
-                self.bytes.drain(..self.start);
-                self.start = 0;
-            } else {
-                self.bytes.reserve(self.bytes.len());
-            }
-        }
-        &mut self.bytes
+        Some(&mut self.bytes)
     }
 
     /// Takes memory from `pool`, if there is none yet, so that what is added need not allocate.
+    /// Small memory, if there may be no more of the large.
     pub fn prepare(&mut self, pool: &mut BufferPool, size: Size) -> &mut Self {
         if self.bytes.capacity() == 0 {
-            self.bytes = pool.take(size);
+            (self.bytes, self.large) = pool.take(size);
         }
         self
+    }
+
+    /// How many bytes can be added without more memory.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Makes room for `count` more bytes. Returns false if that takes more memory than there may
+    /// be; there is some all the same, perhaps less.
+    pub fn make_room(&mut self, pool: &mut BufferPool, count: usize) -> bool {
+        if self.bytes.capacity() == 0 {
+            self.prepare(pool, if count > BUFFER_SMALL_BYTES { Size::Large } else { Size::Small });
+        }
+        if self.room() < count && self.start > 0 {
+            self.bytes.drain(..self.start as usize);
+            self.start = 0;
+        }
+        if self.room() >= count {
+            return true;
+        }
+        if !self.large {
+            match pool.take(Size::Large) {
+                (mut large, true) => {
+                    large.extend_from_slice(&self.bytes);
+                    pool.put(std::mem::replace(&mut self.bytes, large), false);
+                    self.large = true;
+                }
+                (small, false) => {
+                    pool.put(small, false);
+                    return false;
+                }
+            }
+        }
+        // Heads may be configured to be longer than a large buffer.
+        self.bytes.reserve(count);
+        true
     }
 
     /// Empties the queue and gives its memory back.
     pub fn release(&mut self, pool: &mut BufferPool) {
         self.start = 0;
         if self.bytes.capacity() > 0 {
-            pool.put(std::mem::take(&mut self.bytes));
+            pool.put(std::mem::take(&mut self.bytes), std::mem::take(&mut self.large));
         }
     }
 
@@ -121,11 +158,35 @@ impl Buffer {
         if self.is_empty() {
             self.release(pool);
         } else if self.bytes.capacity() > BUFFER_SMALL_BYTES && self.len() <= BUFFER_SMALL_BYTES {
-            let mut small = pool.take(Size::Small);
+            let (mut small, _) = pool.take(Size::Small);
             small.extend_from_slice(self.bytes());
-            pool.put(std::mem::replace(&mut self.bytes, small));
+            pool.put(std::mem::replace(&mut self.bytes, small), std::mem::take(&mut self.large));
             self.start = 0;
         }
+    }
+}
+
+/// How many large buffers there may be at once, over all workers of a balancer.
+///
+/// Ordering: Relaxed; it is a number, and publishes nothing.
+#[derive(Debug)]
+pub struct LargeBuffers {
+    left: AtomicUsize,
+}
+
+impl LargeBuffers {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self { left: AtomicUsize::new(count) }
+    }
+
+    fn take(&self) -> bool {
+        let one_less = |left: usize| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -134,6 +195,8 @@ impl Buffer {
 pub struct BufferPool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
+    /// Asked only when the stock has no large buffer; `None` if there may be any number.
+    bound: Option<Arc<LargeBuffers>>,
 }
 
 impl BufferPool {
@@ -142,26 +205,40 @@ impl BufferPool {
         Self::default()
     }
 
-    fn take(&mut self, size: Size) -> Vec<u8> {
-        let (stock, bytes) = match size {
-            Size::Small => (&mut self.small, BUFFER_SMALL_BYTES),
-            Size::Large => (&mut self.large, BUFFER_LARGE_BYTES),
-        };
-        // The one that came back last is the one still in the processor's cache.
-        stock.pop().unwrap_or_else(|| Vec::with_capacity(bytes))
+    /// The same, whose large buffers are among those that there may be.
+    pub fn bounded(bound: Option<Arc<LargeBuffers>>) -> Self {
+        Self { bound, ..Self::default() }
     }
 
-    fn put(&mut self, mut bytes: Vec<u8>) {
+    /// Memory of that size, or small memory if there may be no more of the large. Says whether it
+    /// is large.
+    fn take(&mut self, size: Size) -> (Vec<u8>, bool) {
+        // The one that came back last is the one still in the processor's cache.
+        if size == Size::Large {
+            if let Some(bytes) = self.large.pop() {
+                return (bytes, true);
+            }
+            if self.bound.as_ref().is_none_or(|bound| bound.take()) {
+                return (Vec::with_capacity(BUFFER_LARGE_BYTES), true);
+            }
+        }
+        (self.small.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_SMALL_BYTES)), false)
+    }
+
+    fn put(&mut self, mut bytes: Vec<u8>, large: bool) {
         bytes.clear();
-        let (stock, kept_max) = match bytes.capacity() {
-            BUFFER_SMALL_BYTES => (&mut self.small, BUFFERS_KEPT_MAX),
-            // A large buffer comes back within the same turn unless a peer is slow.
-            BUFFER_LARGE_BYTES => (&mut self.large, 4),
-            // Grown past its size by an unusual head: not worth keeping.
-            _ => return,
+        let (size, stock, kept_max) = match large {
+            false => (BUFFER_SMALL_BYTES, &mut self.small, BUFFERS_KEPT_MAX),
+            true => (BUFFER_LARGE_BYTES, &mut self.large, BUFFERS_LARGE_KEPT_MAX),
         };
-        if stock.len() < kept_max {
+        // One that has grown past its size, by an unusual head, is not worth keeping.
+        if bytes.capacity() == size && stock.len() < kept_max {
             stock.push(bytes);
+            return;
+        }
+        drop(bytes);
+        if let (true, Some(bound)) = (large, &self.bound) {
+            bound.give_back();
         }
     }
 }
@@ -174,12 +251,12 @@ mod tests {
     fn memory_goes_back_to_the_stock_and_is_used_again() {
         let mut pool = BufferPool::new();
         let mut buffer = Buffer::default();
-        let first = buffer.space(&mut pool, Size::Small).as_ptr();
+        let first = buffer.space(&mut pool, Size::Small).unwrap().as_ptr();
         buffer.extend(b"abc");
         buffer.consume(3);
         buffer.release_if_empty(&mut pool);
         assert_eq!(buffer.bytes.capacity(), 0);
-        assert_eq!(Buffer::default().space(&mut pool, Size::Small).as_ptr(), first);
+        assert_eq!(Buffer::default().space(&mut pool, Size::Small).unwrap().as_ptr(), first);
     }
 
     #[test]
@@ -189,10 +266,11 @@ mod tests {
         buffer.space(&mut pool, Size::Small);
         buffer.extend(&[7; BUFFER_SMALL_BYTES]);
         buffer.consume(BUFFER_SMALL_BYTES - 2);
-        assert_eq!(buffer.space(&mut pool, Size::Small).capacity(), BUFFER_SMALL_BYTES);
+        assert_eq!(buffer.space(&mut pool, Size::Small).unwrap().capacity(), BUFFER_SMALL_BYTES);
         assert_eq!(buffer.bytes(), [7, 7]);
         buffer.extend(&[8; BUFFER_SMALL_BYTES - 2]);
-        assert!(buffer.space(&mut pool, Size::Small).capacity() > BUFFER_SMALL_BYTES);
+        assert_eq!(buffer.space(&mut pool, Size::Small).unwrap().capacity(), BUFFER_LARGE_BYTES);
+        assert_eq!(buffer.len(), BUFFER_SMALL_BYTES);
     }
 
     #[test]
@@ -204,5 +282,25 @@ mod tests {
         buffer.consume(1);
         buffer.shrink(&mut pool);
         assert_eq!((buffer.bytes(), buffer.bytes.capacity()), (&b"yz"[..], BUFFER_SMALL_BYTES));
+    }
+    #[test]
+    fn there_are_no_more_large_buffers_than_there_may_be() {
+        let bound = Arc::new(LargeBuffers::new(1));
+        let mut pools = [(); 2].map(|()| BufferPool::bounded(Some(Arc::clone(&bound))));
+        let [one, other] = &mut pools;
+        let (mut first, mut second) = (Buffer::default(), Buffer::default());
+        assert_eq!(first.space(one, Size::Large).unwrap().capacity(), BUFFER_LARGE_BYTES);
+        assert_eq!(second.space(other, Size::Large).unwrap().capacity(), BUFFER_SMALL_BYTES);
+        second.extend(&[7; BUFFER_SMALL_BYTES]);
+        assert!(second.space(other, Size::Large).is_none());
+        assert!(!second.make_room(other, 100));
+
+        // It is kept for its worker, and counts. In small memory it does not.
+        first.extend(b"x");
+        first.shrink(one);
+        assert!(second.space(other, Size::Large).is_none());
+        one.large.drain(..).for_each(|_| bound.give_back());
+        assert_eq!(second.space(other, Size::Large).unwrap().capacity(), BUFFER_LARGE_BYTES);
+        assert_eq!(second.bytes(), [7; BUFFER_SMALL_BYTES]);
     }
 }

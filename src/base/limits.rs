@@ -44,8 +44,20 @@ pub const SPLICED_PER_COPIED: usize = 2;
 /// LIMIT: small buffers that a worker keeps for the next requests.
 pub const BUFFERS_KEPT_MAX: usize = 128;
 
-/// LIMIT: bytes of a request body that are kept so that the request can be sent again.
-pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
+/// LIMIT: large buffers that a worker keeps. One comes back within the same turn unless a peer is
+/// slow.
+pub const BUFFERS_LARGE_KEPT_MAX: usize = 4;
+
+/// LIMIT: bytes of a rewritten head and the body behind it that are kept so that the request can be
+/// sent again: what a large buffer holds, so that keeping them takes one buffer and no more.
+pub const REPLAY_BYTES_MAX: usize = BUFFER_LARGE_BYTES;
+
+/// LIMIT: bytes of a thread's stack. The deepest calls, two heads' worth of fields, take a
+/// tenth of it; only what is touched is resident.
+pub const THREAD_STACK_BYTES: usize = 512 * 1024;
+
+/// LIMIT: bytes of a task, which is there for every connection, idle ones too. A test holds it.
+pub const TASK_BYTES_MAX: usize = 1024;
 
 /// LIMIT: bytes of bodies that a task may move before the next task gets its turn. Fifty large
 /// downloads then delay a small request by some 10 ms; a turn costs less than a microsecond.
@@ -180,6 +192,9 @@ pub const PASSWORD_BYTES_MAX: usize = 128;
 
 /// LIMIT: notes about requests that a worker keeps for the next requests.
 pub const NOTES_KEPT_MAX: usize = 256;
+
+/// LIMIT: bytes of a note that is kept. A worker would else hold on to what the longest heads said.
+pub const NOTE_KEPT_BYTES_MAX: usize = 2 * 1024;
 
 /// LIMIT: bytes of a file that the configuration names, or of a body that stands in it. Each is
 /// kept in memory and sent as one piece; more than this is a job for a web server.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use ropewalk::config::memory::WorstCase;
 use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
     match (load(settings), format) {
         (Ok(checked), Format::Text) => {
             say(format_args!("{}: ok ({})", settings.name(), Summary(&checked)));
+            say(format_args!("memory: {}", WorstCase::of(&checked.plan)));
             checked.warnings.iter().for_each(complain);
             Exit::Fine
         }
@@ -126,8 +128,18 @@ fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) 
         report["listeners"] = json!(plan.listeners.len());
         report["backends"] = json!(plan.pools.iter().map(|pool| pool.backends.len()).sum::<usize>());
         report["workers"] = json!(plan.workers);
+        report["memory"] = memory_json(&WorstCase::of(plan));
     }
     report
+}
+
+/// The worst case, in bytes.
+fn memory_json(worst: &WorstCase) -> Value {
+    let terms = worst
+        .terms
+        .iter()
+        .map(|term| json!({ "name": term.name, "count": term.count, "bytes_each": term.each }));
+    json!({ "bytes_max": worst.bytes(), "large_buffers_max": worst.large_buffers, "terms": terms.collect::<Vec<_>>() })
 }
 
 fn problem_json(problem: &Problem) -> Value {

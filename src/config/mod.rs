@@ -26,6 +26,7 @@ mod check;
 mod document;
 mod error;
 mod file;
+pub mod memory;
 pub mod plan;
 mod reader;
 mod schema;

@@ -388,6 +388,9 @@ pub struct Limits {
     /// Unused connections kept to each backend, or as many as it has requests in flight if
     /// those are more; 0 keeps none. 64.
     pub upstream_idle: usize,
+    /// Bytes of memory that the process may come to at most; `None` for as many as the other limits
+    /// allow, which is the default.
+    pub memory: Option<u64>,
 }
 
 /// A group of backends that serve the same content.

@@ -72,12 +72,13 @@ impl Stream {
     /// Reads what has arrived into `buffer`. Reads once; a full buffer leaves the hint set.
     ///
     /// # Errors
-    /// The connection was reset or is otherwise broken.
+    /// The connection was reset or is otherwise broken; or `buffer` is full, and there may be no
+    /// more memory for it (`NOBUFS`).
     pub fn read(&mut self, buffer: &mut Buffer, pool: &mut BufferPool, size: Size) -> Result<Io, Errno> {
         if !self.readable {
             return Ok(Io::Blocked);
         }
-        let space = buffer.space(pool, size);
+        let Some(space) = buffer.space(pool, size) else { return Err(Errno::NOBUFS) };
         let room = space.capacity() - space.len();
         let outcome = loop {
             match net::recv(&self.fd, spare_capacity(space), RecvFlags::empty()) {

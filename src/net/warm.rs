@@ -76,8 +76,6 @@ pub struct Polled {
     pub now: Moment,
     /// Nothing was ready at first, so the thread slept.
     pub slept: bool,
-    /// There are parked tasks to collect.
-    pub parked: bool,
 }
 
 /// Warm tasks of type `T`.
@@ -108,20 +106,10 @@ impl<T: Waiter> WarmSet<T> {
     }
 
     /// Waits until a task is ready, the bell rings or the patience is over, and moves every
-    /// task that is ready, due or too quiet to `woken`. With `parked`, a descriptor that is readable
-    /// while parked tasks are ready, it waits for those too.
-    pub fn poll(
-        &mut self,
-        bell: &Bell,
-        parked: Option<&impl AsFd>,
-        patience: Patience,
-        woken: &mut Vec<Woken<T>>,
-    ) -> Polled {
+    /// task that is ready, due or too quiet to `woken`.
+    pub fn poll(&mut self, bell: &Bell, patience: Patience, woken: &mut Vec<Woken<T>>) -> Polled {
         self.list.clear();
         self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
-        if let Some(parked) = parked {
-            self.list.push(parked.as_fd().as_raw_fd(), PollFlags::IN);
-        }
         for Warm { task, wait, .. } in &mut self.tasks {
             let sockets = task.sockets();
             if wait.client.is_urgent() {
@@ -143,7 +131,6 @@ impl<T: Waiter> WarmSet<T> {
         if fired && !self.list.events(0).is_empty() {
             bell.silence();
         }
-        let parked = parked.is_some() && !self.list.events(1).is_empty();
 
         let price = if slept { SLEEP_PRICE } else { 1 };
         let now = clock::now();
@@ -178,7 +165,7 @@ impl<T: Waiter> WarmSet<T> {
                 woken.push(Woken::Quiet(task, wait));
             }
         }
-        Polled { now, slept, parked }
+        Polled { now, slept }
     }
 
     /// The tasks in the set.

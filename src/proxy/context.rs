@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::cache::Cache;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::base::buffer::BufferPool;
+use crate::base::buffer::{BufferPool, LargeBuffers};
 use crate::base::clock::Moment;
 use crate::base::limits::LOG_LINGER;
 use crate::net::parking::Unpark;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub takes_notes: AtomicBool,
     /// The access log, if there is one.
     pub log: ArcSwapOption<LogSource>,
+    /// How many large buffers there may be, if `limits.memory` says.
+    pub large_buffers: Option<Arc<LargeBuffers>>,
     /// What each worker has counted.
     pub shards: Box<[Shard]>,
 }
@@ -105,7 +107,7 @@ impl Context {
     pub fn new(worker: usize, shared: Arc<Shared>, unpark: Weak<dyn Unpark>, now: Moment) -> Self {
         Self {
             now,
-            buffers: BufferPool::new(),
+            buffers: BufferPool::bounded(shared.large_buffers.clone()),
             pipes: PipePool::new(shared.pipes.clone()),
             rng: fastrand::Rng::new(),
             quantum: 0,

@@ -220,13 +220,14 @@ impl Failure {
             Self::Unreachable(_) => {
                 (502, "destination_ip_unroutable", Backend, NothingSent, "the backend cannot be reached")
             }
-            // A kept connection to another backend needs none of it.
+            // A kept connection to another backend needs none of it. Memory is short only for heads
+            // that are longer than a small buffer, under `limits.memory`.
             Self::Shortage(_) => (
                 503,
                 "proxy_internal_error",
                 Service,
                 NothingSent,
-                "the balancer has no room for another connection to a backend",
+                "the balancer has no descriptor, port or memory left for this request",
             ),
             Self::ConnectTimeout => {
                 (504, "connection_timeout", Backend, NothingSent, "connecting to the backend took too long")

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::NOTES_KEPT_MAX;
+use crate::base::limits::{LOG_TEXT_BYTES_MAX, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, TARGET_BYTES_MAX};
 use crate::http::{RequestHead, Version};
 use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
@@ -35,16 +35,21 @@ impl Note {
     pub(super) fn take(&mut self, head: &RequestHead<'_, '_>) {
         self.text.clear();
         let field = |name: &str| head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        self.method = self.keep(&[head.method_token.as_bytes()]);
-        self.host = self.keep(&[head.host.unwrap_or_default().as_bytes()]);
-        self.target = self.keep(&[head.target_prefix.as_bytes(), head.target.as_bytes()]);
-        self.referer = self.keep(&[field("referer").map_or(&[][..], |field| field.value)]);
-        self.user_agent = self.keep(&[field("user-agent").map_or(&[][..], |field| field.value)]);
+        // No line has more of a text than this.
+        let text = LOG_TEXT_BYTES_MAX;
+        self.method = self.keep(text, &[head.method_token.as_bytes()]);
+        self.host = self.keep(text, &[head.host.unwrap_or_default().as_bytes()]);
+        self.target = self.keep(TARGET_BYTES_MAX, &[head.target_prefix.as_bytes(), head.target.as_bytes()]);
+        self.referer = self.keep(text, &[field("referer").map_or(&[][..], |field| field.value)]);
+        self.user_agent = self.keep(text, &[field("user-agent").map_or(&[][..], |field| field.value)]);
     }
 
-    fn keep(&mut self, parts: &[&[u8]]) -> Range<usize> {
+    /// Keeps one more byte of each part than is ever shown, so that it is seen to have been cut.
+    fn keep(&mut self, max: usize, parts: &[&[u8]]) -> Range<usize> {
         let start = self.text.len();
         for part in parts {
+            let part = part.get(..=max).unwrap_or(part);
+            self.text.reserve_exact(part.len());
             self.text.extend_from_slice(part);
         }
         start..self.text.len()
@@ -170,6 +175,7 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
         write_line(client, request, snapshot, batch, code, took);
     }
     if let Some(note) = request.note.take()
+        && note.text.capacity() <= NOTE_KEPT_BYTES_MAX
         && cx.notes.len() < NOTES_KEPT_MAX
     {
         cx.notes.push(note);

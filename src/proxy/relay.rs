@@ -132,19 +132,27 @@ pub(super) enum BadChunks {
     Trailers(HeadError),
 }
 
-/// Moves a chunked body from one buffer to another until the input runs out or `room` bytes
-/// have been moved. Sizes are written anew and extensions are dropped, so that what goes out
-/// can be read in only one way.
+/// LIMIT: bytes of framing around a piece of a chunked body: its size of up to 16 digits and two
+/// line ends.
+pub(super) const CHUNK_FRAMING_BYTES_MAX: usize = 16 + 2 + 2;
+
+/// Moves a chunked body from one buffer to another until the input or the room for it runs out.
+/// Sizes are written anew and extensions are dropped, so that what goes out can be read in only
+/// one way.
+///
+/// INVARIANT: an empty buffer of any size has room for a whole trailer section, so if nothing was
+/// moved into one, the input has nothing that could be.
 pub(super) fn reframe(
     decoder: &mut ChunkDecoder,
     from: &mut Buffer,
     to: &mut Buffer,
     framing: Framing,
-    room: usize,
 ) -> Result<Reframed, BadChunks> {
     let mut moved = 0;
-    while moved < room && !from.is_empty() {
+    while !from.is_empty() {
+        // A longer input than there is room for is one that has not arrived yet.
         let input = from.bytes();
+        let input = input.get(..to.room().saturating_sub(CHUNK_FRAMING_BYTES_MAX)).unwrap_or(input);
         match decoder.next(input).map_err(BadChunks::Chunk)? {
             ChunkPart::Data { skip, len } => {
                 push_chunk(to, input.get(skip..skip + len).unwrap_or_default(), framing);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::base::buffer::Size;
-use crate::base::limits::RETRY_AFTER_S;
+use crate::base::limits::{BUFFER_SMALL_BYTES, RETRY_AFTER_S};
 use crate::config::plan::{Action, FixedResponse};
 use crate::http::Method;
 use crate::proxy::context::Context;
@@ -127,6 +127,10 @@ fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>)
         let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
     }
     let outbound = client.outbound.prepare(&mut cx.buffers, Size::Small);
+    if !bodiless && body.len() > BUFFER_SMALL_BYTES / 2 {
+        // If there may be no more memory, it grows by what it needs, which is counted.
+        outbound.make_room(&mut cx.buffers, BUFFER_SMALL_BYTES / 2 + body.len());
+    }
     outbound.extend_all([&head[..], lines.as_bytes()]);
     if let Some(route) = request.route {
         rewrite::push_ops(outbound, &snapshot.route(route).response_headers);

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::base::buffer::{Buffer, Size};
-use crate::base::limits::{DRAIN_GRACE, REPLAY_BYTES_MAX};
+use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, REPLAY_BYTES_MAX};
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
@@ -12,7 +14,7 @@ use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::direction::{self, Direction};
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{BadChunks, Flow, reframe, wait_client, wait_upstream};
+use crate::proxy::relay::{BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream};
 use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
 use crate::proxy::{record, reply, splice};
 
@@ -47,6 +49,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
             Ok(Io::Moved(_)) => {}
             Ok(Io::Blocked) => break,
+            Err(Errno::NOBUFS) => return Step::Fail(Failure::Shortage(Errno::NOBUFS)),
             // Between requests this is how it should end; in the middle of a head there is
             // nobody left to tell.
             Ok(Io::End) | Err(_) => return Step::Close,
@@ -81,6 +84,12 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     client.head_began = None;
     request.started = cx.now;
     request.begun = true;
+    // A head as long as a small buffer does not fit into one when it is written anew.
+    if end > BUFFER_SMALL_BYTES - REWRITING_ADDS
+        && !request.outbound.make_room(&mut cx.buffers, end + REWRITING_ADDS)
+    {
+        return Step::Fail(Failure::Shortage(Errno::NOBUFS));
+    }
 
     // Taken out for the moment, so that the head can be read while the task is changed.
     let mut inbound = std::mem::take(&mut client.inbound);
@@ -193,16 +202,31 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
     Flow::Done
 }
 
-/// Moves what has arrived of the body to what goes out.
+/// What the fields that say who asked come to, as a rule.
+const REWRITING_ADDS: usize = 1024;
+
+/// Moves what has arrived of the body to what goes out. INVARIANT: all that was there before has
+/// been sent.
 fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> Result<(), Failure> {
+    let coming = inbound.len() + CHUNK_FRAMING_BYTES_MAX;
+    let fits = request.outbound.len() + coming <= REPLAY_BYTES_MAX;
+    if request.whole && !(fits && request.outbound.make_room(&mut cx.buffers, coming)) {
+        // Too much to keep for another try. What was sent may go.
+        request.whole = false;
+        request.sent = 0;
+        request.outbound.clear();
+    }
     let moved = match &mut request.upload {
         Upload::Done => return Ok(()),
         Upload::Fixed(remaining) => {
-            let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
+            let mut count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
             if count == inbound.len() && request.outbound.is_empty() && !request.whole {
                 // All of it belongs to the body: the buffers change places.
                 std::mem::swap(inbound, &mut request.outbound);
             } else {
+                // In pieces, if there may be no more memory.
+                request.outbound.make_room(&mut cx.buffers, count);
+                count = count.min(request.outbound.room());
                 request.outbound.extend(inbound.bytes().get(..count).unwrap_or_default());
                 inbound.consume(count);
             }
@@ -213,10 +237,16 @@ fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> R
             count
         }
         Upload::Chunked(decoder) => {
-            let reframed = reframe(decoder, inbound, &mut request.outbound, Framing::Chunked, usize::MAX)
-                .map_err(|error| match error {
-                    BadChunks::Chunk(error) => Failure::BadBody(error),
-                    BadChunks::Trailers(error) => Failure::BadTrailers(error),
+            // It goes in pieces, if there may be no more memory.
+            request
+                .outbound
+                .make_room(&mut cx.buffers, coming.min(REPLAY_BYTES_MAX - request.outbound.len()));
+            let reframed =
+                reframe(decoder, inbound, &mut request.outbound, Framing::Chunked).map_err(|error| {
+                    match error {
+                        BadChunks::Chunk(error) => Failure::BadBody(error),
+                        BadChunks::Trailers(error) => Failure::BadTrailers(error),
+                    }
                 })?;
             if reframed.done {
                 request.upload = Upload::Done;
@@ -226,12 +256,6 @@ fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> R
     };
     request.uploaded += moved as u64;
     cx.quantum = cx.quantum.saturating_sub(moved);
-    if request.uploaded > REPLAY_BYTES_MAX as u64 && request.whole {
-        // Too much to keep for another try; what was sent may go.
-        request.whole = false;
-        let sent = std::mem::take(&mut request.sent);
-        request.outbound.consume(sent);
-    }
     if matches!(request.upload, Upload::Done) {
         inbound.release_if_empty(&mut cx.buffers);
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::base::limits::INTERIM_RESPONSES_MAX;
+use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, INTERIM_RESPONSES_MAX};
 use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
 use crate::net::stream::Io;
@@ -12,7 +14,8 @@ use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
-    self, BadChunks, Flow, push_chunk, push_end, reframe, wait_to_write, wait_upstream,
+    self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
+    wait_upstream,
 };
 use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
 use crate::proxy::{retry, rewrite, splice};
@@ -46,6 +49,7 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             Ok(Io::Blocked) => break,
             Ok(Io::End) if upstream.inbound.is_empty() => return Err(Flow::Fail(Failure::Closed)),
             Ok(Io::End) => return Err(Flow::Fail(Failure::Truncated)),
+            Err(error @ Errno::NOBUFS) => return Err(Flow::Fail(Failure::Shortage(error))),
             Err(error) => return Err(Flow::Fail(Failure::Reset(error))),
         }
     }
@@ -80,6 +84,13 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     if end > snapshot.plan.limits.head {
         return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
     }
+    // One that is as long as a small buffer does not fit into it when it is written anew.
+    if end > BUFFER_SMALL_BYTES / 2
+        && !client.outbound.make_room(&mut cx.buffers, 2 * end)
+        && end > BUFFER_SMALL_BYTES
+    {
+        return Err(Flow::Fail(Failure::Shortage(Errno::NOBUFS)));
+    }
     let out = client.outbound.prepare(&mut cx.buffers, Size::Small);
     request.received = cx.now;
 
@@ -102,7 +113,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     }
     if head.status < 200 {
         request.interim += 1;
-        if request.interim > INTERIM_RESPONSES_MAX {
+        // Nor may those that the client has not taken come to more than one head.
+        if request.interim > INTERIM_RESPONSES_MAX || out.len() + end > snapshot.plan.limits.head {
             return Err(Flow::Fail(Failure::EndlessInterim));
         }
         // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
@@ -204,19 +216,26 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
         let Task { client, request, upstream: Some(Upstream { inbound, .. }), .. } = task else {
             return Ok(());
         };
+        if matches!(request.download, Download::Chunked(..) | Download::UntilClose(Framing::Chunked)) {
+            // All in one piece, if there may be so much memory.
+            let most = BUFFER_LARGE_BYTES.saturating_sub(client.outbound.len());
+            client.outbound.make_room(&mut cx.buffers, most.min(inbound.len() + CHUNK_FRAMING_BYTES_MAX));
+        }
         let mut plain = match &mut request.download {
             Download::Fixed(remaining) => {
                 usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len())
             }
             Download::UntilClose(Framing::UntilClose) => inbound.len(),
             Download::UntilClose(framing) => {
-                push_chunk(&mut client.outbound, inbound.bytes(), *framing);
-                request.downloaded += inbound.len() as u64;
-                inbound.clear();
+                let room = client.outbound.room().saturating_sub(CHUNK_FRAMING_BYTES_MAX);
+                let count = inbound.len().min(room);
+                push_chunk(&mut client.outbound, inbound.bytes().get(..count).unwrap_or_default(), *framing);
+                request.downloaded += count as u64;
+                inbound.consume(count);
                 0
             }
             Download::Chunked(decoder, framing) => {
-                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing, usize::MAX);
+                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing);
                 match reframed {
                     Ok(reframed) => {
                         request.downloaded += reframed.moved as u64;

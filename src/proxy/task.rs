@@ -428,3 +428,18 @@ impl<const N: usize> std::fmt::Write for Text<N> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::TASK_BYTES_MAX;
+
+    #[test]
+    fn an_idle_connection_costs_no_more_than_it_is_said_to() {
+        let bytes = size_of::<Task>();
+        assert!(
+            bytes <= TASK_BYTES_MAX,
+            "a task has {bytes} bytes, {TASK_BYTES_MAX} is what `check` counts with"
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! The poller: accepts connections, and hands out what has waited for too long.
+//! The poller: watches everything that waits, and hands it out when the wait is over.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,8 @@ impl Poller {
         while !self.hall.stop.load(Ordering::Relaxed) {
             let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
             let parking = &self.hall.parking;
-            if let Err(error) = parking.wait(&mut events, until, |number| listeners.push(number)) {
+            if let Err(error) = parking.wait(&mut events, until, &mut tasks, |number| listeners.push(number))
+            {
                 log::error!("epoll failed: {error}");
                 return;
             }

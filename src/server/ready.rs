@@ -29,8 +29,6 @@ struct Seat {
     /// Set before a worker looks at the channel for the last time before it sleeps. SeqCst, as
     /// the channel is: either the worker sees what was put there, or who put it sees this.
     asleep: AtomicBool,
-    /// What wakes it includes parked tasks. Set only while it is asleep.
-    watches: AtomicBool,
 }
 
 impl Ready {
@@ -41,13 +39,7 @@ impl Ready {
     pub fn new(workers: usize, capacity: usize) -> std::io::Result<Self> {
         let (sender, receiver) = bounded(capacity);
         let seats = (0..workers)
-            .map(|_| {
-                Ok(Seat {
-                    bell: Bell::new()?,
-                    asleep: AtomicBool::new(false),
-                    watches: AtomicBool::new(false),
-                })
-            })
+            .map(|_| Ok(Seat { bell: Bell::new()?, asleep: AtomicBool::new(false) }))
             .collect::<std::io::Result<_>>()?;
         Ok(Self { sender, receiver, seats })
     }
@@ -127,24 +119,8 @@ impl Ready {
         self.is_empty()
     }
 
-    /// Whether a worker that is about to sleep has to watch for parked tasks. One that is awake
-    /// looks before it sleeps, and of those that sleep one is enough: more would all be woken for
-    /// the same task. Each says that it sleeps before it asks this, so of two that fall asleep at
-    /// once at least one watches.
-    pub fn watches(&self, worker: usize) -> bool {
-        fence(Ordering::SeqCst);
-        let sees_to_it =
-            |seat: &Seat| !seat.asleep.load(Ordering::SeqCst) || seat.watches.load(Ordering::SeqCst);
-        let mut others = self.seats.iter().enumerate().filter(|(number, _)| *number != worker);
-        let watches = !others.any(|(_, seat)| sees_to_it(seat));
-        self.seats[worker].watches.store(watches, Ordering::SeqCst);
-        watches
-    }
-
     /// Says that a worker is looking again.
     pub fn end_poll(&self, worker: usize) {
-        let seat = &self.seats[worker];
-        seat.asleep.store(false, Ordering::SeqCst);
-        seat.watches.store(false, Ordering::SeqCst);
+        self.seats[worker].asleep.store(false, Ordering::SeqCst);
     }
 }

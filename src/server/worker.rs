@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
-use crate::net::parking::{Events, Parking, Spot, Unpark};
+use crate::net::parking::{Parking, Spot, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
@@ -77,7 +77,7 @@ impl Worker {
 
     /// Works until the balancer stops.
     pub fn run(mut self) {
-        let (mut woken, mut events, mut collected) = (Vec::new(), Events::new(), Vec::new());
+        let mut woken = Vec::new();
         while !self.hall.stop.load(Ordering::Relaxed) {
             self.take_ready();
             let may_sleep = self.hall.ready.begin_poll(self.number);
@@ -89,13 +89,8 @@ impl Worker {
             };
             let before_sleep = if patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
             self.cx.flush_log(before_sleep);
-            let watches = patience == Patience::None || self.hall.ready.watches(self.number);
-            let parked = watches.then_some(&self.hall.parking);
-            let polled = self.warm.poll(self.hall.ready.bell(self.number), parked, patience, &mut woken);
+            let polled = self.warm.poll(self.hall.ready.bell(self.number), patience, &mut woken);
             self.hall.ready.end_poll(self.number);
-            if polled.parked {
-                self.collect(&mut events, &mut collected);
-            }
             self.cx.now = polled.now;
             if polled.slept {
                 self.awake_since = polled.now;
@@ -119,17 +114,6 @@ impl Worker {
         for mut task in left {
             cut_off(&mut task, &mut self.cx);
             task.release(&mut self.cx.buffers);
-        }
-    }
-
-    /// Puts parked tasks that can go on into the ready channel, behind what is there.
-    #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
-    fn collect(&self, events: &mut Events, collected: &mut Vec<Box<Task>>) {
-        self.hall.parking.collect(events, collected);
-        for task in collected.drain(..) {
-            // The channel holds as many tasks as there may be connections; should it be full all
-            // the same, the connection is closed.
-            drop(self.hall.ready.push(task));
         }
     }
 

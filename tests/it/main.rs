@@ -32,6 +32,7 @@ mod explaining;
 mod failover;
 mod health;
 mod hostile;
+mod memory;
 mod operating;
 mod probing;
 mod queueing;

@@ -79,6 +79,7 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         requests_per_connection: Some(1_000),
         queue: 1_000,
         upstream_idle: 64,
+        memory: None,
     };
     let Some(mut fields) = node.and_then(|node| Fields::open(node, problems)) else { return limits };
     if let Some(node) = fields.take("connections") {
@@ -119,6 +120,9 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     if let Some(node) = fields.take("upstream_idle") {
         let read = reader::number(node, 0..=65_535, problems);
         limits.upstream_idle = read.map_or(limits.upstream_idle, |number| number as usize);
+    }
+    if let Some(node) = fields.take("memory") {
+        limits.memory = reader::size(node, problems).filter(|size| *size > 0);
     }
     fields.close(problems);
     limits

@@ -18,6 +18,7 @@ mod lints;
 mod listener;
 mod logs;
 mod matcher;
+mod memory;
 mod network;
 mod pool;
 mod route;
@@ -70,7 +71,8 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     };
     let log = logs::read(fields.take("log"), &folder(), problems);
     let timeouts = bounds::timeouts(&mut fields, Scope::Whole, &Timeouts::default(), problems);
-    let limits = bounds::limits(fields.take("limits"), problems);
+    let limits_at = fields.take("limits");
+    let limits = bounds::limits(limits_at, problems);
     let trusted_proxies = fields.take("trusted_proxies").map(|node| network::read(node, problems));
     let error_pages = fields.take("error_pages").map(|node| error_page::read(node, &folder(), problems));
     let error_pages = error_pages.unwrap_or_default();
@@ -91,7 +93,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     }
     let pools: Option<Vec<_>> =
         pools.list.into_iter().map(|named| named.pool.map(|pool| pool.plan)).collect();
-    Some(Plan {
+    let plan = Plan {
         pools: pools?,
         routes: routes?.into_iter().map(|route| route.plan).collect(),
         listeners,
@@ -102,7 +104,9 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         limits,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
         error_pages,
-    })
+    };
+    memory::refuse(&plan, limits_at, problems);
+    Some(plan)
 }
 
 /// The pools of the full form, or the one of the simple form.
@@ -235,6 +239,7 @@ mod tests {
                 requests_per_connection: Some(1_000),
                 queue: 1_000,
                 upstream_idle: 64,
+                memory: None,
             },
             trusted_proxies: Vec::new(),
             pools: vec![PoolPlan {

@@ -231,6 +231,13 @@ pub struct Limits {
     /// - Example: `0`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_idle: Option<u64>,
+    /// Memory that the process may come to at most, without what the kernel keeps for its sockets; a configuration that could need more is refused. Large buffers become few where it is tight. `"0"` for no such limit. What a reload changes about it counts from the next start on.
+    ///
+    /// - Type: size
+    /// - Default: `"0"`
+    /// - Example: `"1GiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
 }
 
 /// How much of each thing there may be on one route.

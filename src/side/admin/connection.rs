@@ -13,7 +13,7 @@ use crate::base::clock::{self, Moment};
 use crate::base::limits::{
     ADMIN_BODY_BYTES_MAX, ADMIN_DEADLINE, ADMIN_HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIME_MAX,
 };
-use crate::http::{BodyLength, HeadStorage, check_partial_request, head_end, parse_request};
+use crate::http::{BodyLength, HeadError, HeadStorage, check_partial_request, head_end, parse_request};
 use crate::net::stream::{Io, Stream};
 
 use super::request::{Method, Request};
@@ -128,6 +128,11 @@ impl Connection {
     fn take_head(&mut self, buffers: &mut BufferPool) -> Step {
         let Stage::Head { buffer, scanned } = &mut self.stage else { return Step::Close };
         let end = match head_end(buffer.bytes(), *scanned) {
+            // It may have come whole, and so was never a partial one.
+            Some(end) if end > ADMIN_HEAD_BYTES_MAX => {
+                let error = HeadError::HeadTooLarge;
+                return refuse(error.status(), error.explain());
+            }
             Some(end) => end,
             None => {
                 if let Err(error) = check_partial_request(buffer.bytes(), ADMIN_HEAD_BYTES_MAX) {
