@@ -170,7 +170,7 @@ fn files_that_cannot_be_read_say_why() {
     fs::write(scratch.path().with_file_name("latin1.json"), b"{ \"\xe9\": 1 }").unwrap();
     for (file, expected) in [
         ("none.json", "none.json  there is no such file; name another with --config\n1 error\n"),
-        (".", ".  cannot be read: Is a directory (os error 21)\n1 error\n"),
+        (".", ".  is a folder; name the file in it, such as config.json\n1 error\n"),
         ("/dev/zero", "/dev/zero  is longer than 4 MiB\n1 error\n"),
         ("latin1.json", "latin1.json  is not UTF-8 text (byte 3)\n1 error\n"),
     ] {

@@ -77,7 +77,7 @@ impl AdminClient {
 
     /// Asks for a view.
     pub(crate) fn get(&self, path: &str) -> Result<String, Unanswered> {
-        let mut request = self.agent.get(self.url(path));
+        let mut request = self.agent.get(self.url(path)?);
         if let Some(bearer) = self.bearer() {
             request = request.header("Authorization", bearer);
         }
@@ -86,15 +86,22 @@ impl AdminClient {
 
     /// Asks for a change.
     pub(crate) fn post(&self, path: &str) -> Result<String, Unanswered> {
-        let mut request = self.agent.post(self.url(path));
+        let mut request = self.agent.post(self.url(path)?);
         if let Some(bearer) = self.bearer() {
             request = request.header("Authorization", bearer);
         }
         self.read(request.send_empty())
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+    /// Where to ask. Refuses an address that would lead to another port than what was meant.
+    fn url(&self, path: &str) -> Result<String, Unanswered> {
+        let address = &self.address;
+        if !has_host_and_port(address) {
+            return Err(Unanswered::Refused(format!(
+                "{address:?} is not an address and a port; write it like --admin 127.0.0.1:9900"
+            )));
+        }
+        Ok(format!("http://{address}{path}"))
     }
 
     fn bearer(&self) -> Option<String> {
@@ -139,6 +146,11 @@ impl AdminClient {
             error => format!("{address} does not answer: {error}"),
         })
     }
+}
+
+/// Whether an address says where to connect: one without a port would lead to port 80.
+fn has_host_and_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// A name as it stands in a path or a parameter.

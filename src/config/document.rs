@@ -351,6 +351,14 @@ fn read(path: &Path) -> Result<String, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err("there is no such file; name another with --config".to_owned());
         }
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            return Err("is a folder; name the file in it, such as config.json".to_owned());
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(format!(
+                "cannot be read: {error}; give read permission to the user that ropewalk runs as"
+            ));
+        }
         Err(error) => return Err(format!("cannot be read: {error}")),
         Ok(length) if length as u64 > CONFIG_BYTES_MAX => {
             return Err(format!("is longer than {} MiB", CONFIG_BYTES_MAX / (1024 * 1024)));

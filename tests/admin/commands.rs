@@ -121,6 +121,15 @@ fn nobody_there_says_how_to_switch_it_on() {
 }
 
 #[test]
+fn an_address_without_a_port_is_refused() {
+    for address in ["localhost", "9900", ":9900", "[::1]"] {
+        let (code, said, complaint) = parts(command(&["status"], address).output().unwrap());
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{address}");
+        assert!(complaint.contains("write it like --admin 127.0.0.1:9900"), "{complaint}");
+    }
+}
+
+#[test]
 fn somebody_else_there_is_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -87,6 +87,13 @@ pub(super) const ERRORS: &[Case] = &[
         ],
     ),
     (
+        "a star in a prefix that does not begin with a slash",
+        r#"{ "pools": {"web": {"backends": [{"url": "http://a:1"}]}}, "routes": [{"match": {"path_prefix": "a/*"}, "pool": "web"}] }"#,
+        &[
+            r#"c.json:1:97  /routes/0/match/path_prefix  "a/*" is a prefix already, without the *; did you mean "/a/"?"#,
+        ],
+    ),
+    (
         "a space in a path",
         r#"{ "pools": {"web": {"backends": [{"url": "http://a:1"}]}}, "routes": [{"match": {"path_prefix": "/a b"}, "pool": "web"}] }"#,
         &[

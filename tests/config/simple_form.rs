@@ -130,6 +130,11 @@ pub(super) const ERRORS: &[Case] = &[
         ],
     ),
     (
+        "a key of a later version",
+        r#"{ "tls": {}, "backends": [{"url": "http://a:1"}] }"#,
+        &[r#"c.json:1:3  /tls  "tls" is not supported by this version"#],
+    ),
+    (
         "a listener of a later version",
         r#"{ "listen": [{"address": "0.0.0.0:1", "tls": {}}], "backends": [{"url": "http://a:1"}] }"#,
         &[r#"c.json:1:39  /listen/0/tls  "tls" is not supported by this version"#],

@@ -110,6 +110,11 @@ fn host_name(typed: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What stands before a star at the end, as a path, so that what is suggested is taken.
+fn before_star(typed: &str) -> Option<String> {
+    typed.strip_suffix('*').map(|before| format!("/{}", before.trim_start_matches('/')))
+}
+
 /// `path` or `path_prefix`.
 fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
     match (fields.take("path"), fields.take("path_prefix")) {
@@ -124,7 +129,7 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
         }
         (Some(node), None) => {
             let typed = reader::text(node, problems)?.trim();
-            if let Some(prefix) = typed.strip_suffix('*') {
+            if let Some(prefix) = before_star(typed) {
                 let message = format!(
                     "{} is taken as it stands; did you mean \"path_prefix\": {prefix:?}?",
                     shown(node)
@@ -136,7 +141,7 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
         }
         (None, Some(node)) => {
             let typed = reader::text(node, problems)?.trim();
-            if let Some(prefix) = typed.strip_suffix('*') {
+            if let Some(prefix) = before_star(typed) {
                 let message =
                     format!("{} is a prefix already, without the *; did you mean {prefix:?}?", shown(node));
                 problems.error(&node.at, message);

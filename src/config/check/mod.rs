@@ -87,6 +87,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         folder: folder(),
     };
     let routes = routes(&mut fields, &around, problems);
+    fields.later(&["tls"]);
     fields.close(problems);
     if let Some(routes) = &routes {
         lints::warn(routes, &pools, &listeners, problems);
