@@ -14,7 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::balancer::{Balancer, free_address};
 use super::client::Client;
 use super::origin::{Next, Origin, reply};
-use super::wait::PATIENCE;
+use super::wait::{self, PATIENCE};
 use super::wire::Wire;
 
 const MEMORY_MIB: u64 = 64;
@@ -111,9 +111,11 @@ fn a_process_under_attack_stays_below_its_memory_limit() {
             }
             balancer.process().wait_until_idle();
         }
-        // Who wants little gets it all the while.
-        let answer = Client::connect(address).get("/small");
-        assert_eq!((answer.head.status(), answer.text()), (200, "small".to_owned()), "wave {wave}");
+        // Who wants little gets it all the while, as soon as the last wave's connections are gone.
+        wait::until("a small request is answered", || {
+            let answer = Client::connect(address).get("/small");
+            (answer.head.status(), answer.text()) == (200, "small".to_owned())
+        });
         for (_, stream) in attackers {
             Wire::new(stream).reset();
         }
