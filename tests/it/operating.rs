@@ -116,7 +116,7 @@ fn show_what_is_stuck(balancer: &mut Operated) {
     let process = balancer.process();
     process.signal(Signal::QUIT);
     process.wait_for_line(&["AGE", "LEFT", "STAGE", "BACKEND"]);
-    process.wait_for_line(&["waiting for the response head", "GET /stuck?why"]);
+    process.wait_for_line(&["waiting for the response head", " a ", "GET /stuck?why"]);
     let said = balancer.command(&["requests"]);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.contains("/stuck?why") && said.contains("waiting for the response head"), "{said}");
