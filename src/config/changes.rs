@@ -50,7 +50,17 @@ fn differ<T: PartialEq>(lines: &mut Vec<String>, what: &str, before: &T, after: 
 /// Says how a value has changed.
 fn became<T: PartialEq + Debug>(lines: &mut Vec<String>, what: &str, before: &T, after: &T) {
     if before != after {
-        lines.push(format!("{what}: {before:?} -> {after:?}"));
+        let (before, after) = (plain(&format!("{before:?}")), plain(&format!("{after:?}")));
+        lines.push(format!("{what}: {before} -> {after}"));
+    }
+}
+
+/// The `Debug` form of a value as an operator would say it: `none` where there is none.
+fn plain(debug: &str) -> String {
+    match debug.strip_prefix("Some(").and_then(|rest| rest.strip_suffix(')')) {
+        Some(value) => value.to_owned(),
+        None if debug == "None" => "none".to_owned(),
+        None => debug.to_owned(),
     }
 }
 
@@ -165,7 +175,7 @@ fn parts<T: Debug>(before: &T, after: &T) -> String {
         fields
     };
     let changed = fields(&before).into_iter().zip(fields(&after)).filter(|(before, after)| before != after);
-    let tidy = |value: &str| value.trim_end_matches(',').replace(",)", ")");
+    let tidy = |value: &str| plain(&value.trim_end_matches(',').replace(",)", ")"));
     let parts: Vec<_> = changed
         .map(|((name, before), (_, after))| format!("{name} {} -> {}", tidy(&before), tidy(&after)))
         .collect();
@@ -201,8 +211,8 @@ mod tests {
         for line in [
             "listener 0.0.0.0:8080: closed",
             "listener 0.0.0.0:81: opened",
-            "timeouts: head 10s -> 1s, request Some(60s) -> Some(5s)",
-            "limits: connections 10000 -> 5, tunnels 7500 -> 4, body None -> Some(1024)",
+            "timeouts: head 10s -> 1s, request 60s -> 5s",
+            "limits: connections 10000 -> 5, tunnels 7500 -> 4, body none -> 1024",
             "pool default: strategy: \"round-robin\" -> \"random\"",
             "pool default: backend a is now called b",
             "pool default: backend b: weight: 1 -> 2",
