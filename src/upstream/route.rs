@@ -211,10 +211,9 @@ impl Route {
         }
         let Some(authenticator) = &self.basic_auth else { return Ok(None) };
         let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
-        match (named.next().and_then(|field| authenticator.user(field.value)), named.next()) {
-            (Some(user), None) => Ok(Some(user)),
-            _ => Err(Refusal::Credentials),
-        }
+        let (Some(shown), None) = (named.next(), named.next()) else { return Err(Refusal::Credentials) };
+        let user = authenticator.user(shown.value, client, now).map_err(Refusal::TooMany)?;
+        user.map(Some).ok_or(Refusal::Credentials)
     }
 
     /// Whether a client's network is served.
