@@ -221,7 +221,7 @@ impl World {
         let transition = lease.backend().record_failure(Reason::Reset);
         self.expect_failure(index, transition);
         if tries_left > 0 {
-            tried.insert(lease.index());
+            tried.insert(lease.backend().id());
             tried_indexes.push(index);
             // The next try is begun before the last one is forgotten, as in the balancer's
             // worst case.

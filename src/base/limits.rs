@@ -187,6 +187,14 @@ pub const RATE_LIMIT_WAYS: usize = 8;
 /// LIMIT: credentials that a route remembers as verified.
 pub const CREDENTIALS_KEPT_MAX: usize = 1024;
 
+/// LIMIT: passwords that a route hashes for one client in a second: more than people mistype, and
+/// at crypt's own default some 5 ms of a worker, which serves nobody else meanwhile.
+pub const HASHES_PER_SECOND: u32 = 2;
+
+/// LIMIT: passwords that a route hashes for one client at once: those of people behind one address
+/// who come at the same time. Each is hashed once, and not again when they come back.
+pub const HASHES_AT_ONCE: u32 = 20;
+
 /// LIMIT: bytes of a password. The time a hash takes grows with it.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 

@@ -155,7 +155,7 @@ fn fixed(plan: &Plan) -> Vec<Term> {
         // Buffers are made only when none comes back: those that wait, and one in each hand.
         term("access-log buffers", logs * (LOG_BATCHES_MAX + plan.workers + 1), LOG_BUFFER_BYTES),
         term("access-log write", logs, LOG_WRITE_BYTES + LOG_BUFFER_BYTES),
-        term("rate-limit tables", limited, RATE_LIMIT_SETS * RATE_LIMIT_WAYS * BUCKET_BYTES),
+        term("rate-limit tables", limited + guarded, RATE_LIMIT_SETS * RATE_LIMIT_WAYS * BUCKET_BYTES),
         term("remembered credentials", guarded * CREDENTIALS_KEPT_MAX, CREDENTIAL_BYTES),
         term("pages", 1, pages(plan)),
         // Twice, for there is an old one while a new one is read.

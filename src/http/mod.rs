@@ -33,7 +33,7 @@ pub use field::{Field, Known};
 pub use framing::BodyLength;
 pub use head_end::{check_partial_request, head_end};
 pub use message::{Method, Version};
-pub use path::{is_below, normalise, split_query};
+pub use path::{OtherReadings, climbs, is_below, normalise, other_readings, split_query};
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 pub use storage::HeadStorage;

@@ -40,6 +40,14 @@ pub enum Source {
 #[derive(Clone, Copy, Debug)]
 pub struct Spot(Token);
 
+#[cfg(test)]
+impl Spot {
+    /// Where no task is.
+    pub fn nowhere() -> Self {
+        Self(Token { shard: 0, slot: 0, generation: 0 })
+    }
+}
+
 /// Wakes tasks that wait for something else than a socket.
 pub trait Unpark: Send + Sync {
     /// Lets the task that is parked there go on; nothing happens if it has left.

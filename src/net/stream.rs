@@ -89,7 +89,8 @@ impl Stream {
         match outcome {
             Ok((0, _)) => Ok(Io::End),
             Ok((count, _)) => {
-                self.readable = count == room;
+                // Once both directions have ended no event will say that there is more.
+                self.readable = count == room || self.hung_up;
                 Ok(Io::Moved(count))
             }
             Err(Errno::AGAIN) => {
@@ -142,7 +143,7 @@ impl Stream {
         let outcome = pipe.fill(&self.fd, room);
         // A pipe may be full before it holds `room` bytes; then the next poll finds more.
         self.readable = match outcome {
-            Ok(Io::Moved(count)) => count == room,
+            Ok(Io::Moved(count)) => count == room || self.hung_up,
             Ok(Io::Blocked) => false,
             Ok(Io::End) | Err(_) => true,
         };

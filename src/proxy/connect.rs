@@ -88,7 +88,7 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
         }
         Err(failure) => {
             // There is no connection to blame, so the backend is told here.
-            task.request.tried.insert(lease.index());
+            task.request.tried.insert(lease.backend().id());
             if failure.row().fault == Fault::Backend
                 && let Some(transition) = lease.backend().record_failure(failure.health_reason())
             {

@@ -2,6 +2,7 @@
 //! has ended: once for each request that has begun, however it ends.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{self, Moment};
@@ -11,7 +12,7 @@ use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
 use crate::observe::record::{Attempt as AttemptRecord, Record};
 use crate::proxy::context::Context;
-use crate::proxy::task::{Client, Request, Task};
+use crate::proxy::task::{Request, Task};
 use crate::upstream::backend::Lease;
 use crate::upstream::snapshot::Snapshot;
 
@@ -80,9 +81,7 @@ pub struct Attempts {
 /// One try at one backend.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
-    /// The backend's place in the pool.
-    index: u16,
-    /// Its number.
+    /// The backend's number.
     backend: u32,
     reused: bool,
     began: Moment,
@@ -95,7 +94,6 @@ impl Attempts {
     /// Notes that a try begins.
     pub(super) fn begin(&mut self, lease: &Lease, kept: bool, now: Moment) {
         let attempt = Attempt {
-            index: lease.index(),
             backend: lease.backend().id(),
             reused: kept,
             began: now,
@@ -171,10 +169,11 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
     if let Some(shard) = cx.shared.shards.get(cx.worker) {
         shard.request(key, took, request.uploaded, request.downloaded);
     }
+    let newer = (!Arc::ptr_eq(snapshot, cx.snapshot())).then(|| Arc::clone(cx.snapshot()));
     if let Some(batch) = cx.log() {
-        write_line(client, request, snapshot, batch, code, took);
+        write_line(task, newer.as_deref(), batch, code, took);
     }
-    if let Some(note) = request.note.take()
+    if let Some(note) = task.request.note.take()
         && note.text.capacity() <= NOTE_KEPT_BYTES_MAX
         && cx.notes.len() < NOTES_KEPT_MAX
     {
@@ -182,22 +181,20 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
     }
 }
 
-/// Writes the line of a request that has ended.
-fn write_line(
-    client: &Client,
-    request: &Request,
-    snapshot: &Snapshot,
-    batch: &mut Batch,
-    status: u16,
-    total: Duration,
-) {
+/// Writes the line of a request that has ended. `newer` is the present configuration,
+/// if that is another than its own.
+fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: u16, total: Duration) {
+    let Task { client, request, snapshot, .. } = task;
     let pool = request.pool.map(|pool| snapshot.pool(pool));
     let end = request.end.unwrap_or("completed");
     let since = |began: Moment, then: Option<Moment>| then.map(|then| then.since(began));
+    // Whoever waited in the queue may have been given a backend that only the present one knows.
+    let name_of = |id: u32| {
+        let mut known = [Some(&**snapshot), newer].into_iter().flatten().flat_map(Snapshot::backends);
+        known.find(|backend| backend.id() == id).map(|backend| backend.name())
+    };
     let line = |attempt: &Attempt| AttemptRecord {
-        backend: pool
-            .and_then(|pool| pool.backends().get(usize::from(attempt.index)))
-            .map_or("", |backend| backend.name()),
+        backend: name_of(attempt.backend).unwrap_or_default(),
         reused: attempt.reused,
         connect: since(attempt.began, attempt.connected),
         first_byte: since(attempt.began, attempt.first_byte),

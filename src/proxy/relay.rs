@@ -3,6 +3,7 @@
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
 use crate::base::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX};
+use crate::config::plan::HeaderOps;
 use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_line, parse_trailers};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason, Wait};
@@ -138,7 +139,7 @@ pub(super) const CHUNK_FRAMING_BYTES_MAX: usize = 16 + 2 + 2;
 
 /// Moves a chunked body from one buffer to another until the input or the room for it runs out.
 /// Sizes are written anew and extensions are dropped, so that what goes out can be read in only
-/// one way.
+/// one way. Of the trailers go those that `ops` leave in.
 ///
 /// INVARIANT: an empty buffer of any size has room for a whole trailer section, so if nothing was
 /// moved into one, the input has nothing that could be.
@@ -147,6 +148,7 @@ pub(super) fn reframe(
     from: &mut Buffer,
     to: &mut Buffer,
     framing: Framing,
+    ops: &HeaderOps,
 ) -> Result<Reframed, BadChunks> {
     let mut moved = 0;
     while !from.is_empty() {
@@ -165,7 +167,7 @@ pub(super) fn reframe(
             }
             ChunkPart::End { skip, len } => {
                 let section = input.get(skip..skip + len).unwrap_or_default();
-                push_end(to, section, framing).map_err(BadChunks::Trailers)?;
+                push_end(to, section, framing, ops).map_err(BadChunks::Trailers)?;
                 from.consume(skip + len);
                 return Ok(Reframed { moved, done: true });
             }
@@ -187,13 +189,19 @@ pub(super) fn push_chunk(to: &mut Buffer, data: &[u8], framing: Framing) {
     }
 }
 
-/// Writes the end of a body with the trailers that may be passed on.
-pub(super) fn push_end(to: &mut Buffer, trailers: &[u8], framing: Framing) -> Result<(), HeadError> {
+/// Writes the end of a body with the trailers that may be passed on. A field that the route takes
+/// out of the head or writes itself does not come in behind the body: some merge the two.
+pub(super) fn push_end(
+    to: &mut Buffer,
+    trailers: &[u8],
+    framing: Framing,
+    ops: &HeaderOps,
+) -> Result<(), HeadError> {
     if framing == Framing::Chunked {
         to.extend(b"0\r\n");
     }
     parse_trailers(trailers, |field| {
-        if framing == Framing::Chunked {
+        if framing == Framing::Chunked && !ops.drops(field.name) {
             to.extend_all([field.name.as_bytes(), b": ", field.value, b"\r\n"]);
         }
     })?;

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, REPLAY_BYTES_MAX};
+use crate::config::plan::{HeaderOps, UNCHANGED};
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
@@ -134,6 +135,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
     let timeouts = snapshot.timeouts(request.route);
     let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
+    let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).request_headers);
     while !upstream.deaf {
         // What is there already.
         while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
@@ -176,7 +178,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
             return Flow::Yield;
         }
         let before = request.uploaded;
-        if let Err(failure) = take_body(&mut client.inbound, request, cx) {
+        if let Err(failure) = take_body(&mut client.inbound, request, ops, cx) {
             return Flow::Fail(failure);
         }
         if let Some(rate) = snapshot.plan.limits.body_rate {
@@ -207,7 +209,12 @@ const REWRITING_ADDS: usize = 1024;
 
 /// Moves what has arrived of the body to what goes out. INVARIANT: all that was there before has
 /// been sent.
-fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> Result<(), Failure> {
+fn take_body(
+    inbound: &mut Buffer,
+    request: &mut Request,
+    ops: &HeaderOps,
+    cx: &mut Context,
+) -> Result<(), Failure> {
     let coming = inbound.len() + CHUNK_FRAMING_BYTES_MAX;
     let fits = request.outbound.len() + coming <= REPLAY_BYTES_MAX;
     if request.whole && !(fits && request.outbound.make_room(&mut cx.buffers, coming)) {
@@ -216,44 +223,43 @@ fn take_body(inbound: &mut Buffer, request: &mut Request, cx: &mut Context) -> R
         request.sent = 0;
         request.outbound.clear();
     }
-    let moved = match &mut request.upload {
-        Upload::Done => return Ok(()),
-        Upload::Fixed(remaining) => {
-            let mut count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
-            if count == inbound.len() && request.outbound.is_empty() && !request.whole {
-                // All of it belongs to the body: the buffers change places.
-                std::mem::swap(inbound, &mut request.outbound);
-            } else {
-                // In pieces, if there may be no more memory.
-                request.outbound.make_room(&mut cx.buffers, count);
-                count = count.min(request.outbound.room());
-                request.outbound.extend(inbound.bytes().get(..count).unwrap_or_default());
-                inbound.consume(count);
+    let moved =
+        match &mut request.upload {
+            Upload::Done => return Ok(()),
+            Upload::Fixed(remaining) => {
+                let mut count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
+                if count == inbound.len() && request.outbound.is_empty() && !request.whole {
+                    // All of it belongs to the body: the buffers change places.
+                    std::mem::swap(inbound, &mut request.outbound);
+                } else {
+                    // In pieces, if there may be no more memory.
+                    request.outbound.make_room(&mut cx.buffers, count);
+                    count = count.min(request.outbound.room());
+                    request.outbound.extend(inbound.bytes().get(..count).unwrap_or_default());
+                    inbound.consume(count);
+                }
+                *remaining -= count as u64;
+                if *remaining == 0 {
+                    request.upload = Upload::Done;
+                }
+                count
             }
-            *remaining -= count as u64;
-            if *remaining == 0 {
-                request.upload = Upload::Done;
-            }
-            count
-        }
-        Upload::Chunked(decoder) => {
-            // It goes in pieces, if there may be no more memory.
-            request
-                .outbound
-                .make_room(&mut cx.buffers, coming.min(REPLAY_BYTES_MAX - request.outbound.len()));
-            let reframed =
-                reframe(decoder, inbound, &mut request.outbound, Framing::Chunked).map_err(|error| {
-                    match error {
+            Upload::Chunked(decoder) => {
+                // It goes in pieces, if there may be no more memory.
+                request
+                    .outbound
+                    .make_room(&mut cx.buffers, coming.min(REPLAY_BYTES_MAX - request.outbound.len()));
+                let reframed = reframe(decoder, inbound, &mut request.outbound, Framing::Chunked, ops)
+                    .map_err(|error| match error {
                         BadChunks::Chunk(error) => Failure::BadBody(error),
                         BadChunks::Trailers(error) => Failure::BadTrailers(error),
-                    }
-                })?;
-            if reframed.done {
-                request.upload = Upload::Done;
+                    })?;
+                if reframed.done {
+                    request.upload = Upload::Done;
+                }
+                reframed.moved
             }
-            reframed.moved
-        }
-    };
+        };
     request.uploaded += moved as u64;
     cx.quantum = cx.quantum.saturating_sub(moved);
     if matches!(request.upload, Upload::Done) {

@@ -200,7 +200,7 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
                 Download::UntilClose(framing) => {
                     request.download = Download::Done;
                     // No trailers came, and none are malformed.
-                    let _ = push_end(&mut task.client.outbound, b"\r\n", framing);
+                    let _ = push_end(&mut task.client.outbound, b"\r\n", framing, &UNCHANGED);
                 }
                 _ => return Flow::Fail(Failure::Truncated),
             },
@@ -213,7 +213,7 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
 /// they are, in one call.
 fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
     loop {
-        let Task { client, request, upstream: Some(Upstream { inbound, .. }), .. } = task else {
+        let Task { client, request, upstream: Some(Upstream { inbound, .. }), snapshot, .. } = task else {
             return Ok(());
         };
         if matches!(request.download, Download::Chunked(..) | Download::UntilClose(Framing::Chunked)) {
@@ -235,7 +235,8 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 0
             }
             Download::Chunked(decoder, framing) => {
-                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing);
+                let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
+                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing, ops);
                 match reframed {
                     Ok(reframed) => {
                         request.downloaded += reframed.moved as u64;

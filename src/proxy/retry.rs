@@ -74,7 +74,7 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         shard.retry(failure.word());
     }
     if let Some(upstream) = upstream {
-        request.tried.insert(upstream.lease.index());
+        request.tried.insert(upstream.lease.backend().id());
     }
     Verdict::Retry
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::config::plan::{RoutePlan, Template, TemplatePart};
-use crate::http::{RequestHead, is_below, normalise, split_query};
+use crate::http::{RequestHead, climbs, is_below, normalise, split_query};
 use crate::upstream::route::bare_host;
 
 /// The path and the query that a request asks for, in origin-form.
@@ -49,7 +49,18 @@ fn fill(template: &Template, host: Option<&str>, path: &str, query: &str) -> Str
 }
 
 /// A path without the prefix that its route takes off.
+///
+/// One that has dot segments is resolved first: put behind the folder that a template names, they
+/// would lead out of it again.
 fn stripped<'p>(route: &RoutePlan, path: &'p str) -> Cow<'p, str> {
+    if climbs(path) {
+        let resolved = escaped(&normalise(path));
+        return Cow::Owned(without_prefix(route, &resolved).into_owned());
+    }
+    without_prefix(route, path)
+}
+
+fn without_prefix<'p>(route: &RoutePlan, path: &'p str) -> Cow<'p, str> {
     let Some(prefix) = &route.strip_prefix else { return Cow::Borrowed(path) };
     if is_below(path.as_bytes(), prefix.as_bytes())
         && let Some(rest) = path.strip_prefix(prefix.as_str())
@@ -122,6 +133,23 @@ mod tests {
         let below = template(&[text("/app"), TemplatePart::Path]);
         assert_eq!(forwarded(Some("/v1"), below.clone(), "/v1/a?q"), "/app/a?q");
         assert_eq!(forwarded(None, below, "http://h?q"), "/app/?q");
+    }
+
+    #[test]
+    fn a_rewritten_path_does_not_climb_out_of_its_folder() {
+        let tenant = || Some(Template(vec![TemplatePart::Text("/tenants/a".to_owned()), TemplatePart::Path]));
+        for (target, expected) in [
+            ("/../b/secret", "/tenants/a/b/secret"),
+            ("/x/%2e%2E/%2e%2e/b", "/tenants/a/b"),
+            ("/..%2fb", "/tenants/a/b"),
+            ("/..;/b", "/tenants/a/b"),
+            ("/..\\b", "/tenants/a/b"),
+            ("/%252e%252e/b", "/tenants/a/%252e%252e/b"),
+        ] {
+            assert_eq!(forwarded(None, tenant(), target), expected, "{target}");
+        }
+        assert_eq!(forwarded(Some("/v1"), tenant(), "/v1/../v1/b?c"), "/tenants/a/b?c");
+        assert_eq!(forwarded(Some("/v1"), None, "/v1/../../v1/b"), "/b");
     }
 
     #[test]

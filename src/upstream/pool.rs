@@ -127,18 +127,19 @@ impl Pool {
     }
 }
 
-/// Which members of a pool a request has tried.
+/// Which backends a request has tried, by their numbers: one that waited in the queue may have been
+/// given a place at a backend of a newer configuration, whose place in the pool is another.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
-    indexes: [u16; RETRIES_MAX as usize + 1],
+    ids: [u32; RETRIES_MAX as usize + 1],
     count: u8,
 }
 
 impl Tried {
-    /// Notes that a member was tried.
-    pub fn insert(&mut self, index: u16) {
-        if let Some(place) = self.indexes.get_mut(usize::from(self.count)) {
-            *place = index;
+    /// Notes that the backend with this number was tried.
+    pub fn insert(&mut self, id: u32) {
+        if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
+            *place = id;
             self.count += 1;
         }
     }
@@ -152,8 +153,8 @@ impl Tried {
         self.count == 0
     }
 
-    fn contains(&self, index: usize) -> bool {
-        self.indexes.iter().take(usize::from(self.count)).any(|&tried| usize::from(tried) == index)
+    fn contains(&self, id: u32) -> bool {
+        self.ids.iter().take(usize::from(self.count)).any(|&tried| tried == id)
     }
 }
 
@@ -170,7 +171,7 @@ impl Candidates for View<'_> {
 
     fn is_usable(&self, index: usize) -> bool {
         let backend = &self.backends[index];
-        backend.is_usable() && backend.has_room() && !self.tried.contains(index)
+        backend.is_usable() && backend.has_room() && !self.tried.contains(backend.id())
     }
 
     fn weight(&self, index: usize) -> u32 {

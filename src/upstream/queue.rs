@@ -45,6 +45,8 @@ struct Waiting {
     unpark: Weak<dyn Unpark>,
     /// Where the task sleeps, if it does.
     spot: Option<Spot>,
+    /// It was to look again before it had said where it sleeps.
+    missed: bool,
 }
 
 /// What came of asking for a place.
@@ -96,7 +98,7 @@ impl Queue {
         }
         let number = line.next;
         line.next += 1;
-        line.waiting.insert(number, Waiting { unpark: Weak::clone(unpark), spot: None });
+        line.waiting.insert(number, Waiting { unpark: Weak::clone(unpark), spot: None, missed: false });
         Admission::Queued(Ticket { queue: Arc::clone(self), number })
     }
 
@@ -134,11 +136,15 @@ impl Queue {
             let mut line = self.line.lock();
             line.waiting
                 .values_mut()
-                .filter_map(|waiting| Some((Weak::clone(&waiting.unpark), waiting.spot.take()?)))
+                .filter_map(|waiting| {
+                    let spot = waiting.spot.take();
+                    waiting.missed = spot.is_none();
+                    Some((Weak::clone(&waiting.unpark), spot?))
+                })
                 .collect()
         };
         for (unpark, spot) in woken {
-            wake(Some(Waiting { unpark, spot: Some(spot) }));
+            wake(Some(Waiting { unpark, spot: Some(spot), missed: false }));
         }
     }
 }
@@ -162,7 +168,7 @@ impl Line {
 
 /// Wakes a task, if it sleeps. One that does not will see for itself.
 fn wake(waiting: Option<Waiting>) {
-    if let Some(Waiting { unpark, spot: Some(spot) }) = waiting
+    if let Some(Waiting { unpark, spot: Some(spot), .. }) = waiting
         && let Some(unpark) = unpark.upgrade()
     {
         unpark.unpark(spot);
@@ -183,12 +189,12 @@ impl Ticket {
     }
 
     /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
-    /// given a place.
+    /// given a place, or there may be nobody left to wait for.
     pub fn park(&self, spot: Spot) -> bool {
         match self.queue.line.lock().waiting.get_mut(&self.number) {
             Some(waiting) => {
                 waiting.spot = Some(spot);
-                false
+                std::mem::take(&mut waiting.missed)
             }
             None => true,
         }
@@ -298,6 +304,35 @@ mod tests {
         assert!(waiting.claim().is_none());
         drop(other);
         assert_eq!(waiting.claim().unwrap().backend().active(), 1);
+    }
+
+    #[test]
+    fn who_has_not_gone_to_sleep_yet_is_told_to_look_again() {
+        let snapshot = snapshot(ONE, None);
+        let _held = lease(&snapshot);
+        let waiting = ticket(&snapshot);
+        let backend = &snapshot.pools[0].backends()[0];
+        // Between the task's look at the backends and its sleep.
+        backend.override_weight(0, crate::base::clock::Moment::NEVER);
+        assert!(waiting.park(Spot::nowhere()));
+        assert!(!waiting.park(Spot::nowhere()));
+    }
+
+    #[test]
+    fn a_backend_is_remembered_as_tried_by_what_it_is_and_not_by_its_place() {
+        let before = snapshot(&format!("{ONE}, {TWO}"), None);
+        let (one, two) = (lease(&before), lease(&before));
+        let waiting = ticket(&before);
+        // The second is the first one of the new configuration.
+        let after = snapshot(TWO, Some(&before));
+        let of_two = [one, two].into_iter().filter(|lease| lease.backend().port() == 2);
+        drop(of_two.collect::<Vec<_>>());
+        let given = waiting.claim().unwrap();
+        let mut tried = Tried::default();
+        tried.insert(given.backend().id());
+        drop(given);
+        let next = before.pools[0].pick(&tried).unwrap();
+        assert_eq!((next.backend().port(), after.pools[0].backends().len()), (1, 1));
     }
 
     #[test]

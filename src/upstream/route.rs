@@ -3,6 +3,7 @@
 //! The data path and `explain` ask the same function, `Route::mismatch`: the one for the
 //! first route without a mismatch, the other for every mismatch before it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::base::clock::Moment;
 use crate::config::plan::{BasicAuth, HostMatch, Matcher, PathMatch, RoutePlan, ValueMatch};
-use crate::http::{self, Field, Known};
+use crate::http::{self, Field, Known, OtherReadings};
 use crate::upstream::basic_auth::Authenticator;
 use crate::upstream::rate_limit::RateLimiter;
 
@@ -90,8 +91,11 @@ impl Routes {
 
     /// The place of the first route that is for a request.
     pub fn find(&self, request: &Request<'_>) -> Option<u16> {
-        let path = self.path_of(request);
-        let place = self.routes.iter().position(|route| route.mismatch(request, &path).is_none())?;
+        self.find_by(request, &self.path_of(request))
+    }
+
+    fn find_by(&self, request: &Request<'_>, path: &[u8]) -> Option<u16> {
+        let place = self.routes.iter().position(|route| route.mismatch(request, path).is_none())?;
         // LIMIT: a configuration of more than 65 535 routes does not fit into its file.
         Some(place as u16)
     }
@@ -107,11 +111,24 @@ impl Routes {
         self.routes.get(usize::from(place))
     }
 
-    fn path_of<'a>(&self, request: &Request<'a>) -> std::borrow::Cow<'a, [u8]> {
-        match self.look_at_path {
-            true => http::normalise(http::split_query(request.target).0),
-            false => std::borrow::Cow::Borrowed(b""),
+    /// The path by which a request's route is found. A backend may read it otherwise than we do,
+    /// so a reading that leads to a route that guards counts before one that leads to an open one.
+    fn path_of<'a>(&self, request: &Request<'a>) -> Cow<'a, [u8]> {
+        if !self.look_at_path {
+            return Cow::Borrowed(b"");
         }
+        let path = http::split_query(request.target).0;
+        let normal = http::normalise(path);
+        let Some(OtherReadings { literal, bare }) = http::other_readings(path) else { return normal };
+        let guards = |path: &[u8]| {
+            let route = self.find_by(request, path).and_then(|place| self.get(place));
+            route.map(|route| !route.is_open())
+        };
+        if guards(&normal) != Some(false) {
+            return normal;
+        }
+        let stricter = [literal, bare].into_iter().find(|other| guards(other) == Some(true));
+        stricter.map_or(normal, Cow::Owned)
     }
 }
 
@@ -211,10 +228,9 @@ impl Route {
         }
         let Some(authenticator) = &self.basic_auth else { return Ok(None) };
         let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
-        match (named.next().and_then(|field| authenticator.user(field.value)), named.next()) {
-            (Some(user), None) => Ok(Some(user)),
-            _ => Err(Refusal::Credentials),
-        }
+        let (Some(shown), None) = (named.next(), named.next()) else { return Err(Refusal::Credentials) };
+        let user = authenticator.user(shown.value, client, now).map_err(Refusal::TooMany)?;
+        user.map(Some).ok_or(Refusal::Credentials)
     }
 
     /// Whether a client's network is served.
@@ -406,6 +422,42 @@ mod tests {
         assert_eq!(routes.find(&REQUEST), Some(1));
         assert_eq!(routes.mismatches(&REQUEST), [Mismatch::Method]);
         assert_eq!(routes.find(&Request { target: "/b", ..REQUEST }), Some(2));
+    }
+
+    #[test]
+    fn a_guard_is_not_passed_by_a_path_that_backends_read_otherwise() {
+        let at = |path: Option<&str>| {
+            route(Matcher { path: path.map(|path| PathMatch::Prefix(path.to_owned())), ..Matcher::default() })
+        };
+        let guarded = |path| RoutePlan { deny: vec!["0.0.0.0/0".parse().unwrap()], ..at(path) };
+        let find = |routes: &[RoutePlan], target| {
+            let routes = Routes::new(routes, None);
+            let request = Request { target, ..REQUEST };
+            // What `explain` tells ends at the same route.
+            let found = routes.find(&request);
+            assert_eq!(routes.mismatches(&request).len(), found.map_or(routes.routes.len(), usize::from));
+            found
+        };
+        let spellings = [
+            "/admin/../public",
+            "/admin/x/..%2f..%2fpublic",
+            "/public/..;/admin",
+            "/public/..\\admin",
+            "/public/..%5cadmin",
+            "/admin;x/y",
+            "/admin%3bx",
+        ];
+        for target in spellings {
+            assert_eq!(find(&[guarded(Some("/admin")), at(None)], target), Some(0), "{target}");
+        }
+        for target in ["/admin/../public", "/public/..;/admin", "/public/..%5cadmin"] {
+            assert_eq!(find(&[at(Some("/public")), guarded(None)], target), Some(1), "{target}");
+        }
+        // Where nothing is guarded, a path means what it says.
+        for (target, expected) in [("/b/../a", 0), ("/a;x/y", 1), ("/a/..;x/b", 1)] {
+            assert_eq!(find(&[at(Some("/a")), at(None)], target), Some(expected), "{target}");
+        }
+        assert_eq!(find(&[guarded(Some("/admin")), at(None)], "/public/a%20b;c"), Some(1));
     }
 
     #[test]
