@@ -109,6 +109,9 @@ fn welcome(balancer: SocketAddr, origins: &[SocketAddr]) -> String {
          for i in 1 2 3 4 5 6; do curl -s http://{balancer}/; done\n\n\
          What comes back, fields and all:\n\n    \
          curl -i http://{balancer}/any/path\n\n\
+         Use curl, not a browser: the sample backends close the connection on a request with more than 16\n\
+         header fields, which a browser's is with those that a balancer adds. It gets 502, and a few of\n\
+         them take the backends down. Backends of your own are not so.\n\n\
          Ctrl-C stops everything."
     );
     text
