@@ -37,6 +37,11 @@ pub(super) fn explain(
     question: &Question,
 ) -> Result<String, String> {
     let text = head_of(question)?;
+    if let Some(unknown) = question.down.iter().find(|name| !snapshot.backends().any(|b| b.name() == **name))
+    {
+        let names: Vec<_> = snapshot.backends().map(|backend| backend.name()).collect();
+        return Err(format!("there is no backend {unknown:?}; there are: {}", names.join(", ")));
+    }
     let mut storage = HeadStorage::new();
     let head = parse_request(text.as_bytes(), &mut storage)
         .map_err(|error| format!("this request would be answered {}: {}", error.status(), error.explain()))?;

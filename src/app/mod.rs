@@ -173,7 +173,7 @@ impl Balancer {
     }
 
     fn run(mut plan: Plan, doors: Vec<Door>) -> io::Result<Self> {
-        fit_to_descriptors(&mut plan);
+        fit_to_descriptors(&mut plan, log::Level::Info);
         let workers = plan.workers;
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
@@ -414,12 +414,14 @@ fn large_buffers(plan: &Plan) -> Option<Arc<LargeBuffers>> {
 
 /// Lowers the limit on connections to what the process may have descriptors for: two for each
 /// client, its own and one to a backend, and some for everything else.
-fn fit_to_descriptors(plan: &mut Plan) {
+/// Says so at `level`: a start is told what a reload need not repeat.
+fn fit_to_descriptors(plan: &mut Plan, level: log::Level) {
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return };
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_RESERVED) / 2;
     let room = room.max(1);
     if plan.limits.connections > room {
-        log::info!(
+        log::log!(
+            level,
             "limits.connections lowered from {} to {room}: the process may have {descriptors} descriptors (ulimit -n)",
             plan.limits.connections
         );

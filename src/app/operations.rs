@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
+use crate::config::plan::Strategy;
 use crate::observe::histogram::Histogram;
 use crate::observe::metrics::{Counts, Key, Series};
 use crate::proxy::inspection::Inspection;
@@ -112,7 +113,14 @@ impl Operations for Handle {
             WeightChange::Drain(_) => {
                 format!("backend {name} gets no new requests{}; {active} in flight", how_long(change))
             }
-            WeightChange::Weight(..) => format!("backend {name} has weight {weight}{}", how_long(change)),
+            WeightChange::Weight(..) => {
+                let unused = snapshot.pools.iter().any(|pool| {
+                    pool.strategy() == Strategy::RoundRobin
+                        && pool.backends().iter().any(|backend| backend.name() == name)
+                });
+                let hint = if unused && weight > 0 { "; round-robin makes no use of it" } else { "" };
+                format!("backend {name} has weight {weight}{}{hint}", how_long(change))
+            }
         };
         log::info!("{line} (asked for by an operator)");
         Ok(line)

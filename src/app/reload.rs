@@ -94,7 +94,7 @@ impl Handle {
         let hall = &self.inner.hall;
         let shared = &hall.shared;
         let before = shared.snapshot.load_full();
-        fit_to_descriptors(&mut plan);
+        fit_to_descriptors(&mut plan, log::Level::Debug);
         // The ready channel was made for so many.
         plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
 
@@ -107,8 +107,16 @@ impl Handle {
         plan.admin.clone_from(&before.plan.admin);
         // From here on, backends that stay are as the new configuration wants them.
         let after = Arc::new(Snapshot::after(plan, &before));
-        let health = HealthThread::spawn(after.backends().map(Arc::clone).collect())
-            .map_err(|error| ReloadError::Start(StartError::System(error)))?;
+        let health = match HealthThread::spawn(after.backends().map(Arc::clone).collect()) {
+            Ok(health) => health,
+            Err(error) => {
+                // They are to be as the old one wanted them again.
+                let back = Arc::new(Snapshot::after(before.plan.clone(), &before));
+                shared.snapshot.store(Arc::clone(&back));
+                back.backends().for_each(Backend::offer);
+                return Err(ReloadError::Start(StartError::System(error)));
+            }
+        };
 
         if !same_log {
             self.inner.replace_log(log);
@@ -167,7 +175,13 @@ impl Handle {
                 }
                 lines.iter().for_each(|line| log::info!("  {line}"));
             }
-            Err(error) => log::error!("configuration not reloaded, the old one stays: {error}"),
+            Err(error) => {
+                // A record is a line; what is wrong may be several.
+                let mut lines = error.lines();
+                let first = lines.next().unwrap_or_default();
+                log::error!("configuration not reloaded, the old one stays: {first}");
+                lines.for_each(|line| log::error!("  {line}"));
+            }
         }
         let mut reloads = self.inner.reloads.lock();
         match &result {
