@@ -20,6 +20,7 @@ mod message;
 mod path;
 #[cfg(test)]
 mod properties;
+mod reason;
 mod request;
 mod response;
 mod storage;
@@ -34,6 +35,7 @@ pub use framing::BodyLength;
 pub use head_end::{check_partial_request, head_end};
 pub use message::{Method, Version};
 pub use path::{OtherReadings, climbs, is_below, normalise, other_readings, split_query};
+pub use reason::reason_phrase;
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 pub use storage::HeadStorage;

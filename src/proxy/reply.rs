@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::base::buffer::Size;
 use crate::base::limits::{BUFFER_SMALL_BYTES, RETRY_AFTER_S};
 use crate::config::plan::{Action, FixedResponse};
-use crate::http::Method;
+use crate::http::{Method, reason_phrase};
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::task::{Download, Stage, Task};
@@ -60,7 +60,7 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
     };
     let pages = route.map_or(&snapshot.plan.error_pages, |route| &route.error_pages);
     let (status, text) = (row.status, row.text);
-    let phrase = phrase(status);
+    let phrase = reason_phrase(status);
     let own;
     let (content_type, body) = match pages.iter().find(|page| page.statuses.contains(&status)) {
         Some(page) => (page.content_type.as_str(), &page.body[..]),
@@ -87,7 +87,7 @@ pub(super) fn fixed(task: &mut Task, cx: &mut Context, fixed: &Fixed) -> Stage {
     match (fixed, route.map(|route| &route.action)) {
         (Fixed::Redirect { status, location }, _) => {
             task.request.end = Some("redirected");
-            let body = format!("{status} {}: {location}\n", phrase(*status));
+            let body = format!("{status} {}: {location}\n", reason_phrase(*status));
             let answer = Answer {
                 status: *status,
                 lines: format!("Location: {location}\r\n"),
@@ -122,7 +122,7 @@ fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>)
     let bodiless = matches!(status, 204 | 304);
     let mut head = Vec::with_capacity(512);
     // Writing to memory does not fail.
-    let _ = write!(head, "HTTP/1.1 {status} {}\r\n", phrase(*status));
+    let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason_phrase(*status));
     if !bodiless {
         let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
     }
@@ -142,40 +142,4 @@ fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>)
     }
     relay::settle(client);
     Stage::Reply
-}
-
-/// The usual reason phrase of a status (RFC 9110, section 15); a configuration may choose any.
-fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        410 => "Gone",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        508 => "Loop Detected",
-        _ => "Status",
-    }
 }

@@ -4,6 +4,7 @@
 //! one request has one deadline. Every answer also says what a browser may do with it, whatever
 //! it is: nothing is kept, nothing is guessed, nothing runs.
 
+use crate::http::reason_phrase;
 use std::fmt::Write;
 
 use super::request::Method;
@@ -58,7 +59,7 @@ impl Response {
 
     /// What goes over the wire in answer to a request with this method.
     pub(super) fn into_bytes(self, method: Method) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         let length = self.body.len();
         let fixed = [
             ("Server", concat!("ropewalk-admin/", env!("CARGO_PKG_VERSION"))),
@@ -80,28 +81,6 @@ impl Response {
             bytes.extend_from_slice(self.body.as_bytes());
         }
         bytes
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Internal Server Error",
     }
 }
 
