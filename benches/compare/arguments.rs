@@ -14,7 +14,8 @@ pub const USAGE: &str = "\
 usage: cargo bench --bench compare -- [OPTIONS]
   --mode LIST          loads: keepalive, close, rate, download, upload;
                        scenes: idle, slow-heads, slow-backend, footprint (default: all)
-  --peers LIST         direct, ropewalk, nginx, haproxy, async, ureq (default: all)
+  --peers LIST         direct, ropewalk, baseline, nginx, haproxy, async, ureq (default: all)
+  --baseline PROGRAM   another build of ropewalk, to compare with this one
   --connections LIST   client connections (default: 1,4,16,64,256,1000 for keepalive;
                        each other mode has a default of its own)
   --rate N             requests per second offered in mode rate (default: 10000)
@@ -89,8 +90,10 @@ impl Mode {
             // The ureq variant forwards no bodies.
             Self::Upload => peer != Peer::Ureq,
             // Scenes ask what a connection costs a proxy. A thread of the ureq variant waits for
-            // each head, so it has no part in them.
-            _ => !matches!(peer, Peer::Direct | Peer::Ureq),
+            // each head, so it has no part in them. How late fast requests are beside a burst is
+            // also a matter of the generator and the origins, which the burst keeps busy as well.
+            Self::SlowBackend => peer != Peer::Ureq,
+            Self::Idle | Self::SlowHeads | Self::Footprint => !matches!(peer, Peer::Direct | Peer::Ureq),
         }
     }
 }
@@ -108,6 +111,7 @@ pub struct Case {
 pub struct Plan {
     pub cases: Vec<Case>,
     pub peers: Vec<Peer>,
+    pub baseline: Option<PathBuf>,
     pub rate: u32,
     pub workers: usize,
     pub rounds: usize,
@@ -115,6 +119,14 @@ pub struct Plan {
     pub warm_up: Duration,
     pub out: Option<PathBuf>,
     pub picture: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Who takes part in `mode`: whoever is installed and can.
+    pub fn peers_in(&self, mode: Mode) -> impl Iterator<Item = Peer> {
+        let here = move |peer: &Peer| mode.admits(*peer) && peer.version(self.baseline.as_deref()).is_some();
+        self.peers.iter().copied().filter(here)
+    }
 }
 
 /// Reads the options of a run.
@@ -131,6 +143,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Plan, String
         match option.as_str() {
             "--mode" => typed.modes = Some(list(&value).map_err(wrong)?),
             "--peers" => typed.peers = Some(list(&value).map_err(wrong)?),
+            "--baseline" => typed.baseline = Some(PathBuf::from(value)),
             "--connections" => typed.connections = Some(counts(&value).map_err(wrong)?),
             "--rate" => typed.rate = Some(positive(&value).map_err(wrong)?),
             "--workers" => typed.workers = Some(positive(&value).map_err(wrong)?),
@@ -150,6 +163,7 @@ struct Typed {
     quick: bool,
     modes: Option<Vec<Mode>>,
     peers: Option<Vec<Peer>>,
+    baseline: Option<PathBuf>,
     connections: Option<Vec<usize>>,
     rate: Option<u32>,
     workers: Option<u32>,
@@ -176,6 +190,7 @@ impl Typed {
         Plan {
             cases,
             peers: self.peers.unwrap_or_else(|| Peer::ALL.to_vec()),
+            baseline: self.baseline,
             rate: self.rate.unwrap_or(10_000),
             workers: self.workers.map_or(cores, |workers| workers as usize),
             rounds: self.rounds.unwrap_or(rounds) as usize,
@@ -257,7 +272,8 @@ mod tests {
     fn the_default_run_ends_within_a_quarter_of_an_hour() {
         let plan = parsed("").expect("no option is no mistake");
         let loads = plan.cases.iter().filter(|case| case.mode.is_load());
-        let peers = |case: &Case| plan.peers.iter().filter(|peer| case.mode.admits(**peer)).count();
+        let admitted = |case: &Case, peer: Peer| peer != Peer::Baseline && case.mode.admits(peer);
+        let peers = |case: &Case| plan.peers.iter().filter(|peer| admitted(case, **peer)).count();
         let measures = loads.map(peers).sum::<usize>() * plan.rounds;
         let whole = (plan.measure + plan.warm_up) * u32::try_from(measures).expect("a small number");
         // Scenes take three minutes; what is left is for starting and stopping.

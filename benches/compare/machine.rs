@@ -11,7 +11,7 @@ pub fn describe(plan: &Plan) -> String {
     let versions: String = plan
         .peers
         .iter()
-        .filter_map(|peer| Some(format!("- {}: {}\n", peer.name(), peer.version()?)))
+        .filter_map(|peer| Some(format!("- {}: {}\n", peer.name(), peer.version(plan.baseline.as_deref())?)))
         .collect();
     format!(
         "# ropewalk against its peers\n\n\

@@ -24,6 +24,8 @@ pub enum Peer {
     /// An origin without a proxy: the ceiling of origin and generator.
     Direct,
     Ropewalk,
+    /// Another build of ropewalk, from before a change.
+    Baseline,
     Nginx,
     Haproxy,
     /// The same features on hyper and tokio.
@@ -38,6 +40,8 @@ pub struct Setting<'a> {
     /// The most connections that clients will have open at once.
     pub connections: usize,
     pub origins: &'a [SocketAddrV4],
+    /// The program of [`Peer::Baseline`].
+    pub baseline: Option<&'a Path>,
     /// For configuration files and output.
     pub folder: &'a Path,
 }
@@ -54,14 +58,15 @@ pub struct Running {
 
 impl Peer {
     /// In the order of the tables.
-    pub const ALL: [Self; 6] =
-        [Self::Direct, Self::Ropewalk, Self::Nginx, Self::Haproxy, Self::Async, Self::Ureq];
+    pub const ALL: [Self; 7] =
+        [Self::Direct, Self::Ropewalk, Self::Baseline, Self::Nginx, Self::Haproxy, Self::Async, Self::Ureq];
 
     /// Its name in options and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Ropewalk => "ropewalk",
+            Self::Baseline => "baseline",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Async => "async",
@@ -70,8 +75,9 @@ impl Peer {
     }
 
     /// What is measured under the name, or `None` where it is not installed.
-    pub fn version(self) -> Option<String> {
+    pub fn version(self, baseline: Option<&Path>) -> Option<String> {
         match self {
+            Self::Baseline => Some(baseline?.display().to_string()),
             Self::Direct => Some("an origin without a proxy".to_owned()),
             Self::Ropewalk => Some(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Nginx => first_line_of("nginx", "-v"),
@@ -98,9 +104,10 @@ impl Peer {
     }
 
     /// The file that is run, where that holds nothing but the proxy.
-    pub fn program(self) -> Option<PathBuf> {
+    pub fn program(self, baseline: Option<&Path>) -> Option<PathBuf> {
         match self {
             Self::Ropewalk => Some(PathBuf::from(env!("CARGO_BIN_EXE_ropewalk"))),
+            Self::Baseline => baseline.map(Path::to_owned),
             Self::Nginx | Self::Haproxy => find_program(self.name()),
             Self::Direct | Self::Async | Self::Ureq => None,
         }
@@ -122,9 +129,10 @@ impl Peer {
         };
         Ok(match self {
             Self::Direct => return Err("the origin runs already".to_owned()),
-            Self::Ropewalk => {
+            Self::Ropewalk | Self::Baseline => {
                 let config = write("config.json", ropewalk_config(setting, address))?;
-                (PathBuf::from(env!("CARGO_BIN_EXE_ropewalk")), vec!["--config".to_owned(), config])
+                let program = self.program(setting.baseline).ok_or("no --baseline is given")?;
+                (program, vec!["--config".to_owned(), config])
             }
             Self::Nginx => {
                 let config = write("nginx.conf", nginx_config(setting, address))?;
@@ -177,7 +185,7 @@ fn ropewalk_config(setting: &Setting, address: SocketAddrV4) -> String {
 }
 
 fn nginx_config(setting: &Setting, address: SocketAddrV4) -> String {
-    let Setting { workers, connections, origins, folder } = setting;
+    let Setting { workers, connections, origins, folder, .. } = setting;
     let folder = folder.display();
     // One worker may come to hold all connections, each with one to an origin.
     let worker_connections = connections * 2 + 256;

@@ -22,17 +22,22 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Measures every peer of `plan` in `case`.
 pub fn measure(plan: &Plan, case: Case, folder: &Path) -> Result<Table, String> {
     let origin = Origin::start(case.origin_delay, folder)?;
-    let setting =
-        Setting { workers: plan.workers, connections: case.connections, origins: &origin.addresses, folder };
+    let setting = Setting {
+        workers: plan.workers,
+        connections: case.connections,
+        origins: &origin.addresses,
+        baseline: plan.baseline.as_deref(),
+        folder,
+    };
     let mut table = Table { case, rows: Vec::new(), failures: Vec::new() };
     let mut running = Vec::new();
-    for peer in plan.peers.iter().filter(|peer| case.mode.admits(**peer) && peer.version().is_some()) {
+    for peer in plan.peers_in(case.mode) {
         match peer.start(&setting) {
             Ok(started) => {
                 running.push(started);
-                table.rows.push(Row { peer: *peer, rounds: Vec::new(), memory_peak_kib: None });
+                table.rows.push(Row { peer, rounds: Vec::new(), memory_peak_kib: None });
             }
-            Err(reason) => table.failures.push((*peer, reason)),
+            Err(reason) => table.failures.push((peer, reason)),
         }
     }
     for round in 0..plan.rounds {

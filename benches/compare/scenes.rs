@@ -56,8 +56,8 @@ pub fn play(plan: &Plan, case: Case, folder: &Path) -> Result<Sheet, String> {
     let connections = fit(case);
     let scene = Scene { plan, case: Case { connections, ..case }, origin: &origin, folder };
     let (title, columns) = scene.heading();
-    let peers = plan.peers.iter().filter(|peer| case.mode.admits(**peer) && peer.version().is_some());
-    let rows = peers.map(|peer| SheetRow { peer: *peer, rounds: Vec::new(), faults: 0 }).collect();
+    let rows =
+        plan.peers_in(case.mode).map(|peer| SheetRow { peer, rounds: Vec::new(), faults: 0 }).collect();
     let mut sheet = Sheet { mode: case.mode, title, columns, rows, failures: Vec::new() };
     for round in 0..plan.rounds.div_ceil(ROUNDS_DIVISOR) {
         for turn in 0..sheet.rows.len() {
@@ -121,6 +121,7 @@ impl Scene<'_> {
             workers: self.plan.workers,
             connections: self.case.connections + FAST_CONNECTIONS,
             origins: &self.origin.addresses,
+            baseline: self.plan.baseline.as_deref(),
             folder: self.folder,
         };
         let running = peer.start(&setting)?;
@@ -204,7 +205,10 @@ impl Scene<'_> {
         let mut generator = Generator::new(&load).map_err(|error| error.to_string())?;
         let tally = generator.run(self.plan.measure);
         let loaded = usage(running)?;
-        let binary = running.peer.program().and_then(|program| std::fs::metadata(program).ok());
+        let binary = running
+            .peer
+            .program(self.plan.baseline.as_deref())
+            .and_then(|program| std::fs::metadata(program).ok());
         Ok(Outcome {
             figures: vec![
                 Some(running.start.as_secs_f64() * 1e3),

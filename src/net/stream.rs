@@ -17,7 +17,10 @@ use rustix::net::{
     ipproto, sockopt,
 };
 
+use socket2::SockRef;
+
 use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::base::limits::UNSENT_BYTES_WIDE_MAX;
 use crate::net::pipe::Pipe;
 use crate::net::sys;
 
@@ -39,13 +42,14 @@ pub struct Stream {
     readable: bool,
     registered: bool,
     hung_up: bool,
+    wide: bool,
 }
 
 impl Stream {
     /// Takes over a socket that was accepted without blocking. It is worth reading at once:
     /// most clients have sent their request by then.
     pub fn accepted(fd: OwnedFd) -> Self {
-        Self { fd, readable: true, registered: false, hung_up: false }
+        Self { fd, readable: true, registered: false, hung_up: false, wide: false }
     }
 
     /// Begins to connect. The first write tells whether it came to be: it is refused with
@@ -60,7 +64,7 @@ impl Stream {
         sockopt::set_tcp_nodelay(&fd, true)?;
         match net::connect(&fd, &address) {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {
-                Ok(Self { fd, readable: false, registered: false, hung_up: false })
+                Ok(Self { fd, readable: false, registered: false, hung_up: false, wide: false })
             }
             // The kernel says the same of an address that nothing here can reach and of ports
             // that are used up. The first is the backend's trouble, the second is ours.
@@ -156,6 +160,14 @@ impl Stream {
     /// As for [`Stream::write`].
     pub fn write_from(&mut self, pipe: &mut Pipe) -> Result<Io, Errno> {
         pipe.drain(&self.fd)
+    }
+
+    /// Lets the kernel take more for this peer before it has left.
+    pub fn widen(&mut self) {
+        if !std::mem::replace(&mut self.wide, true) {
+            // Should this fail, bodies go in smaller pieces.
+            let _ = SockRef::from(&self.fd).set_tcp_notsent_lowat(UNSENT_BYTES_WIDE_MAX);
+        }
     }
 
     /// Tells the peer that nothing more will come.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::base::limits::{PIPE_BYTES, SPLICE_BYTES_MIN, SPLICED_PER_COPIED};
+use crate::base::limits::{PIPE_BYTES, SPLICE_BYTES_MIN, SPLICED_PER_COPIED, WIDEN_AFTER_BYTES};
 use crate::net::pipe::Pipe;
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
@@ -56,6 +56,9 @@ pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Fl
                 Ok(Io::Moved(count)) => {
                     client.uptake.wrote(count, cx.now);
                     passed_down(request, count as u64);
+                    if request.downloaded >= WIDEN_AFTER_BYTES {
+                        client.stream.widen();
+                    }
                 }
                 Ok(_) => {
                     upstream.pipes.down = Some(pipe);

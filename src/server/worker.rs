@@ -59,6 +59,8 @@ pub struct Worker {
     hall: Arc<Hall>,
     warm: WarmSet<Task>,
     cx: Context,
+    /// Whether others of its batch wait for the task that is being advanced.
+    has_more: bool,
     /// When it last slept.
     awake_since: Moment,
     /// The last census that it has answered.
@@ -72,7 +74,7 @@ impl Worker {
         // Weak, or the hall would keep itself alive through the requests that wait in it.
         let unpark: Weak<dyn Unpark> = Arc::downgrade(&hall) as Weak<dyn Unpark>;
         let cx = Context::new(number, Arc::clone(&hall.shared), unpark, now);
-        Self { number, hall, warm: WarmSet::new(), cx, awake_since: now, answered: 0 }
+        Self { number, hall, warm: WarmSet::new(), cx, has_more: false, awake_since: now, answered: 0 }
     }
 
     /// Works until the balancer stops.
@@ -96,7 +98,9 @@ impl Worker {
                 self.awake_since = polled.now;
             }
             self.share(&mut woken);
-            for woken in woken.drain(..) {
+            let mut batch = woken.drain(..);
+            while let Some(woken) = batch.next() {
+                self.has_more = batch.len() > 0;
                 match woken {
                     Woken::Ready(task) => self.advance(task),
                     Woken::Quiet(task, wait) => self.park(task, wait),
@@ -167,8 +171,11 @@ impl Worker {
                 if let Err(task) = self.hall.ready.push(task) {
                     self.close(task);
                 }
-                // A body keeps one worker busy; others should not have to wait for that.
-                self.hall.ready.wake_another();
+                // A body keeps one worker busy; others should not have to wait for that. Where there
+                // are none, it stays with this worker.
+                if self.has_more || self.hall.ready.len() > 1 {
+                    self.hall.ready.wake_another();
+                }
             }
             Next::Close => self.close(task),
         }
