@@ -63,6 +63,13 @@ pub fn wall_time(moment: Moment) -> SystemTime {
     if moment > now { present + moment.since(now) } else { present - now.since(moment) }
 }
 
+/// For how long this thread has run on a processor. A system call, unlike [`now`].
+pub fn ran() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // INVARIANT: it counts up from the thread's start, so neither part is negative.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// The present moment.
 pub fn now() -> Moment {
     let time = clock_gettime(ClockId::Monotonic);

@@ -1,8 +1,8 @@
 //! Where tasks wait: parked with epoll, with their deadline on a timing wheel.
 //!
-//! A worker parks a task; the poller takes it out when one of its sockets is ready or its
-//! deadline has passed. Each worker parks in a shard of its own, so that nobody contends
-//! for a shard's lock but one worker and, now and then, the poller.
+//! A worker parks a task; a worker takes it out when one of its sockets is ready, and the poller
+//! when its deadline has passed. Each worker parks in a shard of its own, so that nobody contends
+//! for a shard's lock but now and then the poller or another worker.
 //!
 //! INVARIANT: a descriptor is armed only while the task that owns it cannot be closed. The
 //! kernel knows sockets by number; arming a number that has been closed and given to another
@@ -11,7 +11,7 @@
 //! then takes the task back itself.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -56,7 +56,10 @@ pub trait Unpark: Send + Sync {
 
 /// Parked tasks of type `T`.
 pub struct Parking<T> {
+    /// Of the tasks. Workers look at it, so that nobody else need be woken for a task.
     epoll: OwnedFd,
+    /// Of everything else. The poller waits on it.
+    doors: OwnedFd,
     shards: Box<[Mutex<Shard<T>>]>,
     wake: OwnedFd,
     /// When the poller will look again, so that a sooner deadline knows to wake it.
@@ -71,9 +74,10 @@ impl<T: Waiter> Parking<T> {
     pub fn new(shards: usize, now: Moment) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        epoll::add(&epoll, &wake, EventData::new_u64(Token::WAKE), EventFlags::IN)?;
+        let doors = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&doors, &wake, EventData::new_u64(Token::WAKE), EventFlags::IN)?;
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(now))).collect();
-        Ok(Self { epoll, shards, wake, wakes_at: AtomicU64::new(0) })
+        Ok(Self { epoll, doors, shards, wake, wakes_at: AtomicU64::new(0) })
     }
 
     /// Watches something that is not a task for something to read, until it is
@@ -82,13 +86,13 @@ impl<T: Waiter> Parking<T> {
     /// # Errors
     /// The kernel is out of memory for watches.
     pub fn watch(&self, socket: impl AsFd, number: u32) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(Token::watched(number)), EventFlags::IN)?)
+        Ok(epoll::add(&self.doors, socket, EventData::new_u64(Token::watched(number)), EventFlags::IN)?)
     }
 
     /// Stops watching something.
     pub fn unwatch(&self, socket: impl AsFd) {
         // It may have been unwatched before.
-        let _ = epoll::delete(&self.epoll, socket);
+        let _ = epoll::delete(&self.doors, socket);
     }
 
     /// Parks a task. Gives it back if what it waits for has happened meanwhile, or if the
@@ -125,18 +129,12 @@ impl<T: Waiter> Parking<T> {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    /// Waits until something is ready or due, or until `until`. Puts tasks into `tasks` and
-    /// tells `watched` the numbers of other things. Only the poller calls this.
+    /// Waits until something that is watched is ready, a task is due, or until `until`. Tells
+    /// `watched` the numbers of what is ready. Only the poller calls this.
     ///
     /// # Errors
     /// epoll itself is broken.
-    pub fn wait(
-        &self,
-        events: &mut Events,
-        until: Moment,
-        tasks: &mut Vec<Box<T>>,
-        mut watched: impl FnMut(u32),
-    ) -> io::Result<()> {
+    pub fn wait(&self, events: &mut Events, until: Moment, mut watched: impl FnMut(u32)) -> io::Result<()> {
         // Until the new time is known, every parked deadline wakes us.
         self.wakes_at.store(u64::MAX, Ordering::SeqCst);
         let next = self.shards.iter().map(|shard| shard.lock().wheel.next()).min();
@@ -145,24 +143,33 @@ impl<T: Waiter> Parking<T> {
 
         let timeout = (until != Moment::NEVER).then(|| timespec(until, crate::base::clock::now()));
         events.list.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut events.list), timeout.as_ref()) {
+        match epoll::wait(&self.doors, spare_capacity(&mut events.list), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         for event in &events.list {
-            let flags = event.flags;
             match Token::read(event.data.u64()) {
                 Read::Wake => drop(rustix::io::read(&self.wake, &mut [0_u8; 8])),
                 Read::Watched(number) => watched(number),
-                Read::Task { token, of_client } => {
-                    let Some(shard) = self.shards.get(usize::from(token.shard)) else { continue };
-                    let Some(mut task) = shard.lock().fired(token, of_client, flags) else { continue };
-                    note(&mut *task, of_client, flags);
-                    tasks.push(task);
-                }
+                Read::Task { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// Takes out tasks whose sockets are ready, a batch of them. Never waits.
+    pub fn collect(&self, events: &mut Events, tasks: &mut Vec<Box<T>>) {
+        events.list.clear();
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // An error here is one of the program's own making; there are no tasks then.
+        let _ = epoll::wait(&self.epoll, spare_capacity(&mut events.list), Some(&none));
+        for event in &events.list {
+            let Read::Task { token, of_client } = Token::read(event.data.u64()) else { continue };
+            let Some(shard) = self.shards.get(usize::from(token.shard)) else { continue };
+            let Some(mut task) = shard.lock().fired(token, of_client, event.flags) else { continue };
+            note(&mut *task, of_client, event.flags);
+            tasks.push(task);
+        }
     }
 
     /// Takes out the task that is parked there, unless it has left. One whose worker is still
@@ -205,6 +212,13 @@ impl<T: Waiter> Parking<T> {
         for shard in &self.shards {
             shard.lock().take(&mut which, tasks);
         }
+    }
+}
+
+/// Readable while there are tasks to [collect](Parking::collect).
+impl<T> AsFd for Parking<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 

@@ -74,8 +74,10 @@ pub enum Patience {
 pub struct Polled {
     /// The time after it.
     pub now: Moment,
-    /// Nothing was ready at first, so the thread slept.
-    pub slept: bool,
+    /// For how long the thread slept, because nothing was ready at first.
+    pub slept: Duration,
+    /// There are parked tasks to collect.
+    pub parked: bool,
 }
 
 /// Warm tasks of type `T`.
@@ -106,10 +108,20 @@ impl<T: Waiter> WarmSet<T> {
     }
 
     /// Waits until a task is ready, the bell rings or the patience is over, and moves every
-    /// task that is ready, due or too quiet to `woken`.
-    pub fn poll(&mut self, bell: &Bell, patience: Patience, woken: &mut Vec<Woken<T>>) -> Polled {
+    /// task that is ready, due or too quiet to `woken`. With `parked`, a descriptor that is readable
+    /// while parked tasks are ready, it waits for those too.
+    pub fn poll(
+        &mut self,
+        bell: &Bell,
+        parked: Option<&impl AsFd>,
+        patience: Patience,
+        woken: &mut Vec<Woken<T>>,
+    ) -> Polled {
         self.list.clear();
         self.list.push(bell.0.as_fd().as_raw_fd(), PollFlags::IN);
+        if let Some(parked) = parked {
+            self.list.push(parked.as_fd().as_raw_fd(), PollFlags::IN);
+        }
         for Warm { task, wait, .. } in &mut self.tasks {
             let sockets = task.sockets();
             if wait.client.is_urgent() {
@@ -123,17 +135,21 @@ impl<T: Waiter> WarmSet<T> {
         // the look. On a busy worker something is ready already, so looking comes first.
         let glances = patience == Patience::None || self.tasks.len() >= CROWD;
         let mut fired = glances && self.list.wait(Some(Duration::ZERO)).unwrap_or(0) > 0;
-        let slept = !fired && patience != Patience::None;
-        if slept {
+        let asleep_since = (!fired && patience != Patience::None).then(clock::now);
+        if asleep_since.is_some() {
             let timeout = (patience == Patience::Short).then_some(PATIENCE);
             fired = self.list.wait(timeout).unwrap_or(0) > 0;
         }
         if fired && !self.list.events(0).is_empty() {
             bell.silence();
         }
+        let parked = parked.is_some() && !self.list.events(1).is_empty();
 
-        let price = if slept { SLEEP_PRICE } else { 1 };
         let now = clock::now();
+        // Not zero, however short it was.
+        let slept =
+            asleep_since.map_or(Duration::ZERO, |since| now.since(since).max(Duration::from_nanos(1)));
+        let price = if slept.is_zero() { 1 } else { SLEEP_PRICE };
         // Backwards over tasks and list alike, so that taking one out moves only one that
         // has been looked at.
         let mut entry = self.list.len();
@@ -165,7 +181,7 @@ impl<T: Waiter> WarmSet<T> {
                 woken.push(Woken::Quiet(task, wait));
             }
         }
-        Polled { now, slept }
+        Polled { now, slept, parked }
     }
 
     /// The tasks in the set.

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod census;
+pub mod crew;
 pub mod poller;
 pub mod ready;
 pub mod worker;

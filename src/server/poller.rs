@@ -1,10 +1,12 @@
-//! The poller: watches everything that waits, and hands it out when the wait is over.
+//! The poller: accepts connections, and hands out what has waited for too long.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use crate::base::clock::{self, Moment};
+use crate::base::limits::ACCEPT_SPACING;
 use crate::net::parking::Events;
 use crate::proxy::task::Task;
 use crate::server::accept::Acceptor;
@@ -40,8 +42,7 @@ impl Poller {
         while !self.hall.stop.load(Ordering::Relaxed) {
             let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
             let parking = &self.hall.parking;
-            if let Err(error) = parking.wait(&mut events, until, &mut tasks, |number| listeners.push(number))
-            {
+            if let Err(error) = parking.wait(&mut events, until, |number| listeners.push(number)) {
                 log::error!("epoll failed: {error}");
                 return;
             }
@@ -54,10 +55,14 @@ impl Poller {
                 drop(self.hall.ready.push(task));
             }
             self.change_doors(now);
+            let has_accepted = !listeners.is_empty();
             for number in listeners.drain(..) {
                 self.acceptor.accept(number, &self.hall, now);
             }
             self.hall.ready.announce();
+            if has_accepted && self.hall.ready.is_awake() {
+                space_accepts();
+            }
             self.acceptor.resume(&self.hall, now);
             self.sweep(now);
         }
@@ -107,4 +112,11 @@ impl Poller {
             }
         }
     }
+}
+
+/// Lets more connections come before the next are accepted. Whoever connects meanwhile is not kept
+/// waiting by this, but by the workers, who are at work.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but that time passes")]
+fn space_accepts() {
+    thread::sleep(ACCEPT_SPACING);
 }

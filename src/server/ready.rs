@@ -3,8 +3,9 @@
 //! Waking a sleeping thread costs as much as a request, and tasks spread over more workers than
 //! are needed make smaller batches. So few workers are kept awake: one that is awake looks at
 //! the channel before it sleeps, and needs no waking; if all sleep, it is always the first
-//! that is woken. Others join when the channel is long, when a body keeps a worker busy, or when
-//! a worker has not slept for a while ([`Worker`](crate::server::worker::Worker) sees to that).
+//! that is woken. Others of the [crew](crate::server::crew) join when a body keeps a worker busy,
+//! when the channel is long, or when a worker has not slept for a while
+//! ([`Worker`](crate::server::worker::Worker) sees to that).
 //!
 //! Every worker sleeps in `poll`, with or without warm tasks, and every one has a bell in it.
 
@@ -15,12 +16,15 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::base::limits::QUEUE_PER_WORKER;
 use crate::net::warm::Bell;
 use crate::proxy::task::Task;
+use crate::server::crew::Crew;
 
 /// Tasks that can go on, and the workers that may take them.
 pub struct Ready {
     sender: Sender<Box<Task>>,
     receiver: Receiver<Box<Task>>,
     seats: Box<[Seat]>,
+    /// Who takes from the channel.
+    pub crew: Crew,
 }
 
 /// Where one worker can be reached.
@@ -29,6 +33,8 @@ struct Seat {
     /// Set before a worker looks at the channel for the last time before it sleeps. SeqCst, as
     /// the channel is: either the worker sees what was put there, or who put it sees this.
     asleep: AtomicBool,
+    /// What wakes it includes parked tasks. Set only while it is asleep.
+    watches: AtomicBool,
 }
 
 impl Ready {
@@ -39,9 +45,15 @@ impl Ready {
     pub fn new(workers: usize, capacity: usize) -> std::io::Result<Self> {
         let (sender, receiver) = bounded(capacity);
         let seats = (0..workers)
-            .map(|_| Ok(Seat { bell: Bell::new()?, asleep: AtomicBool::new(false) }))
+            .map(|_| {
+                Ok(Seat {
+                    bell: Bell::new()?,
+                    asleep: AtomicBool::new(false),
+                    watches: AtomicBool::new(false),
+                })
+            })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { sender, receiver, seats })
+        Ok(Self { sender, receiver, seats, crew: Crew::new(workers) })
     }
 
     /// Puts a task at the end of the channel. Gives it back if the channel is full, which
@@ -74,36 +86,48 @@ impl Ready {
     pub fn announce(&self) {
         fence(Ordering::SeqCst);
         let waiting = self.len();
-        let awake = self.seats.iter().filter(|seat| !seat.asleep.load(Ordering::SeqCst)).count();
+        let crew = self.crew_seats();
+        let awake = crew.iter().filter(|seat| !seat.asleep.load(Ordering::SeqCst)).count();
         if waiting > awake * QUEUE_PER_WORKER {
             self.wake_another();
         }
     }
 
-    /// Wakes the first worker that sleeps, if any does.
+    /// Wakes the first worker of the crew that sleeps, if any does.
     pub fn wake_another(&self) {
         let sleeps =
             |seat: &&Seat| seat.asleep.load(Ordering::SeqCst) && seat.asleep.swap(false, Ordering::SeqCst);
-        if let Some(seat) = self.seats.iter().find(sleeps) {
+        if let Some(seat) = self.crew_seats().iter().find(sleeps) {
             seat.bell.ring();
         }
     }
 
-    /// Whether some worker sleeps.
+    /// Whether some worker of the crew sleeps.
     pub fn has_sleeper(&self) -> bool {
-        self.seats.iter().any(|seat| seat.asleep.load(Ordering::Relaxed))
+        self.crew_seats().iter().any(|seat| seat.asleep.load(Ordering::Relaxed))
+    }
+
+    /// Wakes every worker: the balancer stops, the crew has changed, or somebody wants to know
+    /// something.
+    pub fn wake_all(&self) {
+        for seat in &self.seats {
+            seat.bell.ring();
+        }
+    }
+
+    fn crew_seats(&self) -> &[Seat] {
+        // INVARIANT: a crew is made of the workers that there are.
+        &self.seats[..self.crew.size()]
+    }
+
+    /// Whether some worker of the crew is at work.
+    pub fn is_awake(&self) -> bool {
+        self.crew_seats().iter().any(|seat| !seat.asleep.load(Ordering::Relaxed))
     }
 
     /// How many workers sleep.
     pub fn sleepers(&self) -> usize {
         self.seats.iter().filter(|seat| seat.asleep.load(Ordering::Relaxed)).count()
-    }
-
-    /// Wakes every worker: the balancer stops, or somebody wants to know something.
-    pub fn wake_all(&self) {
-        for seat in &self.seats {
-            seat.bell.ring();
-        }
     }
 
     /// The bell of a worker.
@@ -113,14 +137,36 @@ impl Ready {
     }
 
     /// Says that a worker is about to poll. Returns whether it may sleep in it: false if
-    /// there is work in the channel.
+    /// there is work in the channel for it.
     pub fn begin_poll(&self, worker: usize) -> bool {
         self.seats[worker].asleep.store(true, Ordering::SeqCst);
-        self.is_empty()
+        self.is_empty() || !self.serves(worker)
+    }
+
+    /// Whether a worker is one of the crew. Others keep no task and take none.
+    pub fn serves(&self, worker: usize) -> bool {
+        worker < self.crew.size()
+    }
+
+    /// Whether a worker that is about to sleep has to watch for parked tasks. One that is awake
+    /// looks before it sleeps, and of those that sleep one is enough: more would all be woken for
+    /// the same task. Each says that it sleeps before it asks this, so of two that fall asleep at
+    /// once at least one watches. When the crew changes all are woken, and ask again.
+    pub fn watches(&self, worker: usize) -> bool {
+        fence(Ordering::SeqCst);
+        let sees_to_it =
+            |seat: &Seat| !seat.asleep.load(Ordering::SeqCst) || seat.watches.load(Ordering::SeqCst);
+        let crew = self.crew_seats();
+        let mut others = crew.iter().enumerate().filter(|(number, _)| *number != worker);
+        let watches = worker < crew.len() && !others.any(|(_, seat)| sees_to_it(seat));
+        self.seats[worker].watches.store(watches, Ordering::SeqCst);
+        watches
     }
 
     /// Says that a worker is looking again.
     pub fn end_poll(&self, worker: usize) {
-        self.seats[worker].asleep.store(false, Ordering::SeqCst);
+        let seat = &self.seats[worker];
+        seat.asleep.store(false, Ordering::SeqCst);
+        seat.watches.store(false, Ordering::SeqCst);
     }
 }

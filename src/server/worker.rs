@@ -3,12 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::{SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
-use crate::net::parking::{Parking, Spot, Unpark};
+use crate::base::limits::{CREW_WINDOW, QUANTUM_BYTES, SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
+use crate::net::parking::{Events, Parking, Spot, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
@@ -17,6 +18,7 @@ use crate::proxy::record::cut_off;
 use crate::proxy::task::Task;
 use crate::server::accept::Change;
 use crate::server::census::Census;
+use crate::server::crew::Spell;
 use crate::server::ready::Ready;
 
 /// What the poller and all workers share.
@@ -53,6 +55,9 @@ impl Unpark for Hall {
     }
 }
 
+/// Bytes of a body that are as much work as a turn of a task that moves none.
+const WORK_BYTES: usize = 16 * 1024;
+
 /// One worker thread.
 pub struct Worker {
     number: usize,
@@ -63,6 +68,10 @@ pub struct Worker {
     has_more: bool,
     /// When it last slept.
     awake_since: Moment,
+    /// What it has made of its time since it last reported.
+    spell: Spell,
+    /// For how long it had run when that began.
+    ran_before: Duration,
     /// The last census that it has answered.
     answered: u64,
 }
@@ -74,14 +83,28 @@ impl Worker {
         // Weak, or the hall would keep itself alive through the requests that wait in it.
         let unpark: Weak<dyn Unpark> = Arc::downgrade(&hall) as Weak<dyn Unpark>;
         let cx = Context::new(number, Arc::clone(&hall.shared), unpark, now);
-        Self { number, hall, warm: WarmSet::new(), cx, has_more: false, awake_since: now, answered: 0 }
+        Self {
+            number,
+            hall,
+            warm: WarmSet::new(),
+            cx,
+            has_more: false,
+            awake_since: now,
+            answered: 0,
+            spell: Spell::new(now),
+            ran_before: Duration::ZERO,
+        }
     }
 
     /// Works until the balancer stops.
     pub fn run(mut self) {
-        let mut woken = Vec::new();
+        let (mut woken, mut events, mut collected) = (Vec::new(), Events::new(), Vec::new());
         while !self.hall.stop.load(Ordering::Relaxed) {
-            self.take_ready();
+            if self.hall.ready.serves(self.number) {
+                self.take_ready();
+            } else {
+                self.hand_over();
+            }
             let may_sleep = self.hall.ready.begin_poll(self.number);
             let patience = match (may_sleep, self.warm.is_empty()) {
                 // With work in the channel, the warm set is only glanced at.
@@ -91,12 +114,19 @@ impl Worker {
             };
             let before_sleep = if patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
             self.cx.flush_log(before_sleep);
-            let polled = self.warm.poll(self.hall.ready.bell(self.number), patience, &mut woken);
+            let watches = patience == Patience::None || self.hall.ready.watches(self.number);
+            let parked = watches.then_some(&self.hall.parking);
+            let polled = self.warm.poll(self.hall.ready.bell(self.number), parked, patience, &mut woken);
             self.hall.ready.end_poll(self.number);
-            self.cx.now = polled.now;
-            if polled.slept {
-                self.awake_since = polled.now;
+            if polled.parked {
+                self.collect(&mut events, &mut collected);
             }
+            self.cx.now = polled.now;
+            if !polled.slept.is_zero() {
+                self.awake_since = polled.now;
+                self.spell.slept += polled.slept;
+            }
+            self.report();
             self.share(&mut woken);
             let mut batch = woken.drain(..);
             while let Some(woken) = batch.next() {
@@ -121,6 +151,17 @@ impl Worker {
         }
     }
 
+    /// Puts parked tasks that can go on into the ready channel, behind what is there.
+    #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
+    fn collect(&self, events: &mut Events, collected: &mut Vec<Box<Task>>) {
+        self.hall.parking.collect(events, collected);
+        for task in collected.drain(..) {
+            // The channel holds as many tasks as there may be connections; should it be full all
+            // the same, the connection is closed.
+            drop(self.hall.ready.push(task));
+        }
+    }
+
     /// Advances what is in the ready channel.
     fn take_ready(&mut self) {
         for _ in 0..TAKE_BATCH {
@@ -132,6 +173,32 @@ impl Worker {
         }
         // There may be more than one worker can do.
         self.hall.ready.announce();
+    }
+
+    /// Leaves every task to the crew, which this worker is no longer one of.
+    fn hand_over(&mut self) {
+        for (task, _) in self.warm.drain() {
+            // The channel holds as many tasks as there may be connections; should it be full all
+            // the same, the connection is closed.
+            drop(self.hall.ready.push(task));
+        }
+        self.hall.ready.announce();
+    }
+
+    /// Says now and then what became of this worker's time, and makes a change of the crew known.
+    fn report(&mut self) {
+        let now = self.cx.now;
+        if now.since(self.spell.from) < CREW_WINDOW {
+            return;
+        }
+        let ran = clock::ran();
+        let spell = Spell { until: now, ran: ran.saturating_sub(self.ran_before), ..self.spell };
+        (self.spell, self.ran_before) = (Spell::new(now), ran);
+        let ready = &self.hall.ready;
+        if ready.crew.report(self.number, spell) {
+            // Who has left it hands its tasks over, and who has joined it looks for some.
+            ready.wake_all();
+        }
     }
 
     /// Gives every other task that is ready to another worker, if this one has not slept for a
@@ -165,6 +232,8 @@ impl Worker {
             log::error!("a worker panicked over a request; its connection is closed");
             Next::Close
         });
+        let moved = QUANTUM_BYTES.saturating_sub(cx.quantum);
+        self.spell.work += 1 + (moved / WORK_BYTES) as u64;
         match next {
             Next::Wait(wait) => self.keep(task, wait),
             Next::Yield => {
@@ -174,6 +243,7 @@ impl Worker {
                 // A body keeps one worker busy; others should not have to wait for that. Where there
                 // are none, it stays with this worker.
                 if self.has_more || self.hall.ready.len() > 1 {
+                    self.spell.crowded = true;
                     self.hall.ready.wake_another();
                 }
             }

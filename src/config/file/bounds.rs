@@ -224,7 +224,7 @@ pub struct Limits {
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
-    /// Unused connections kept to each backend, or as many as it has requests in flight if those are more; 0 keeps none.
+    /// Unused connections kept to each backend, or as many as it lately had requests in flight if those were more; 0 keeps none.
     ///
     /// - Type: whole number from 0 to 65535
     /// - Default: `64`
