@@ -28,7 +28,7 @@ const FAST_RATE: u32 = 1000;
 /// A round of a scene takes three times as long as one of a load, and varies less.
 const ROUNDS_DIVISOR: usize = 2;
 /// Descriptors that are not for a herd, in the proxy and here.
-const DESCRIPTORS_RESERVED: usize = 1024;
+const DESCRIPTORS_RESERVED: usize = 1536;
 /// How long fast requests are offered around a burst: its second, and what comes after.
 const BURST_LENGTH: Duration = Duration::from_millis(1300);
 

@@ -118,5 +118,6 @@ impl Poller {
 /// waiting by this, but by the workers, who are at work.
 #[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but that time passes")]
 fn space_accepts() {
+    // PACE: of accepting, as that constant says.
     thread::sleep(ACCEPT_SPACING);
 }

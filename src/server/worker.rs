@@ -119,7 +119,7 @@ impl Worker {
             let polled = self.warm.poll(self.hall.ready.bell(self.number), parked, patience, &mut woken);
             self.hall.ready.end_poll(self.number);
             if polled.parked {
-                self.collect(&mut events, &mut collected);
+                self.collect(&mut events, &mut collected, &mut woken);
             }
             self.cx.now = polled.now;
             if !polled.slept.is_zero() {
@@ -151,15 +151,12 @@ impl Worker {
         }
     }
 
-    /// Puts parked tasks that can go on into the ready channel, behind what is there.
+    /// Adds parked tasks that can go on to those that are ready. They come before what is in the
+    /// channel, so that a crowd of new connections does not delay those that are there.
     #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
-    fn collect(&self, events: &mut Events, collected: &mut Vec<Box<Task>>) {
+    fn collect(&self, events: &mut Events, collected: &mut Vec<Box<Task>>, woken: &mut Vec<Woken<Task>>) {
         self.hall.parking.collect(events, collected);
-        for task in collected.drain(..) {
-            // The channel holds as many tasks as there may be connections; should it be full all
-            // the same, the connection is closed.
-            drop(self.hall.ready.push(task));
-        }
+        woken.extend(collected.drain(..).map(Woken::Ready));
     }
 
     /// Advances what is in the ready channel.
