@@ -83,9 +83,11 @@ impl Sheet {
         text.push('\n');
     }
 
-    /// The first row over each other one.
+    /// The first proxy's row over each other one's.
     fn write_ratios(&self, text: &mut String) {
-        let [subject, others @ ..] = &*self.rows else { return };
+        let mut proxies = self.rows.iter().filter(|row| row.peer != Peer::Direct);
+        let Some(subject) = proxies.next() else { return };
+        let others: Vec<_> = proxies.collect();
         let compared: Vec<_> = self
             .columns
             .iter()
@@ -144,9 +146,10 @@ mod tests {
 
     #[test]
     fn figures_are_medians_and_ratios_are_taken_round_by_round() {
+        let origin = row(Peer::Direct, &[[7.0, 9.0], [7.0, 9.0]]);
         let mine = row(Peer::Ropewalk, &[[1.0, 9.0], [3.0, 9.0]]);
         let theirs = row(Peer::Nginx, &[[2.0, 9.0], [2.0, 9.0]]);
-        let sheet = sheet(vec![mine, theirs]);
+        let sheet = sheet(vec![origin, mine, theirs]);
         assert_eq!(sheet.figure(Peer::Ropewalk, "KiB each"), Some(2.0));
         let text = sheet.markdown();
         assert!(text.contains("| ropewalk | 2.0 | 9.0 | 0 |"), "{text}");

@@ -14,7 +14,7 @@ use crate::base::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX,
     BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX, LOG_BUFFER_BYTES, LOG_TEXT_BYTES_MAX,
     LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, PROBE_THREADS_MAX, RATE_LIMIT_SETS,
-    RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX,
+    RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
 };
 
 /// One kind of thing, how many there may be and how large each may be.
@@ -139,6 +139,11 @@ fn fixed(plan: &Plan) -> Vec<Term> {
     let limited =
         tables(|route| matches!(&route.rate_limit, Some(limit) if limit.key == RateLimitKey::Client));
     let guarded = tables(|route| route.basic_auth.is_some());
+    // Each may lately have had all requests that there can be.
+    let kept = match plan.limits.upstream_idle {
+        0 => 0,
+        idle => idle.max(plan.limits.connections),
+    };
     let logs = plan.log.access.iter().len();
     let admin = plan.admin.iter().len();
     let term = |name, count: usize, each: usize| Term { name, count: count as u64, each: each as u64 };
@@ -151,7 +156,8 @@ fn fixed(plan: &Plan) -> Vec<Term> {
             (plan.pools.len() * plan.limits.queue).min(plan.limits.connections),
             QUEUED_BYTES,
         ),
-        term("kept connections", backends * plan.limits.upstream_idle + plan.limits.connections, KEPT_BYTES),
+        term("warm sets", plan.workers * WARM_MAX.min(plan.limits.connections), WARM_BYTES),
+        term("kept connections", backends * kept, KEPT_BYTES),
         // Buffers are made only when none comes back: those that wait, and one in each hand.
         term("access-log buffers", logs * (LOG_BATCHES_MAX + plan.workers + 1), LOG_BUFFER_BYTES),
         term("access-log write", logs, LOG_WRITE_BYTES + LOG_BUFFER_BYTES),
@@ -258,6 +264,9 @@ const OTHER_THREADS: usize = 6;
 /// A slot in a shard of the car park and its link in the wheel, in lists that double, and a place in
 /// the ready channel. Every connection may have been parked by every worker.
 const PARKED_BYTES: usize = 160;
+
+/// A task's entry in a warm set and in the list for `poll`, both of which double.
+const WARM_BYTES: usize = 128;
 
 /// Notes of tries, at most a dozen.
 const TRIES_BYTES: usize = 12 * 64;

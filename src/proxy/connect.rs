@@ -1,5 +1,7 @@
 //! A backend for a request, and a connection to it.
 
+use rustix::io::Errno;
+
 use crate::net::stream::Stream;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
@@ -78,7 +80,15 @@ pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
 fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     task.request.attempts.begin(&lease, false, cx.now);
     let stream = match lease.backend().address() {
-        Some(address) => Stream::connect(address).map_err(Failure::connecting),
+        Some(address) => match Stream::connect(address) {
+            // What is kept for later, to whichever backend, is worth less than this request.
+            Err(Errno::MFILE | Errno::NFILE) => {
+                task.snapshot.close_unused();
+                Stream::connect(address)
+            }
+            outcome => outcome,
+        }
+        .map_err(Failure::connecting),
         None => Err(Failure::Unresolved),
     };
     match stream {

@@ -181,9 +181,7 @@ fn shut(Door { listener, .. }: Door, hall: &Hall) {
 /// Makes room by closing what can be closed without harm: unused connections to backends,
 /// and clients between requests.
 fn shed(hall: &Hall) {
-    for backend in hall.shared.snapshot.load().backends() {
-        backend.idle().clear();
-    }
+    hall.shared.snapshot.load().close_unused();
     let (mut left, mut idle) = (ACCEPT_BATCH, Vec::new());
     hall.parking.take(
         |task| {

@@ -59,4 +59,11 @@ impl Snapshot {
     pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
         self.pools.iter().flat_map(|pool| pool.backends())
     }
+
+    /// Closes every unused connection to a backend, for whoever needs descriptors more.
+    pub fn close_unused(&self) {
+        for backend in self.backends() {
+            backend.idle().clear();
+        }
+    }
 }

@@ -49,6 +49,26 @@ fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
     assert_eq!(process.lines_with(&["is DOWN"]), 0, "{}", process.log());
 }
 
+#[test]
+fn connections_kept_to_one_backend_make_room_for_one_to_another() {
+    let origins = [Origin::named("a"), Origin::named("b")];
+    let mut balancer = Balancer::start(json!({
+        "pools": {
+            "a": { "backends": [origins[0].backend()], "health_check": "off" },
+            "b": { "backends": [origins[1].backend()], "health_check": "off" },
+        },
+        "routes": [{ "match": { "path": "/b" }, "pool": "b" }, { "pool": "a" }],
+    }));
+    let address = balancer.address();
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/a").text(), "a\n");
+    // The client's connection and the one that is kept to a take all that there are.
+    let process = balancer.process();
+    process.limit_descriptors(process.descriptors());
+    assert_eq!(client.get("/b").text(), "b\n");
+    assert_eq!(client.get("/a").text(), "a\n");
+}
+
 /// Set for the run of a test that has a network of its own.
 const OWN_NETWORK: &str = "ROPEWALK_OWN_NETWORK";
 
