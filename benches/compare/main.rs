@@ -76,6 +76,8 @@ fn compare() -> ExitCode {
 fn run(plan: &arguments::Plan) -> Result<Outcome, String> {
     process::raise_descriptor_limit().map_err(|error| error.to_string())?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    // Now, because the commit may not be the same when the picture is drawn.
+    let source = machine::line(plan);
     let mut text = machine::describe(plan);
     print!("{text}");
     let (mut tables, mut sheets) = (Vec::new(), Vec::new());
@@ -102,7 +104,7 @@ fn run(plan: &arguments::Plan) -> Result<Outcome, String> {
         write(file, text)?;
     }
     if let Some(file) = &plan.picture {
-        write(file, picture::draw(&tables, &sheets, &machine::line(plan)))?;
+        write(file, picture::draw(&tables, &sheets, &source))?;
     }
     Ok(outcome)
 }
