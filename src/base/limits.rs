@@ -138,7 +138,7 @@ pub const CREW_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis
 /// See [`CREW_PAUSE_MIN`].
 pub const CREW_PAUSE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// How long the poller sleeps after it has accepted connections while workers are at work, as a
+/// How long the poller sleeps after it has accepted connections while workers are busy, as a
 /// network card spaces its interrupts. Being woken for each connection took a quarter of the
 /// processor time of one with a single request; 100 µs save a third of that, 400 no more than 200.
 pub const ACCEPT_SPACING: std::time::Duration = std::time::Duration::from_micros(200);

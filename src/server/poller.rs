@@ -55,12 +55,14 @@ impl Poller {
                 drop(self.hall.ready.push(task));
             }
             self.change_doors(now);
+            // Before they are given what has just come.
+            let workers_are_busy = self.hall.ready.is_awake();
             let has_accepted = !listeners.is_empty();
             for number in listeners.drain(..) {
                 self.acceptor.accept(number, &self.hall, now);
             }
             self.hall.ready.announce();
-            if has_accepted && self.hall.ready.is_awake() {
+            if has_accepted && workers_are_busy {
                 space_accepts();
             }
             self.acceptor.resume(&self.hall, now);
