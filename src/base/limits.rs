@@ -88,7 +88,7 @@ pub const INHERITED_MAX: i32 = 256;
 /// LIMIT: bytes that the kernel takes for a client beyond what it has on the way to it. Without
 /// a limit it takes megabytes for each, and a thousand clients that do not read use up the memory
 /// that the kernel has for all TCP connections of the machine. What is on the way is not counted,
-/// so this costs no throughput.
+/// so a slow link is as fast with it.
 pub const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
 /// LIMIT: the same for a client that has taken [`WIDEN_AFTER_BYTES`] of a body: what a pipe holds.
@@ -102,7 +102,7 @@ pub const WIDEN_AFTER_BYTES: u64 = PIPE_BYTES as u64;
 /// LIMIT: connections accepted before the poller looks at its other events.
 pub const ACCEPT_BATCH: usize = 64;
 
-/// LIMIT: events that the poller takes from the kernel at once.
+/// LIMIT: events that a thread takes from the kernel at once.
 pub const EVENTS_BATCH: usize = 512;
 
 /// LIMIT: tasks that a worker keeps warm. Looking at a socket costs 40 ns, parking it and fetching

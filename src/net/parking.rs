@@ -157,8 +157,8 @@ impl<T: Waiter> Parking<T> {
         Ok(())
     }
 
-    /// Takes out tasks whose sockets are ready, a batch of them. Never waits.
-    pub fn collect(&self, events: &mut Events, tasks: &mut Vec<Box<T>>) {
+    /// Takes out tasks whose sockets are ready, a batch of them, and hands them to `take`. Never waits.
+    pub fn collect(&self, events: &mut Events, mut take: impl FnMut(Box<T>)) {
         events.list.clear();
         let none = Timespec { tv_sec: 0, tv_nsec: 0 };
         // An error here is one of the program's own making; there are no tasks then.
@@ -168,7 +168,7 @@ impl<T: Waiter> Parking<T> {
             let Some(shard) = self.shards.get(usize::from(token.shard)) else { continue };
             let Some(mut task) = shard.lock().fired(token, of_client, event.flags) else { continue };
             note(&mut *task, of_client, event.flags);
-            tasks.push(task);
+            take(task);
         }
     }
 

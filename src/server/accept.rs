@@ -120,9 +120,7 @@ impl Acceptor {
                     // The change of its name may be on its way to us yet.
                     let entrance = shared.present(entrance);
                     let task = Task::new(fd, peer, entrance, snapshot, count, now);
-                    // The channel holds as many tasks as there may be connections; should it be
-                    // full all the same, the connection is closed.
-                    drop(hall.ready.push(Box::new(task)));
+                    hall.ready.put(Box::new(task));
                 }
                 Accept::Nobody => return,
                 Accept::Exhausted(error) => {

@@ -50,9 +50,7 @@ impl Poller {
             parking.expire(now, &mut events, &mut tasks);
             self.drain(now, &mut tasks);
             for task in tasks.drain(..) {
-                // The channel holds as many tasks as there may be connections; should it be
-                // full all the same, the connection is closed.
-                drop(self.hall.ready.push(task));
+                self.hall.ready.put(task);
             }
             self.change_doors(now);
             // Before they are given what has just come.

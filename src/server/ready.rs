@@ -62,6 +62,12 @@ impl Ready {
         self.sender.try_send(task).map_err(|error| error.into_inner())
     }
 
+    /// The same for whoever has nothing else to do with it: the channel holds as many tasks as there
+    /// may be connections; should it be full all the same, the connection is closed.
+    pub fn put(&self, task: Box<Task>) {
+        drop(self.push(task));
+    }
+
     /// Takes the task at the front, if there is one.
     pub fn take(&self) -> Option<Box<Task>> {
         self.receiver.try_recv().ok()

@@ -47,9 +47,7 @@ pub struct Hall {
 impl Unpark for Hall {
     fn unpark(&self, spot: Spot) {
         if let Some(task) = self.parking.unpark(spot) {
-            // The channel holds as many tasks as there may be connections; should it be full
-            // all the same, the connection is closed.
-            drop(self.ready.push(task));
+            self.ready.put(task);
             self.ready.announce();
         }
     }
@@ -98,7 +96,7 @@ impl Worker {
 
     /// Works until the balancer stops.
     pub fn run(mut self) {
-        let (mut woken, mut events, mut collected) = (Vec::new(), Events::new(), Vec::new());
+        let (mut woken, mut events) = (Vec::new(), Events::new());
         while !self.hall.stop.load(Ordering::Relaxed) {
             if self.hall.ready.serves(self.number) {
                 self.take_ready();
@@ -119,7 +117,9 @@ impl Worker {
             let polled = self.warm.poll(self.hall.ready.bell(self.number), parked, patience, &mut woken);
             self.hall.ready.end_poll(self.number);
             if polled.parked {
-                self.collect(&mut events, &mut collected, &mut woken);
+                // They come before what is in the channel, so that a crowd of new connections does not
+                // delay those that are there.
+                self.hall.parking.collect(&mut events, |task| woken.push(Woken::Ready(task)));
             }
             self.cx.now = polled.now;
             if !polled.slept.is_zero() {
@@ -151,14 +151,6 @@ impl Worker {
         }
     }
 
-    /// Adds parked tasks that can go on to those that are ready. They come before what is in the
-    /// channel, so that a crowd of new connections does not delay those that are there.
-    #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
-    fn collect(&self, events: &mut Events, collected: &mut Vec<Box<Task>>, woken: &mut Vec<Woken<Task>>) {
-        self.hall.parking.collect(events, collected);
-        woken.extend(collected.drain(..).map(Woken::Ready));
-    }
-
     /// Advances what is in the ready channel.
     fn take_ready(&mut self) {
         for _ in 0..TAKE_BATCH {
@@ -175,9 +167,7 @@ impl Worker {
     /// Leaves every task to the crew, which this worker is no longer one of.
     fn hand_over(&mut self) {
         for (task, _) in self.warm.drain() {
-            // The channel holds as many tasks as there may be connections; should it be full all
-            // the same, the connection is closed.
-            drop(self.hall.ready.push(task));
+            self.hall.ready.put(task);
         }
         self.hall.ready.announce();
     }
@@ -213,9 +203,7 @@ impl Worker {
         });
         for woken in given {
             if let Woken::Ready(task) = woken {
-                // The channel holds as many tasks as there may be connections; should it be
-                // full all the same, the connection is closed.
-                drop(ready.push(task));
+                ready.put(task);
             }
         }
         ready.wake_another();

@@ -4,10 +4,10 @@
 //! one request has one deadline. Every answer also says what a browser may do with it, whatever
 //! it is: nothing is kept, nothing is guessed, nothing runs.
 
-use crate::http::reason_phrase;
 use std::fmt::Write;
 
 use super::request::Method;
+use crate::http::reason_phrase;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
