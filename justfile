@@ -19,10 +19,11 @@ test-long:
     ROPEWALK_LONG_TESTS=1 cargo test --release --test it bodies
 
 # Manual pages and completions, after a change to the command line; the schema and the reference of the
-# configuration, after a change to its types.
+# configuration, after a change to its types; the messages of `check`, after a change to their wording.
 generate:
     UPDATE_GENERATED=1 cargo test --test generated
     UPDATE_GENERATED=1 cargo test --lib config::schema
+    UPDATE_GENERATED=1 cargo test --test config messages
 
 # Formats the code.
 fmt:

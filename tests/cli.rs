@@ -123,7 +123,7 @@ fn check_reports_warnings_and_is_still_fine() {
     );
     assert_eq!(
         stderr(&output),
-        "config.json:1:14  /retries  warning: can never be used: a retry goes to another backend, \
+        "config.json:1:14: warning: /retries: can never be used: a retry goes to another backend, \
          and there is only one\n"
     );
 }
@@ -131,8 +131,8 @@ fn check_reports_warnings_and_is_still_fine() {
 #[test]
 fn check_and_run_report_the_same_errors() {
     let scratch = Scratch::new("{\n  \"prot\": 1,\n  \"backends\": [ { \"url\": \"a:1\" } ]\n}");
-    let expected = "config.json:2:3  /prot  unknown key \"prot\"; did you mean \"port\"?\n\
-                    config.json:3:26  /backends/0/url  \"a:1\" has no scheme; did you mean \"http://a:1\"?\n\
+    let expected = "config.json:2:3: error: /prot: unknown key \"prot\"; did you mean \"port\"?\n\
+                    config.json:3:26: error: /backends/0/url: \"a:1\" has no scheme; did you mean \"http://a:1\"?\n\
                     2 errors\n";
     for arguments in [&["check", "--config", "config.json"][..], &["--config", "config.json"]] {
         let output = scratch.run(arguments);
@@ -169,10 +169,10 @@ fn files_that_cannot_be_read_say_why() {
     let scratch = Scratch::new("");
     fs::write(scratch.path().with_file_name("latin1.json"), b"{ \"\xe9\": 1 }").unwrap();
     for (file, expected) in [
-        ("none.json", "none.json  there is no such file; name another with --config\n1 error\n"),
-        (".", ".  is a folder; name the file in it, such as config.json\n1 error\n"),
-        ("/dev/zero", "/dev/zero  is longer than 4 MiB\n1 error\n"),
-        ("latin1.json", "latin1.json  is not UTF-8 text (byte 3)\n1 error\n"),
+        ("none.json", "none.json: error: there is no such file; name another with --config\n1 error\n"),
+        (".", ".: error: is a folder; name the file in it, such as config.json\n1 error\n"),
+        ("/dev/zero", "/dev/zero: error: is longer than 4 MiB\n1 error\n"),
+        ("latin1.json", "latin1.json: error: is not UTF-8 text (byte 3)\n1 error\n"),
     ] {
         let output = scratch.run(&["check", "--config", file]);
         assert_eq!(output.status.code(), Some(2), "{file}");
@@ -271,15 +271,15 @@ fn mistakes_in_flags_come_all_at_once_too() {
     assert_eq!(
         stderr(&output).lines().collect::<Vec<_>>(),
         [
-            "--admin  9900 is not an IP address and a port; did you mean \"127.0.0.1:9900\"?",
-            "--backend  \"a:1\" has no scheme; did you mean \"http://a:1\"?",
-            "--backend  \"many\" is not a whole number from 0 to 256",
-            "--health-interval  \"soon\" is not a duration; write a number and a unit, like \"250ms\", \"5s\" or \"1m\"",
-            "--log-level  \"loud\" is unknown; allowed here: off, error, warn, info, debug, trace",
-            "--port  80800 is not a whole number from 0 to 65535",
-            "--request-timeout  5 has no unit; did you mean \"5s\"?",
-            "--strategy  \"round_robin\" is unknown; did you mean \"round-robin\"?",
-            "--workers  0 is not a whole number from 1 to 256",
+            "--admin: error: 9900 is not an IP address and a port; did you mean \"127.0.0.1:9900\"?",
+            "--backend: error: \"a:1\" has no scheme; did you mean \"http://a:1\"?",
+            "--backend: error: \"many\" is not a whole number from 0 to 256",
+            "--health-interval: error: \"soon\" is not a duration; write a number and a unit, like \"250ms\", \"5s\" or \"1m\"",
+            "--log-level: error: \"loud\" is unknown; allowed here: off, error, warn, info, debug, trace",
+            "--port: error: 80800 is not a whole number from 0 to 65535",
+            "--request-timeout: error: 5 has no unit; did you mean \"5s\"?",
+            "--strategy: error: \"round_robin\" is unknown; did you mean \"round-robin\"?",
+            "--workers: error: 0 is not a whole number from 1 to 256",
             "9 errors",
         ]
     );

@@ -41,7 +41,7 @@ pub enum Severity {
 
 /// One mistake in a configuration.
 ///
-/// Shown as `config.json:7:18  /backends/1/url  "localhost:9001" has no scheme; …`.
+/// Shown as `config.json:7:18: error: /backends/1/url: "localhost:9001" has no scheme; …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where the value was written.
@@ -73,19 +73,21 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
+    /// `file:line:column: severity: pointer: message`, which editors and CI systems parse.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::File { name } => write!(f, "{name}  ")?,
-            Place::Text { name, line, column } => write!(f, "{name}:{line}:{column}  ")?,
-            Place::Flag(flag) => write!(f, "{flag}  ")?,
+            Place::File { name } => write!(f, "{name}: ")?,
+            Place::Text { name, line, column } => write!(f, "{name}:{line}:{column}: ")?,
+            Place::Flag(flag) => write!(f, "{flag}: ")?,
             Place::Code => {}
+        }
+        match self.severity {
+            Severity::Error => write!(f, "error: ")?,
+            Severity::Warning => write!(f, "warning: ")?,
         }
         // After a flag, the pointer would only repeat in JSON what the flag says already.
         if !self.pointer.is_empty() && !matches!(self.place, Place::Flag(_)) {
-            write!(f, "{}  ", self.pointer)?;
-        }
-        if self.severity == Severity::Warning {
-            write!(f, "warning: ")?;
+            write!(f, "{}: ", self.pointer)?;
         }
         write!(f, "{}", self.message)
     }

@@ -17,7 +17,7 @@
 //! let errors = Document::from_json("config.json", text).unwrap().check().unwrap_err();
 //! assert_eq!(
 //!     errors.to_string(),
-//!     r#"config.json:1:40  /backends/0/url  "localhost:9001" has no scheme; did you mean "http://localhost:9001"?"#
+//!     r#"config.json:1:40: error: /backends/0/url: "localhost:9001" has no scheme; did you mean "http://localhost:9001"?"#
 //! );
 //! ```
 

@@ -50,75 +50,7 @@ fn every_example_of_a_key_fits_the_key() {
     assert!(seen > 100, "only {seen} values were seen");
 }
 
-/// Mistakes that no schema can see, since they are about files, about several values together,
-/// or about what values mean. A case that leaves this list is good news; one that enters it
-/// needs a reason.
-#[test]
-fn the_schema_refuses_what_a_schema_can() {
-    let schema = schema();
-    let accepted = super::errors().filter(|(_, text, _)| {
-        serde_json::from_str::<Value>(text).is_ok_and(|document| schema.is_valid(&document))
-    });
-    let accepted: Vec<_> = accepted.map(|(name, ..)| *name).collect();
-    assert_eq!(accepted, ONLY_CHECK_FINDS);
-}
-
-const ONLY_CHECK_FINDS: &[&str] = &[
-    "a key given twice",
-    "double urls",
-    "double names",
-    "a name that is a default name",
-    "all weights 0",
-    "a backend that is the balancer",
-    "a port used twice",
-    "a health check that takes too long",
-    "a health timeout beyond the usual interval",
-    "a path for a dial",
-    "a pool given twice",
-    "several pools and no routes",
-    "a backend of a pool that is the balancer",
-    "an unknown pool",
-    "a pool where there are none",
-    "two routes of one name",
-    "a route named like another's place",
-    "nothing to strip",
-    "rewrites",
-    "locations",
-    "locations that lead away",
-    "places in locations",
-    "a file that is not there",
-    "a file that is a folder",
-    "a path that is never asked for",
-    "escapes in a path",
-    "escapes in a path that are no text",
-    "a star in a path",
-    "a star in a prefix",
-    "an unknown listener",
-    "fields that are not a route's to change",
-    "one field twice",
-    "error pages that cross",
-    "error pages for the same",
-    "an error page that is not there",
-    "an admin listener for everybody",
-    "an admin listener for everybody, as an object",
-    "an admin listener on the clients' port",
-    "tokens",
-    "a token that is not there",
-    "an access log that is a folder",
-    "two listeners of one name",
-];
-
-#[test]
-fn the_schema_accepts_what_is_only_warned_of() {
-    let schema = schema();
-    for (name, text, _) in super::warnings::WARNINGS {
-        let document: Value = serde_json::from_str(text).expect(name);
-        let told: Vec<_> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
-        assert!(told.is_empty(), "{name}: {told:#?}");
-    }
-}
-
-fn schema() -> Validator {
+pub(super) fn schema() -> Validator {
     let schema = serde_json::from_str(SCHEMA).expect("the schema is JSON");
     jsonschema::draft202012::meta::validate(&schema).expect("the schema is a schema");
     jsonschema::draft202012::new(&schema).expect("the schema can be used")

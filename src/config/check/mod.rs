@@ -387,7 +387,7 @@ mod tests {
         document.set("--retries", &["retries"], Value::from(99));
         assert_eq!(
             document.check().unwrap_err().to_string(),
-            "--retries  99 is not a whole number from 0 to 10"
+            "--retries: error: 99 is not a whole number from 0 to 10"
         );
     }
 }

@@ -449,8 +449,8 @@ mod tests {
     fn what_is_built_in_code_is_checked_without_places() {
         let errors = Config::new().listen("localhost").backend("a:1").check().unwrap_err();
         let expected = [
-            r#"/listen/0  "localhost" is not an IP address and a port; did you mean "127.0.0.1:8080"?"#,
-            r#"/backends/0/url  "a:1" has no scheme; did you mean "http://a:1"?"#,
+            r#"error: /listen/0: "localhost" is not an IP address and a port; did you mean "127.0.0.1:8080"?"#,
+            r#"error: /backends/0/url: "a:1" has no scheme; did you mean "http://a:1"?"#,
         ];
         assert_eq!(errors.to_string().lines().collect::<Vec<_>>(), expected);
     }
