@@ -180,8 +180,9 @@ pub const PROBE_THREADS_MAX: usize = 8;
 /// LIMIT: threads that look up names. One that hangs in the system's resolver holds one.
 pub const RESOLVE_THREADS_MAX: usize = 4;
 
-/// LIMIT: addresses of one name that probes try.
-pub const ADDRESSES_MAX: usize = 16;
+/// LIMIT: addresses of one name that probes and requests try. More than any name that is meant as
+/// one backend has; a hostile DNS answer may hold thousands.
+pub const ADDRESSES_MAX: usize = 64;
 
 /// How often the names of backends are looked up again.
 pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(30);

@@ -39,6 +39,11 @@ impl Addresses {
         self.list.front().copied()
     }
 
+    /// All of them, the one to try first at the front.
+    pub(super) fn in_order(&self) -> Vec<SocketAddr> {
+        self.list.iter().copied().collect()
+    }
+
     /// Starts a probe over, at the first address.
     pub(super) fn begin(&mut self) {
         self.tried = 0;

@@ -339,7 +339,7 @@ impl Entry {
         // Not whether it has an address: after a reload a name that was resolved has one already.
         let is_name = backend.host().parse::<IpAddr>().is_err();
         let mut addresses = Addresses::default();
-        addresses.learn(backend.address());
+        addresses.learn(backend.addresses().iter().copied());
         Self {
             schedule: check.map(|check| Schedule::new(check.interval, now, chance)),
             agent: check.filter(|check| matches!(check.probe, Probe::Http { .. })).map(|_| agent()),
@@ -397,7 +397,7 @@ impl Entry {
         if in_use.is_some_and(|address| self.addresses.contains(address)) {
             return;
         }
-        self.backend.set_address(self.addresses.first());
+        self.backend.set_addresses(&self.addresses.in_order());
         // It was down for want of an address, which a probe at the usual time would leave so.
         if in_use.is_none()
             && self.judged
@@ -419,7 +419,7 @@ impl Entry {
         }
         self.addresses.answered();
         if self.backend.address() != self.addresses.first() {
-            self.backend.set_address(self.addresses.first());
+            self.backend.set_addresses(&self.addresses.in_order());
         }
     }
 }
@@ -493,7 +493,7 @@ mod tests {
     #[test]
     fn a_name_that_was_resolved_before_a_reload_is_looked_up_after_it() {
         let backend = Arc::clone(&prober(Probe::Tcp).entries[0].backend);
-        backend.set_address(Some(SocketAddr::from(([127, 0, 0, 1], 80))));
+        backend.set_addresses(&[SocketAddr::from(([127, 0, 0, 1], 80))]);
         let now = clock::now();
         assert_eq!(Entry::new(Arc::clone(&backend), now, 0.5).resolve_at, now);
     }

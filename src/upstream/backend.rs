@@ -5,18 +5,20 @@
 //! verdicts on its health are written here by whoever comes by one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::ids;
+use crate::base::limits::ADDRESSES_MAX;
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::upstream::health::{Judgement, ProbeResult, Reason, Transition};
 use crate::upstream::idle_connections::IdleConnections;
+use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
 
 /// A backend as one configuration describes it.
@@ -35,7 +37,13 @@ pub struct Backend {
 #[derive(Debug)]
 struct State {
     id: u32,
-    address: ArcSwapOption<SocketAddr>,
+    /// The addresses of its host, the preferred one first; none while a name is not resolved.
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// Where it asks for a probe; empty until the health thread watches it.
+    probe_requests: OnceLock<ProbeRequests>,
+    /// Whether it has asked for a probe and the health thread has not looked yet. Ordering:
+    /// Relaxed; the channel that carries the request orders it.
+    probe_asked: AtomicBool,
     /// LOCK: guards an operator's weight while it is set or taken back.
     override_until: Mutex<Option<Moment>>,
     /// An operator's weight, or [`AS_CONFIGURED`].
@@ -73,10 +81,12 @@ pub enum Unusable {
 impl Backend {
     /// A backend that has not been probed: up until the first probe says otherwise.
     pub fn new(plan: BackendPlan, check: Option<HealthCheck>, idle_max: usize) -> Self {
-        let address = plan.host.parse().ok().map(|ip| Arc::new(SocketAddr::new(ip, plan.port)));
+        let address = plan.host.parse().ok().map(|ip| SocketAddr::new(ip, plan.port));
         let state = Arc::new(State {
             id: ids::next(),
-            address: ArcSwapOption::new(address),
+            addresses: ArcSwap::from_pointee(address.into_iter().collect()),
+            probe_requests: OnceLock::new(),
+            probe_asked: AtomicBool::new(false),
             override_until: Mutex::new(None),
             override_weight: AtomicU32::new(AS_CONFIGURED),
             max_connections: AtomicU32::new(plan.max_connections.unwrap_or(UNBOUNDED)),
@@ -141,18 +151,54 @@ impl Backend {
         self.check.as_ref()
     }
 
-    /// Where to connect to; `None` while its name has not been resolved.
+    /// Where to connect to first; `None` while its name has not been resolved.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.state.address.load().as_deref().copied()
+        self.state.addresses.load().first().copied()
     }
 
-    /// Notes what its name resolves to.
-    pub fn set_address(&self, address: Option<SocketAddr>) {
-        let before = self.state.address.swap(address.map(Arc::new));
-        if before.as_deref() != address.as_ref() {
-            // Kept connections lead to the old address.
+    /// All addresses of its host, the preferred one first.
+    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
+        self.state.addresses.load_full()
+    }
+
+    /// Notes the addresses of its host, the preferred one first. Those beyond
+    /// [`ADDRESSES_MAX`] are left out.
+    pub fn set_addresses(&self, addresses: &[SocketAddr]) {
+        let addresses: Vec<_> = addresses.iter().take(ADDRESSES_MAX).copied().collect();
+        let before = self.state.addresses.load();
+        if **before == addresses {
+            return;
+        }
+        let lost = before.iter().any(|address| !addresses.contains(address));
+        let moved = before.first() != addresses.first();
+        self.state.addresses.store(Arc::new(addresses));
+        if lost || moved {
+            // Kept connections may lead to an address that is gone, or that has stopped answering.
             self.state.idle.clear();
         }
+    }
+
+    /// Tells it where to ask for probes, once.
+    pub fn watched_by(&self, requests: &ProbeRequests) {
+        // After a reload the same health thread watches it, so what is set is right.
+        let _ = self.state.probe_requests.set(requests.clone());
+    }
+
+    /// Asks for a probe soon, because a request has seen signs of trouble. Never blocks, and costs
+    /// one atomic operation while an earlier request has not been looked at. The health thread
+    /// decides when the probe is made, so asking often does no harm. A backend that is not checked
+    /// has its name looked up instead, if it has one.
+    pub fn ask_for_probe(&self) {
+        if let Some(requests) = self.state.probe_requests.get()
+            && !self.state.probe_asked.swap(true, Ordering::Relaxed)
+        {
+            requests.ask(self.state.id);
+        }
+    }
+
+    /// Takes note that the health thread has seen its request for a probe: it may ask again.
+    pub fn probe_request_taken(&self) {
+        self.state.probe_asked.store(false, Ordering::Relaxed);
     }
 
     /// Its share of requests; 0 means drained.
@@ -403,6 +449,33 @@ mod tests {
         assert_eq!(after.active(), 0);
         after.restore_weight();
         assert_eq!((before.weight(), after.weight()), (1, 7));
+    }
+
+    #[test]
+    fn a_backend_asks_for_a_probe_once_until_its_request_is_taken() {
+        let backend = Backend::new(plan(1), None, 1);
+        // Nobody watches it yet.
+        backend.ask_for_probe();
+        let (requests, asked) = ProbeRequests::new().unwrap();
+        backend.watched_by(&requests);
+        for _ in 0..3 {
+            backend.ask_for_probe();
+        }
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [backend.id()]);
+        backend.probe_request_taken();
+        backend.ask_for_probe();
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [backend.id()]);
+    }
+
+    #[test]
+    fn a_backend_has_a_bounded_list_of_addresses_and_the_first_is_preferred() {
+        let backend = Backend::new(plan(1), None, 1);
+        let many: Vec<_> = (0..200).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
+        backend.set_addresses(&many);
+        assert_eq!(*backend.addresses(), many[..ADDRESSES_MAX]);
+        assert_eq!(backend.address(), Some(many[0]));
+        backend.set_addresses(&[]);
+        assert_eq!(backend.address(), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod basic_auth;
 pub mod health;
 pub mod idle_connections;
 pub mod pool;
+pub mod probe_requests;
 pub mod queue;
 pub mod rate_limit;
 pub mod retry_budget;
