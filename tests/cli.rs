@@ -303,7 +303,7 @@ mod origin {
     impl SampleOrigin {
         fn start(arguments: &[&str]) -> Self {
             let mut child = Command::new(env!("CARGO_BIN_EXE_ropewalk"))
-                .args(["origin", "--port", "0", "--name", "server-1"])
+                .args(["origin", "--name", "server-1"])
                 .args(arguments)
                 .stdout(Stdio::piped())
                 .spawn()
@@ -334,12 +334,20 @@ mod origin {
 
     #[test]
     fn an_origin_answers_with_its_name_and_status() {
-        let origin = SampleOrigin::start(&["--status", "404", "--delay", "1ms"]);
+        let origin = SampleOrigin::start(&["--port", "0", "--status", "404", "--delay", "1ms"]);
         let response = origin.get("/");
         assert!(response.starts_with("HTTP/1.1 404 Not Found\r\n"), "{response}");
         assert!(response.ends_with("\r\n\r\nResponse from server-1\n"), "{response}");
         let response = origin.get("/health");
         assert!(response.starts_with("HTTP/1.1 200 Ok\r\n"), "{response}");
+    }
+
+    /// Origins in containers of their own are reached from elsewhere.
+    #[test]
+    fn an_origin_listens_where_it_is_told_to() {
+        let origin = SampleOrigin::start(&["--listen", "127.9.8.7:0"]);
+        assert!(origin.address.starts_with("127.9.8.7:"), "{}", origin.address);
+        assert!(origin.get("/").ends_with("\r\n\r\nResponse from server-1\n"));
     }
 
     #[test]
@@ -355,6 +363,9 @@ mod origin {
     fn bad_options_are_status_2() {
         for arguments in [
             &["origin", "--port", "9001"][..],
+            &["origin", "--name", "x"],
+            &["origin", "--port", "9001", "--listen", "127.0.0.1:9001", "--name", "x"],
+            &["origin", "--listen", "localhost", "--name", "x"],
             &["origin", "--port", "70000", "--name", "x"],
             &["origin", "--port", "9001", "--name", "x", "--status", "99"],
             &["origin", "--port", "9001", "--name", "x", "--delay", "5"],

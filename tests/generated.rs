@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -50,6 +50,19 @@ fn manual_pages_and_completions_are_what_the_command_line_is() {
     }
 }
 
+#[test]
+fn every_manual_text_belongs_to_a_command() {
+    let program = cli::args::Arguments::command();
+    let mut commands: Vec<_> = program.get_subcommands().chain([&program]).map(Command::get_name).collect();
+    commands.sort_unstable();
+    let texts = fs::read_dir(root().join("tests/manual"))
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path());
+    let mut texts: Vec<_> = texts.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, commands);
+}
+
 const REMEDY: &str = "write the files anew with UPDATE_GENERATED=1 cargo test --test generated";
 
 /// A page for the program, `ropewalk.1`, and one for each command, `ropewalk-check.1`.
@@ -61,54 +74,63 @@ fn manual_pages(files: &mut Files) {
     for command in program.get_subcommands().chain([&program]) {
         let page = Man::new(command.clone()).source(concat!("ropewalk ", env!("CARGO_PKG_VERSION")));
         let mut bytes = Vec::new();
-        render(&page, &mut bytes).expect("writing to memory");
-        let is_program = command.get_name() == program.get_name();
-        let rest = if is_program { OF_THE_PROGRAM } else { OF_A_COMMAND };
-        bytes.extend_from_slice(rest.as_bytes());
+        render(&page, command, &mut bytes).expect("writing to memory");
+        bytes.extend_from_slice(sections(command.get_name()).as_bytes());
         files.insert(Path::new("packaging/man").join(page.get_filename()), bytes);
     }
 }
 
 /// The sections that the definition knows. What stands below the help goes on in ours.
-fn render(page: &Man, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+fn render(page: &Man, command: &Command, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     page.render_title(bytes)?;
     page.render_name_section(bytes)?;
-    page.render_synopsis_section(bytes)?;
+    bytes.extend_from_slice(synopsis(command).as_bytes());
     page.render_description_section(bytes)?;
     page.render_options_section(bytes)?;
     if page.get_filename() == "ropewalk.1" { page.render_subcommands_section(bytes) } else { Ok(()) }
 }
 
-/// What a command's page says that its definition does not know.
-const OF_A_COMMAND: &str = "\
-.SH EXIT STATUS
-0 fine, 1 failed while running, 2 bad usage or configuration.
-.SH SEE ALSO
-ropewalk(1)
-";
+/// How to type the command. The generator's own synopsis leaves out the values of options.
+fn synopsis(command: &Command) -> String {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace('-', " ");
+    let mut text = format!(".SH SYNOPSIS\n\\fB{name}\\fR");
+    let options = command.get_arguments().filter(|arg| !arg.is_positional() && !is_ending(arg));
+    let operands = command.get_arguments().filter(|arg| arg.is_positional());
+    for arg in options.chain(operands) {
+        let value =
+            arg.get_value_names().and_then(|names| names.first()).map(|name| format!("\\fI{name}\\fR"));
+        let value = value.filter(|_| arg.is_positional() || arg.get_action().takes_values());
+        let typed = match (arg.get_long().map(|long| long.replace('-', "\\-")), value) {
+            (Some(long), None) => format!("\\fB\\-\\-{long}\\fR"),
+            (Some(long), Some(value)) if arg.get_num_args().is_some_and(|count| count.min_values() == 0) => {
+                format!("\\fB\\-\\-{long}\\fR[={value}]")
+            }
+            (Some(long), Some(value)) => format!("\\fB\\-\\-{long}\\fR {value}"),
+            (None, value) => value.unwrap_or_default(),
+        };
+        let typed = if arg.is_required_set() { typed } else { format!("[{typed}]") };
+        let more = if matches!(arg.get_action(), ArgAction::Append) { " ..." } else { "" };
+        text.push_str(&format!("\n{typed}{more}"));
+    }
+    if command.has_subcommands() {
+        text.push_str(&format!("\n.br\n\\fB{name}\\fR \\fICOMMAND\\fR ..."));
+    }
+    text.push('\n');
+    text
+}
 
-/// What the program's page says that its definition does not know.
-const OF_THE_PROGRAM: &str = "\
-.SH EXIT STATUS
-0 fine, 1 failed while running, 2 bad usage or configuration.
-.SH SIGNALS
-.TP
-SIGTERM, SIGINT
-Let requests in flight finish, then end. A second one ends at once.
-.TP
-SIGHUP
-Read the configuration again. One with a mistake changes nothing.
-.TP
-SIGUSR1
-Open the access log again, after it has been moved away.
-.SH ENVIRONMENT
-.TP
-NOTIFY_SOCKET
-Where a service manager is told that clients are served, or that a stop has begun.
-.TP
-LISTEN_FDS, LISTEN_PID
-Sockets that a service manager has bound. Each must be a listener of the configuration.
-";
+/// Whether an option ends the program at once, so that it is not typed with others.
+fn is_ending(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
+}
+
+/// What a page says that the definition does not know: sections that are kept as manual text
+/// beside this test.
+fn sections(command: &str) -> String {
+    let folder = root().join("tests/manual");
+    let own = fs::read_to_string(folder.join(format!("{command}.man")));
+    own.unwrap_or_else(|error| panic!("no manual text for {command} in {}: {error}", folder.display()))
+}
 
 /// Each under the name that its shell looks for.
 fn completions(files: &mut Files) {

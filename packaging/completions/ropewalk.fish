@@ -27,13 +27,21 @@ end
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l config -d 'The configuration file (JSON)' -r -F
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''
+weighted-round-robin\t''
+least-connections\t''
+random\t''"
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l backend -d 'A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r -f -a "off\t''
+error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -s V -l version -d 'Print version'
@@ -43,7 +51,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print w
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show how a running ropewalk is'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "reload" -d 'Have it read its configuration file again'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "drain" -d 'Give a backend no new requests'
@@ -53,13 +61,21 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "help" -d 'Print t
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l config -d 'The configuration file (JSON)' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''
+weighted-round-robin\t''
+least-connections\t''
+random\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l backend -d 'A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r -f -a "off\t''
+error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l watch -d 'Reload the configuration whenever its file changes'
@@ -67,13 +83,21 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -s h -l help -d
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l config -d 'The configuration file (JSON)' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''
+weighted-round-robin\t''
+least-connections\t''
+random\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l backend -d 'A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l request-timeout -d 'How long a request may take until its response head; 0s for no limit [default: 60s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l health-interval -d 'From one health probe to the next [default: 5s]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l workers -d 'Threads that carry requests [default: one for each core, at least 2]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l admin -d 'Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l log-level -d 'off, error, warn, info, debug or trace [default: info]' -r -f -a "off\t''
+error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s H -l header -d 'A field of its head; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'Take this backend for down; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l watch -d 'Reload the configuration whenever its file changes'
@@ -82,34 +106,47 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand plan" -s h -l help -d 
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l port -d 'The port to listen on, on 127.0.0.1; 0 takes a free one' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l listen -d 'The address to listen on, such as 0.0.0.0:9001: whoever can reach it is answered' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'What it calls itself in its answers' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l wait -d 'Wait until it has no request in flight, for at most this long' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -s h -l help -d 'Print help'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l admin -d 'Where its admin listener is' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token -d 'The token that it asks for' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token-file -d 'A file that holds the token of the admin listener' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "explain" -d 'Explain what would happen to a request, and why'
@@ -117,7 +154,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_s
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show how a running ropewalk is'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "reload" -d 'Have it read its configuration file again'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "drain" -d 'Give a backend no new requests'

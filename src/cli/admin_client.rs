@@ -1,9 +1,15 @@
 //! Talks to the admin listener of a running ropewalk, and says what to do when it cannot.
 
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use ropewalk::config::plan::AdminPlan;
+use ropewalk::config::{ConfigErrors, Document};
 use ureq::http::Response;
 use ureq::{Agent, Body, Error};
 
@@ -12,12 +18,86 @@ use super::exit::Exit;
 /// Which ropewalk is meant.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdminOptions {
-    /// Where its admin listener is
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
-    admin: String,
-    /// The token that it asks for
-    #[arg(long, env = "ROPEWALK_ADMIN_TOKEN", hide_env_values = true)]
+    /// Take the address and the token of the admin listener from this configuration file
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// A file that holds the token of the admin listener
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// The token itself, which every user of this machine can read in the list of processes:
+    /// better use --token-file or ROPEWALK_ADMIN_TOKEN
+    #[arg(long)]
     token: Option<String>,
+}
+
+/// Where to ask, and what to show there.
+struct Target {
+    address: String,
+    token: Option<String>,
+}
+
+impl AdminOptions {
+    /// A flag that names the value itself counts most, then the file of `--config`, then the
+    /// environment.
+    fn target(self) -> Result<Target, Unanswered> {
+        let file = self.config.as_deref().map(admin_of).transpose()?;
+        let (file_address, file_token) =
+            file.map(|(address, token)| (Some(address), token)).unwrap_or_default();
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let address = self.admin.or(file_address).or_else(|| variable(ADDRESS_VARIABLE));
+        let token = match self.token_file {
+            Some(path) => Some(token_in(&path)?),
+            None => self.token.or(file_token).or_else(|| variable(TOKEN_VARIABLE)),
+        };
+        Ok(Target { address: address.unwrap_or_else(|| USUAL_ADDRESS.to_owned()), token })
+    }
+}
+
+const ADDRESS_VARIABLE: &str = "ROPEWALK_ADMIN";
+const TOKEN_VARIABLE: &str = "ROPEWALK_ADMIN_TOKEN";
+
+/// Where to ask when nothing says where.
+const USUAL_ADDRESS: &str = "127.0.0.1:9900";
+
+/// LIMIT: bytes of a file that holds a token.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+
+/// The admin listener of a configuration file: where to connect, and the token.
+fn admin_of(path: &Path) -> Result<(String, Option<String>), Unanswered> {
+    let refused = |errors: ConfigErrors| Unanswered::Refused(errors.to_string());
+    let admin = Document::from_file(path).and_then(|document| document.admin()).map_err(refused)?;
+    let Some(AdminPlan { mut address, token }) = admin else {
+        return Err(Unanswered::Refused(format!(
+            "{} has no admin listener; give it \"admin\": \"{USUAL_ADDRESS}\" and restart ropewalk, or name the \
+             address with --admin",
+            path.display()
+        )));
+    };
+    // It listens on every address of this machine, and this is one that can be connected to.
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok((address.to_string(), token))
+}
+
+/// The token in a file: its text without the line end.
+fn token_in(path: &Path) -> Result<String, Unanswered> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text));
+    let name = path.display();
+    match read {
+        Err(error) => Err(Unanswered::Refused(format!("cannot read the token file {name}: {error}"))),
+        Ok(_) if text.trim().is_empty() => {
+            Err(Unanswered::Refused(format!("the token file {name} is empty")))
+        }
+        Ok(_) => Ok(text.trim().to_owned()),
+    }
 }
 
 /// A ropewalk that can be asked.
@@ -30,7 +110,7 @@ pub(crate) struct AdminClient {
 /// Why a question was not answered as hoped.
 #[derive(Debug)]
 pub(crate) enum Unanswered {
-    /// Nobody answered, or not as an admin listener does.
+    /// There was no answer, or not one of an admin listener.
     Lost(String),
     /// It was refused: the question was wrong. The text is the listener's own.
     Refused(String),
@@ -60,8 +140,9 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'?');
 
 impl AdminClient {
-    /// A client for what was typed.
-    pub(crate) fn new(options: AdminOptions) -> Self {
+    /// A client for what was typed. Errors when a file that was named cannot be used.
+    pub(crate) fn new(options: AdminOptions) -> Result<Self, Unanswered> {
+        let Target { address, token } = options.target()?;
         let config = Agent::config_builder()
             .timeout_global(Some(QUESTION_TIME_MAX))
             .http_status_as_error(false)
@@ -71,8 +152,8 @@ impl AdminClient {
             // A proxy from the environment is for other places than this.
             .proxy(None)
             .build();
-        let address = options.admin.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Self { agent: config.new_agent(), address, token: options.token }
+        let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Ok(Self { agent: config.new_agent(), address, token })
     }
 
     /// Asks for a view.
@@ -114,7 +195,8 @@ impl AdminClient {
         let server = answer.headers().get("server").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !server.starts_with(SERVER) {
             return Err(Unanswered::Lost(format!(
-                "what listens on {address} is no admin listener of ropewalk; name it with --admin"
+                "what listens on {address} is not an admin listener of ropewalk; name it with --admin ADDRESS, or \
+                 the file that does with --config FILE"
             )));
         }
         let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
@@ -122,8 +204,9 @@ impl AdminClient {
         match answer.status().as_u16() {
             200..=299 => Ok(text),
             401 => Err(Unanswered::Refused(format!(
-                "{address} asks for its token, and {}: give it as --token or in ROPEWALK_ADMIN_TOKEN",
-                if self.token.is_some() { "this is not it" } else { "none was given" }
+                "{address} asks for a token, and {}; give it with --config FILE, with --token-file FILE or in \
+                 ROPEWALK_ADMIN_TOKEN",
+                if self.token.is_some() { "the one that was given is wrong" } else { "none was given" }
             ))),
             400..=499 => Err(Unanswered::Refused(text.trim_end().to_owned())),
             _ => Err(Unanswered::Lost(text.trim_end().to_owned())),
@@ -136,7 +219,7 @@ impl AdminClient {
             Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => format!(
                 "nothing listens on {address}. The admin listener is off unless the configuration has \
                  \"admin\": \"127.0.0.1:9900\", or ropewalk runs with --admin 127.0.0.1:9900; \
-                 if it is elsewhere, name it with --admin"
+                 if it is elsewhere, name it with --admin ADDRESS, or the file that does with --config FILE"
             ),
             Error::ConnectionFailed => format!("cannot connect to {address}"),
             Error::HostNotFound => format!("there is no host {address}"),

@@ -4,9 +4,12 @@
 //! and are checked by the same code, so that their mistakes too come all at once, with the
 //! flag in the place of line and column.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ropewalk::config::plan::Strategy;
 use ropewalk::config::{ConfigErrors, Document};
 use serde_json::{Value, json};
 
@@ -101,8 +104,11 @@ pub(crate) struct QuestionOptions {
 #[derive(Debug, Args)]
 pub(crate) struct OriginOptions {
     /// The port to listen on, on 127.0.0.1; 0 takes a free one
-    #[arg(long)]
-    pub(crate) port: u16,
+    #[arg(long, required_unless_present = "listen", conflicts_with = "listen")]
+    pub(crate) port: Option<u16>,
+    /// The address to listen on, such as 0.0.0.0:9001: whoever can reach it is answered
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
     /// What it calls itself in its answers
     #[arg(long)]
     pub(crate) name: String,
@@ -127,7 +133,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "PORT", conflicts_with = "listen")]
     port: Option<String>,
     /// round-robin, weighted-round-robin, least-connections or random [default: round-robin]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = OfferedNames::of_strategies(), hide_possible_values = true)]
     strategy: Option<String>,
     /// A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several
     #[arg(long, value_name = "URL[=WEIGHT]")]
@@ -148,7 +154,7 @@ pub(crate) struct Settings {
     #[arg(long, requires = "config")]
     pub(crate) watch: bool,
     /// off, error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", value_parser = OfferedNames::of_levels(), hide_possible_values = true)]
     log_level: Option<String>,
 }
 
@@ -221,6 +227,38 @@ fn backend(typed: &str) -> Value {
             json!({ "url": url, "weight": number_or_text(weight) })
         }
         _ => json!({ "url": typed }),
+    }
+}
+
+/// Names that completions offer for a flag. Every value is accepted here: the configuration's own
+/// check refuses a wrong one, says which was meant, and reports the other mistakes with it.
+#[derive(Clone, Debug)]
+struct OfferedNames(Vec<&'static str>);
+
+impl OfferedNames {
+    fn of_strategies() -> Self {
+        Self(Strategy::ALL.map(Strategy::name).into())
+    }
+
+    fn of_levels() -> Self {
+        Self(vec!["off", "error", "warn", "info", "debug", "trace"])
+    }
+}
+
+impl TypedValueParser for OfferedNames {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        flag: Option<&clap::Arg>,
+        typed: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, flag, typed)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(|name| PossibleValue::new(*name))))
     }
 }
 

@@ -14,7 +14,7 @@ use super::exit::{Exit, complain, say};
 /// A command for a running ropewalk.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operation {
-    /// Show how a running ropewalk is
+    /// Show how a running ropewalk is; fails when a pool has no backend that takes requests
     Status(ViewOptions),
     /// List the requests that are in flight, the oldest first
     Requests(ViewOptions),
@@ -78,72 +78,85 @@ pub(crate) struct WeightOptions {
 
 /// Asks, and prints the answer.
 pub(crate) fn operate(operation: Operation) -> Exit {
-    let answer = match operation {
-        Operation::Status(options) => view("/status", options),
-        Operation::Requests(options) => view("/requests", options),
-        Operation::Reload { admin } => AdminClient::new(admin).post("/reload"),
-        Operation::Drain(options) => return drain(options),
-        Operation::Enable { name, admin } => {
-            AdminClient::new(admin).post(&format!("/backends/{}/enable", encoded(&name)))
+    let end = match operation {
+        Operation::Status(options) => status(options),
+        Operation::Requests(ViewOptions { format, admin }) => {
+            AdminClient::new(admin).and_then(|client| view(&client, "/requests", format))
         }
+        Operation::Reload { admin } => change(admin, "/reload"),
+        Operation::Drain(options) => drain(options),
+        Operation::Enable { name, admin } => change(admin, &format!("/backends/{}/enable", encoded(&name))),
         Operation::Weight(WeightOptions { name, weight, period, admin }) => {
             let period = for_parameter('&', period.as_deref());
             let path = format!("/backends/{}/weight?value={}{period}", encoded(&name), encoded(&weight));
-            AdminClient::new(admin).post(&path)
+            change(admin, &path)
         }
     };
-    match answer {
-        Ok(text) => {
-            say(text.trim_end());
-            Exit::Fine
-        }
-        Err(unanswered) => unanswered.exit(),
-    }
+    end.unwrap_or_else(Unanswered::exit)
 }
 
-fn view(path: &str, ViewOptions { format, admin }: ViewOptions) -> Result<String, Unanswered> {
+fn change(admin: AdminOptions, path: &str) -> Result<Exit, Unanswered> {
+    say(AdminClient::new(admin)?.post(path)?.trim_end());
+    Ok(Exit::Fine)
+}
+
+fn view(client: &AdminClient, path: &str, format: Format) -> Result<Exit, Unanswered> {
     let format = match format {
         Format::Text => "text",
         Format::Json => "json",
     };
-    AdminClient::new(admin).get(&format!("{path}?format={format}"))
+    say(client.get(&format!("{path}?format={format}"))?.trim_end());
+    Ok(Exit::Fine)
 }
 
-fn drain(DrainOptions { name, period, wait, admin }: DrainOptions) -> Exit {
-    let client = AdminClient::new(admin);
-    let period = for_parameter('?', period.as_deref());
-    match client.post(&format!("/backends/{}/drain{period}", encoded(&name))) {
-        Ok(text) => say(text.trim_end()),
-        Err(unanswered) => return unanswered.exit(),
+/// Shows the status. Fails when a pool cannot answer its requests, so that a health check of a
+/// container may be this command.
+fn status(ViewOptions { format, admin }: ViewOptions) -> Result<Exit, Unanswered> {
+    let client = AdminClient::new(admin)?;
+    let text = client.get("/status?format=json")?;
+    let status: Status = read_status(&text)?;
+    match format {
+        Format::Json => say(text.trim_end()),
+        Format::Text => _ = view(&client, "/status", format)?,
     }
+    let unusable: Vec<_> =
+        status.pools.iter().filter(|pool| !pool.is_usable()).map(|pool| &*pool.name).collect();
+    if unusable.is_empty() {
+        return Ok(Exit::Fine);
+    }
+    complain(format_args!("no backend takes requests in {}", unusable.join(", ")));
+    Ok(Exit::Failed)
+}
+
+fn drain(DrainOptions { name, period, wait, admin }: DrainOptions) -> Result<Exit, Unanswered> {
+    let client = AdminClient::new(admin)?;
+    let period = for_parameter('?', period.as_deref());
+    say(client.post(&format!("/backends/{}/drain{period}", encoded(&name)))?.trim_end());
     match wait {
         Some(bound) => wait_until_drained(&client, &name, bound),
-        None => Exit::Fine,
+        None => Ok(Exit::Fine),
     }
 }
 
 /// Looks until the backend has no request in flight, and says each time that their number has
 /// changed.
-fn wait_until_drained(client: &AdminClient, name: &str, bound: Duration) -> Exit {
+fn wait_until_drained(client: &AdminClient, name: &str, bound: Duration) -> Result<Exit, Unanswered> {
     let give_up = clock::now() + bound;
     let mut said = None;
     loop {
-        let active = match active(client, name) {
-            Ok(active) => active,
-            Err(unanswered) => return unanswered.exit(),
-        };
+        let active = active(client, name)?;
         if said.replace(active) != Some(active) {
             say(format_args!("{name}: {active} in flight"));
         }
         if active == 0 {
-            return Exit::Fine;
+            return Ok(Exit::Fine);
         }
         if clock::now() >= give_up {
             complain(format_args!(
                 "{name} still has {active} in flight after {}",
                 humantime::format_duration(bound)
             ));
-            return Exit::Failed;
+            return Ok(Exit::Failed);
         }
         // Nothing unparks this thread; should it wake early, it looks once more.
         std::thread::park_timeout(LOOK_EVERY);
@@ -155,14 +168,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Requests in flight at the backends of a name, in all pools.
 fn active(client: &AdminClient, name: &str) -> Result<u64, Unanswered> {
-    let text = client.get("/status?format=json")?;
-    let status: Status = serde_json::from_str(&text)
-        .map_err(|error| Unanswered::Lost(format!("the status cannot be read: {error}")))?;
+    let status = read_status(&client.get("/status?format=json")?)?;
     let backends = status.pools.iter().flat_map(|pool| &pool.backends);
     Ok(backends.filter(|backend| backend.name == name).map(|backend| backend.active).sum())
 }
 
-/// What a drain looks at of `/status`.
+fn read_status(text: &str) -> Result<Status, Unanswered> {
+    serde_json::from_str(text)
+        .map_err(|error| Unanswered::Lost(format!("the status cannot be read: {error}")))
+}
+
+/// What the commands look at of `/status`.
 #[derive(Deserialize)]
 struct Status {
     pools: Vec<Pool>,
@@ -170,12 +186,22 @@ struct Status {
 
 #[derive(Deserialize)]
 struct Pool {
+    name: String,
     backends: Vec<Backend>,
+}
+
+impl Pool {
+    /// Whether a backend takes requests: it is up and not drained.
+    fn is_usable(&self) -> bool {
+        self.backends.iter().any(|backend| backend.up && backend.weight > 0)
+    }
 }
 
 #[derive(Deserialize)]
 struct Backend {
     name: String,
+    up: bool,
+    weight: u32,
     active: u64,
 }
 

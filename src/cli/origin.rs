@@ -10,9 +10,9 @@ use super::exit::{Exit, complain, say};
 
 /// Serves until the process is stopped.
 pub(crate) fn origin(options: OriginOptions) -> Exit {
-    let OriginOptions { port, name, delay, status } = options;
-    // Never beyond this machine: it is a toy, with no limits of its own.
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let OriginOptions { port, listen, name, delay, status } = options;
+    // Not beyond this machine unless it is asked for: the sample has no limits of its own.
+    let address = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default())));
     match Origin::new(&name).delay(delay).status(status).start(address) {
         Ok(address) => {
             say(format_args!("{name} listens on http://{address} (Ctrl-C stops it)"));
@@ -22,7 +22,8 @@ pub(crate) fn origin(options: OriginOptions) -> Exit {
         }
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             complain(format_args!(
-                "{address} is in use; `ss -ltnp 'sport = :{port}'` names the program, or take another --port"
+                "{address} is in use; `ss -ltnp 'sport = :{}'` names the program, or take another port",
+                address.port()
             ));
             Exit::Failed
         }

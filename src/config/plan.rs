@@ -422,6 +422,10 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// All of them, in the order of the documents.
+    pub const ALL: [Self; 4] =
+        [Self::RoundRobin, Self::WeightedRoundRobin, Self::LeastConnections, Self::Random];
+
     /// What the configuration calls it.
     pub fn name(self) -> &'static str {
         match self {

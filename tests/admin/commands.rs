@@ -1,21 +1,29 @@
 //! `ropewalk status`, `requests`, `reload`, `drain`, `enable` and `weight`: the built binary
 //! against a listener in this process.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::side::admin::operations::WeightChange;
+use ropewalk::side::admin::operations::{BackendStatus, WeightChange};
 use serde_json::Value;
 
 use crate::fake::Call;
 use crate::wire::Admin;
 
 fn command(arguments: &[&str], address: &str) -> Command {
+    let mut command = bare(arguments);
+    command.args(["--admin", address]);
+    command
+}
+
+/// A command that is not told where to ask.
+fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
-    command.args(arguments).args(["--admin", address]).env_remove("ROPEWALK_ADMIN_TOKEN");
+    command.args(arguments).env_remove("ROPEWALK_ADMIN").env_remove("ROPEWALK_ADMIN_TOKEN");
     // An HTTP proxy in the environment is not for this.
     command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
     command
@@ -40,6 +48,30 @@ fn status_is_a_table_or_json() {
     let (code, json, _) = parts(run(&admin, &["status", "--format", "json"]));
     assert_eq!(code, Some(0));
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["pools"][1]["name"], "web");
+}
+
+/// A health check of a container asks for no more than this.
+#[test]
+fn status_fails_when_a_pool_has_no_backend_that_takes_requests() {
+    let admin = Admin::start();
+    for spoil in
+        [|backend: &mut BackendStatus| backend.up = false, |backend: &mut BackendStatus| backend.weight = 0]
+    {
+        admin.fake.change(|status| status.pools[1].backends.iter_mut().for_each(spoil));
+        for format in ["text", "json"] {
+            let (code, said, complaint) = parts(run(&admin, &["status", "--format", format]));
+            assert_eq!(
+                (code, complaint.as_str()),
+                (Some(1), "no backend takes requests in web\n"),
+                "{format}"
+            );
+            assert!(said.contains("web-1"), "{format}: {said}");
+        }
+        admin.fake.change(|status| {
+            (status.pools[1].backends[1].up, status.pools[1].backends[1].weight) = (true, 1)
+        });
+        assert_eq!(run(&admin, &["status"]).status.code(), Some(0));
+    }
 }
 
 #[test]
@@ -94,21 +126,96 @@ fn what_is_refused_is_status_2_with_the_reason() {
 }
 
 #[test]
-fn the_token_comes_from_a_flag_or_the_environment() {
+fn the_token_comes_from_a_flag_a_file_or_the_environment() {
     let admin = Admin::with_token(Some("s3cret"));
     let address = admin.address().to_string();
     let (code, _, complaint) = parts(run(&admin, &["status"]));
     assert_eq!(code, Some(2));
     assert!(
-        complaint.contains("none was given: give it as --token or in ROPEWALK_ADMIN_TOKEN"),
+        complaint.contains(
+            "none was given; give it with --config FILE, with --token-file FILE or in ROPEWALK_ADMIN_TOKEN"
+        ),
         "{complaint}"
     );
     let (code, _, complaint) = parts(run(&admin, &["status", "--token", "wrong"]));
     assert_eq!(code, Some(2));
-    assert!(complaint.contains("this is not it"), "{complaint}");
+    assert!(complaint.contains("the one that was given is wrong"), "{complaint}");
     assert_eq!(run(&admin, &["status", "--token", "s3cret"]).status.code(), Some(0));
     let output = command(&["status"], &address).env("ROPEWALK_ADMIN_TOKEN", "s3cret").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    for (text, expected) in [("s3cret\n", (Some(0), "")), ("\n", (Some(2), " is empty\n"))] {
+        fs::write(&file, text).unwrap();
+        let (code, _, complaint) = parts(run(&admin, &["status", "--token-file", file.to_str().unwrap()]));
+        assert_eq!(code, expected.0, "{complaint}");
+        assert!(complaint.ends_with(expected.1), "{complaint}");
+    }
+    let (code, _, complaint) = parts(run(&admin, &["status", "--token-file", "/no/such/token"]));
+    assert_eq!(code, Some(2));
+    assert!(complaint.starts_with("cannot read the token file /no/such/token: "), "{complaint}");
+}
+
+/// Every command finds the listener of the configuration that is running.
+#[test]
+fn the_address_and_the_token_come_from_the_configuration() {
+    let admin = Admin::with_token(Some("s3cret"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let file_name = file.to_str().unwrap();
+    fs::write(folder.path().join("token"), "s3cret\n").unwrap();
+    let port = admin.address().port();
+    // The rest of the file may be wrong at the moment. 0.0.0.0 is where it listens, not where to connect.
+    for address in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {
+        let text =
+            format!(r#"{{ "prot": 1, "admin": {{ "address": "{address}", "token_file": "token" }} }}"#);
+        fs::write(&file, text).unwrap();
+        for arguments in [
+            &["status"][..],
+            &["requests"],
+            &["reload"],
+            &["drain", "web-1"],
+            &["weight", "web-1", "7"],
+            &["enable", "web-1"],
+        ] {
+            let (code, _, complaint) = parts(bare(arguments).args(["--config", file_name]).output().unwrap());
+            assert_eq!((code, complaint.as_str()), (Some(0), ""), "{arguments:?}");
+        }
+    }
+    assert_eq!(bare(&["status", "-c", file_name]).output().unwrap().status.code(), Some(0));
+    for (text, says) in [
+        (r#"{ "backends": [] }"#, "has no admin listener; give it \"admin\": \"127.0.0.1:9900\""),
+        (r#"{ "admin": 9900 }"#, "did you mean \"127.0.0.1:9900\"?"),
+        (r#"{ "admin": "#, "config.json"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (code, said, complaint) = parts(bare(&["status", "--config", file_name]).output().unwrap());
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{complaint}");
+        assert!(complaint.contains(says), "{complaint}");
+    }
+}
+
+/// What is said closer to the command counts more.
+#[test]
+fn a_flag_counts_more_than_the_configuration_and_that_more_than_the_environment() {
+    let admin = Admin::start();
+    let (right, wrong) = (admin.address().to_string(), "127.0.0.1:1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, address: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!(r#"{{ "admin": "{address}" }}"#)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right_file, wrong_file) = (file("right.json", &right), file("wrong.json", wrong));
+    for (arguments, variable) in [
+        (&["--admin", &right, "--config", &wrong_file][..], wrong),
+        (&["--config", &right_file], wrong),
+        (&[], &right),
+    ] {
+        let output = bare(&["status"]).args(arguments).env("ROPEWALK_ADMIN", variable).output().unwrap();
+        let (code, _, complaint) = parts(output);
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -141,7 +248,7 @@ fn somebody_else_there_is_told_apart() {
     let (code, said, complaint) = parts(command(&["reload"], &address).output().unwrap());
     stranger.join().unwrap();
     assert_eq!((code, said.as_str()), (Some(1), ""));
-    assert!(complaint.contains("is no admin listener of ropewalk"), "{complaint}");
+    assert!(complaint.contains("is not an admin listener of ropewalk"), "{complaint}");
 }
 
 #[test]

@@ -529,8 +529,12 @@ fn a_watched_file_is_applied_when_it_changes() {
     fs::write(&file, text.replace(&from, &to)).expect("write");
     serves("first");
     // As Kubernetes does: a link that leads elsewhere from now on.
+    // The other file has the same time and length, as in a package store.
     let other = file.with_file_name("other.json");
     fs::write(&other, &text).expect("write");
+    let modified = fs::metadata(&file).and_then(|data| data.modified()).expect("a time");
+    let opened = fs::File::options().write(true).open(&other).expect("open");
+    opened.set_modified(modified).expect("set the time");
     let link = file.with_file_name("link");
     symlink(&other, &link).expect("link");
     fs::rename(&link, &file).expect("rename");

@@ -26,7 +26,7 @@ mod template;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
-use super::plan::{ListenerPlan, Plan, RoutePlan, Timeouts};
+use super::plan::{AdminPlan, ListenerPlan, Plan, RoutePlan, Timeouts};
 use super::reader::{self, Fields, Problems};
 use crate::base::limits::WORKERS_MAX;
 use attached::Folder;
@@ -52,6 +52,20 @@ impl Document {
             Some(plan) if !problems.any_error() => Ok(Checked { plan, warnings: problems.into_list() }),
             _ => Err(ConfigErrors::new(problems.into_list())),
         }
+    }
+
+    /// Reads only where the admin listener is and what it asks for. Mistakes elsewhere do not
+    /// matter: a running balancer can be asked while its file is being edited.
+    ///
+    /// # Errors
+    /// The `admin` key is wrong, or its token cannot be read.
+    pub fn admin(&self) -> Result<Option<AdminPlan>, ConfigErrors> {
+        let mut problems = Problems::default();
+        let admin = Fields::open(&self.root, &mut problems).and_then(|mut fields| {
+            let node = fields.take("admin")?;
+            admin::read(node, &[], &Folder(&self.folder), &mut problems)
+        });
+        if problems.any_error() { Err(ConfigErrors::new(problems.into_list())) } else { Ok(admin) }
     }
 }
 

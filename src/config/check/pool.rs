@@ -15,13 +15,6 @@ use super::bounds::{self, Scope};
 use super::health;
 use crate::base::limits::{RETRIES_MAX, WEIGHT_MAX};
 
-const STRATEGIES: &[(&str, Strategy)] = &[
-    ("round-robin", Strategy::RoundRobin),
-    ("weighted-round-robin", Strategy::WeightedRoundRobin),
-    ("least-connections", Strategy::LeastConnections),
-    ("random", Strategy::Random),
-];
-
 /// A pool and what its routes inherit from it.
 pub(super) struct Pool {
     pub(super) plan: PoolPlan,
@@ -87,7 +80,10 @@ pub(super) fn read(
     listeners: &[ListenerPlan],
     problems: &mut Problems,
 ) -> Option<Pool> {
-    let strategy = fields.take("strategy").and_then(|node| reader::word(node, STRATEGIES, problems));
+    let strategy = fields.take("strategy").and_then(|node| {
+        let strategies = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
+        reader::word(node, &strategies, problems)
+    });
     let strategy = strategy.unwrap_or(Strategy::RoundRobin);
     let retries_node = fields.take("retries");
     let retries = retries_node.and_then(|node| reader::number(node, 0..=u64::from(RETRIES_MAX), problems));
