@@ -59,12 +59,20 @@ pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 /// LIMIT: bytes of a task, which is there for every connection, idle ones too. A test holds it.
 pub const TASK_BYTES_MAX: usize = 1024;
 
-/// LIMIT: bytes of bodies that a task may move before the next task gets its turn. Fifty large
-/// downloads then delay a small request by some 10 ms; a turn costs less than a microsecond.
-pub const QUANTUM_BYTES: usize = 256 * 1024;
+/// LIMIT: bytes that a task may touch before the next task gets its turn. Handing over costs less
+/// than a microsecond.
+pub const TURN_BYTES: usize = 256 * 1024;
+
+/// LIMIT: how long a turn may last, counted from its first 32 KiB. [`TURN_BYTES`] of an ordinary
+/// body take a tenth of a millisecond.
+pub const TURN_TIME: std::time::Duration = std::time::Duration::from_micros(500);
+
+/// Bytes touched in a turn from which on the task counts as bulk: its next turn waits behind tasks
+/// whose turns are short.
+pub const BULK_BYTES: usize = 64 * 1024;
 
 /// LIMIT: pipelined requests answered before the next task gets its turn.
-pub const QUANTUM_REQUESTS: u32 = 16;
+pub const TURN_REQUESTS: u32 = 16;
 
 /// LIMIT: interim (1xx) responses relayed for one request. Real servers send one or two.
 pub const INTERIM_RESPONSES_MAX: u32 = 16;

@@ -3,11 +3,12 @@
 //! Whoever reads only this file knows what ropewalk does with a request. Every branch is
 //! here; the functions it calls run straight through.
 
-use crate::base::limits::{QUANTUM_BYTES, QUANTUM_REQUESTS};
+use crate::base::limits::TURN_REQUESTS;
 use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::task::{Stage, Task};
+use crate::proxy::turn::Turn;
 use crate::proxy::{connect, record, relay, reply, request, response, retry, tunnel};
 
 /// What a worker does with a task that has been advanced.
@@ -27,7 +28,7 @@ pub(super) enum Step {
     Go(Stage),
     /// A socket is not ready.
     Wait(Wait),
-    /// The quantum is used up.
+    /// Its turn is over.
     Yield,
     /// Something went wrong.
     Fail(Failure),
@@ -39,6 +40,7 @@ pub(super) enum Step {
 pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
     task.waits_for = None;
     let next = go_on(task, cx);
+    task.bulk = cx.turn.is_bulk();
     match next {
         Next::Wait(wait) => {
             task.waits_for = Some(wait.reason);
@@ -52,8 +54,8 @@ pub fn advance(task: &mut Task, cx: &mut Context) -> Next {
 }
 
 fn go_on(task: &mut Task, cx: &mut Context) -> Next {
-    cx.quantum = QUANTUM_BYTES;
-    let mut requests_left = QUANTUM_REQUESTS;
+    cx.turn = Turn::new();
+    let mut requests_left = TURN_REQUESTS;
 
     if task.client.broke {
         task.request.fail(Failure::ClientLeft.word());

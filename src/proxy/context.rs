@@ -16,6 +16,7 @@ use crate::observe::batch::{Batch, Intake};
 use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
 use crate::proxy::record::Note;
+use crate::proxy::turn::Turn;
 use crate::upstream::snapshot::Snapshot;
 
 /// What all threads of one balancer share.
@@ -84,8 +85,8 @@ pub struct Context {
     pub pipes: PipePool,
     /// Chance.
     pub rng: fastrand::Rng,
-    /// Bytes that the present task may still move in this turn.
-    pub quantum: usize,
+    /// The turn of the task that is being advanced.
+    pub turn: Turn,
     /// What all threads share.
     pub shared: Arc<Shared>,
     /// Which worker this is.
@@ -110,7 +111,7 @@ impl Context {
             buffers: BufferPool::bounded(shared.large_buffers.clone()),
             pipes: PipePool::new(shared.pipes.clone()),
             rng: fastrand::Rng::new(),
-            quantum: 0,
+            turn: Turn::new(),
             worker,
             notes: Vec::new(),
             unpark,

@@ -21,4 +21,5 @@ mod splice;
 mod target;
 pub mod task;
 mod tunnel;
+pub mod turn;
 mod uptake;

@@ -18,7 +18,7 @@ pub(super) enum Flow {
     Done,
     /// A socket is not ready.
     Wait(Wait),
-    /// The quantum is used up.
+    /// The turn is over.
     Yield,
     /// Something went wrong.
     Fail(Failure),
@@ -105,7 +105,10 @@ pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
     loop {
         client.inbound.clear();
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-            Ok(Io::Moved(count)) => client.discarded += count,
+            Ok(Io::Moved(count)) => {
+                client.discarded += count;
+                cx.turn.charge(count);
+            }
             Ok(Io::Blocked) => {
                 client.inbound.release(&mut cx.buffers);
                 let deadline = client.since + LINGER_TIME_MAX;
@@ -116,6 +119,9 @@ pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
         if client.discarded > LINGER_BYTES_MAX {
             return Step::Close;
         }
+        if cx.turn.is_over() {
+            return Step::Yield;
+        }
     }
 }
 
@@ -123,6 +129,8 @@ pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
 pub(super) struct Reframed {
     /// Bytes of body that were moved.
     pub(super) moved: usize,
+    /// The chunks, or pieces of chunks, that they came in.
+    pub(super) chunks: usize,
     /// The last chunk and the trailers were among them.
     pub(super) done: bool,
 }
@@ -150,7 +158,7 @@ pub(super) fn reframe(
     framing: Framing,
     ops: &HeaderOps,
 ) -> Result<Reframed, BadChunks> {
-    let mut moved = 0;
+    let (mut moved, mut chunks) = (0, 0);
     while !from.is_empty() {
         // A longer input than there is room for is one that has not arrived yet.
         let input = from.bytes();
@@ -160,6 +168,7 @@ pub(super) fn reframe(
                 push_chunk(to, input.get(skip..skip + len).unwrap_or_default(), framing);
                 from.consume(skip + len);
                 moved += len;
+                chunks += 1;
             }
             ChunkPart::More { skip } => {
                 from.consume(skip);
@@ -169,11 +178,11 @@ pub(super) fn reframe(
                 let section = input.get(skip..skip + len).unwrap_or_default();
                 push_end(to, section, framing, ops).map_err(BadChunks::Trailers)?;
                 from.consume(skip + len);
-                return Ok(Reframed { moved, done: true });
+                return Ok(Reframed { moved, chunks, done: true });
             }
         }
     }
-    Ok(Reframed { moved, done: false })
+    Ok(Reframed { moved, chunks, done: false })
 }
 
 /// Writes bytes of a body, as a chunk if that is how it is framed.

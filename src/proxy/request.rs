@@ -48,7 +48,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         }
 
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Small) {
-            Ok(Io::Moved(_)) => {}
+            Ok(Io::Moved(count)) => cx.turn.charge(count),
             Ok(Io::Blocked) => break,
             Err(Errno::NOBUFS) => return Step::Fail(Failure::Shortage(Errno::NOBUFS)),
             // Between requests this is how it should end; in the middle of a head there is
@@ -174,7 +174,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
 
         // More of the body: what has arrived of it already, and if that was nothing that can be
         // passed on (a piece of a trailer section, perhaps), what comes next.
-        if cx.quantum == 0 {
+        if cx.turn.is_over() {
             return Flow::Yield;
         }
         let before = request.uploaded;
@@ -191,8 +191,13 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         if request.sent < request.outbound.len() || matches!(request.upload, Upload::Done) {
             continue;
         }
+        // The head may have left a small buffer, which would take eight times the calls.
+        client.inbound.release_if_empty(&mut cx.buffers);
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
-            Ok(Io::Moved(_)) => request.moved = cx.now,
+            Ok(Io::Moved(count)) => {
+                request.moved = cx.now;
+                cx.turn.charge(count);
+            }
             Ok(Io::Blocked) => {
                 client.inbound.release_if_empty(&mut cx.buffers);
                 let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
@@ -254,6 +259,7 @@ fn take_body(
                         BadChunks::Chunk(error) => Failure::BadBody(error),
                         BadChunks::Trailers(error) => Failure::BadTrailers(error),
                     })?;
+                cx.turn.charge_chunks(reframed.chunks);
                 if reframed.done {
                     request.upload = Upload::Done;
                 }
@@ -261,7 +267,6 @@ fn take_body(
             }
         };
     request.uploaded += moved as u64;
-    cx.quantum = cx.quantum.saturating_sub(moved);
     if matches!(request.upload, Upload::Done) {
         inbound.release_if_empty(&mut cx.buffers);
     }

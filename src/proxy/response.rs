@@ -183,12 +183,12 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
         if matches!(request.download, Download::Done) {
             return Flow::Done;
         }
-        if cx.quantum == 0 {
+        if cx.turn.is_over() {
             return Flow::Yield;
         }
         match upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(count)) => {
-                cx.quantum = cx.quantum.saturating_sub(count);
+                cx.turn.charge(count);
                 request.received = cx.now;
             }
             Ok(Io::Blocked) => {
@@ -240,6 +240,7 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 match reframed {
                     Ok(reframed) => {
                         request.downloaded += reframed.moved as u64;
+                        cx.turn.charge_chunks(reframed.chunks);
                         if reframed.done {
                             request.download = Download::Done;
                         }

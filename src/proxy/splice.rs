@@ -68,13 +68,13 @@ pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Fl
             }
         }
         let left = left_down(request).unwrap_or(0);
-        if left == 0 || cx.quantum == 0 {
+        if left == 0 || cx.turn.is_over() {
             cx.pipes.put(pipe);
             return if left == 0 { Flow::Done } else { Flow::Yield };
         }
         match upstream.stream.read_into(&mut pipe, room(left)) {
             Ok(Io::Moved(count)) => {
-                cx.quantum = cx.quantum.saturating_sub(count / SPLICED_PER_COPIED);
+                cx.turn.charge(count / SPLICED_PER_COPIED);
                 request.received = cx.now;
             }
             Ok(Io::Blocked) => {
@@ -123,13 +123,13 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
             cx.pipes.put(pipe);
             return Flow::Done;
         };
-        if cx.quantum == 0 {
+        if cx.turn.is_over() {
             cx.pipes.put(pipe);
             return Flow::Yield;
         }
         match client.stream.read_into(&mut pipe, room(left)) {
             Ok(Io::Moved(count)) => {
-                cx.quantum = cx.quantum.saturating_sub(count / SPLICED_PER_COPIED);
+                cx.turn.charge(count / SPLICED_PER_COPIED);
                 request.moved = cx.now;
                 request.uploaded += count as u64;
                 if let Some(rate) = snapshot.plan.limits.body_rate {

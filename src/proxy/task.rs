@@ -32,6 +32,8 @@ pub struct Task {
     /// What it waits for, and until when; `None` while a worker is at it.
     pub(super) waits_for: Option<Reason>,
     pub(super) waits_until: Moment,
+    /// Its last turn was a long one.
+    pub(super) bulk: bool,
     /// The configuration that the request under way began with.
     pub(super) snapshot: Arc<Snapshot>,
 }
@@ -246,6 +248,7 @@ impl Task {
             upstream: None,
             waits_for: None,
             waits_until: Moment::NEVER,
+            bulk: false,
             snapshot,
         }
     }
@@ -258,6 +261,11 @@ impl Task {
     /// Whether it is between requests, so that closing it loses nothing.
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Head && self.client.head_began.is_none()
+    }
+
+    /// Whether its last turn was a long one, so that its next is likely to be: it moves a large body.
+    pub fn is_bulk(&self) -> bool {
+        self.bulk
     }
 
     /// Gives all its memory back to the worker.

@@ -22,16 +22,16 @@ enum Way {
 /// Relays what there is, in both directions.
 pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Step::Close };
-    let before = cx.quantum;
+    let before = cx.turn.charged();
     request.end = Some("tunnel_closed");
     // What waits for the client is what the backend said; and the other way round.
     let down =
         pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
     let up = pass(&mut client.stream, &mut client.inbound, &mut request.outbound, &mut upstream.stream, cx);
-    if cx.quantum < before {
+    if cx.turn.charged() > before {
         request.received = cx.now;
     }
-    if cx.quantum == 0 {
+    if cx.turn.is_over() {
         return Step::Yield;
     }
     let mut wait = Wait {
@@ -72,14 +72,14 @@ fn pass(
                     let of_ahead = count.min(ahead.len());
                     ahead.consume(of_ahead);
                     queue.consume(count - of_ahead);
-                    cx.quantum = cx.quantum.saturating_sub(count);
+                    cx.turn.charge(count);
                 }
                 Ok(_) => return Way::Writing,
                 Err(_) => return Way::Broken,
             }
         }
         ahead.release(&mut cx.buffers);
-        if cx.quantum == 0 {
+        if cx.turn.is_over() {
             return Way::Reading;
         }
         match read(source, queue, &mut cx.buffers) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::{CREW_WINDOW, QUANTUM_BYTES, SATURATED_AFTER, TAKE_BATCH, WARM_MAX};
+use crate::base::limits::{CREW_WINDOW, SATURATED_AFTER, TAKE_BATCH, TURN_BYTES, WARM_MAX};
 use crate::net::parking::{Events, Parking, Spot, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
@@ -64,6 +64,9 @@ pub struct Worker {
     cx: Context,
     /// Whether others of its batch wait for the task that is being advanced.
     has_more: bool,
+    /// Bytes that tasks may be charged for before it polls again: one long turn, or many short ones.
+    /// So whatever becomes ready waits for one long turn at most, however many there are to come.
+    left_until_poll: usize,
     /// When it last slept.
     awake_since: Moment,
     /// What it has made of its time since it last reported.
@@ -87,6 +90,7 @@ impl Worker {
             warm: WarmSet::new(),
             cx,
             has_more: false,
+            left_until_poll: 0,
             awake_since: now,
             answered: 0,
             spell: Spell::new(now),
@@ -98,6 +102,7 @@ impl Worker {
     pub fn run(mut self) {
         let (mut woken, mut events) = (Vec::new(), Events::new());
         while !self.hall.stop.load(Ordering::Relaxed) {
+            self.left_until_poll = TURN_BYTES;
             if self.hall.ready.serves(self.number) {
                 self.take_ready();
             } else {
@@ -132,6 +137,8 @@ impl Worker {
             while let Some(woken) = batch.next() {
                 self.has_more = batch.len() > 0;
                 match woken {
+                    // Others were ready as early, and their turns are short.
+                    Woken::Ready(task) if task.is_bulk() && self.left_until_poll == 0 => self.queue(task),
                     Woken::Ready(task) => self.advance(task),
                     Woken::Quiet(task, wait) => self.park(task, wait),
                 }
@@ -153,15 +160,18 @@ impl Worker {
 
     /// Advances what is in the ready channel.
     fn take_ready(&mut self) {
-        for _ in 0..TAKE_BATCH {
-            if self.warm.len() >= WARM_MAX {
+        // Only those that are there now: one that yields meanwhile has had its turn.
+        for _ in 0..TAKE_BATCH.min(self.hall.ready.len()) {
+            if self.warm.len() >= WARM_MAX || self.left_until_poll == 0 {
                 break;
             }
             let Some(task) = self.hall.ready.take() else { return };
             self.advance(task);
         }
         // There may be more than one worker can do.
-        self.hall.ready.announce();
+        if !self.hall.ready.is_empty() {
+            self.hall.ready.announce();
+        }
     }
 
     /// Leaves every task to the crew, which this worker is no longer one of.
@@ -217,14 +227,13 @@ impl Worker {
             log::error!("a worker panicked over a request; its connection is closed");
             Next::Close
         });
-        let moved = QUANTUM_BYTES.saturating_sub(cx.quantum);
-        self.spell.work += 1 + (moved / WORK_BYTES) as u64;
+        let charged = cx.turn.charged();
+        self.left_until_poll = self.left_until_poll.saturating_sub(charged);
+        self.spell.work += 1 + (charged / WORK_BYTES) as u64;
         match next {
             Next::Wait(wait) => self.keep(task, wait),
             Next::Yield => {
-                if let Err(task) = self.hall.ready.push(task) {
-                    self.close(task);
-                }
+                self.queue(task);
                 // A body keeps one worker busy; others should not have to wait for that. Where there
                 // are none, it stays with this worker.
                 if self.has_more || self.hall.ready.len() > 1 {
@@ -255,15 +264,18 @@ impl Worker {
         match self.hall.parking.park(self.number, task, &wait) {
             Ok(()) => {}
             // What it waited for has happened meanwhile.
-            Err((task, None)) => {
-                if let Err(task) = self.hall.ready.push(task) {
-                    self.close(task);
-                }
-            }
+            Err((task, None)) => self.queue(task),
             Err((task, Some(error))) => {
                 log::error!("cannot watch a connection, so it is closed: {error}");
                 self.close(task);
             }
+        }
+    }
+
+    /// Puts a task behind those that are ready.
+    fn queue(&mut self, task: Box<Task>) {
+        if let Err(task) = self.hall.ready.push(task) {
+            self.close(task);
         }
     }
 
