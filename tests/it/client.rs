@@ -92,6 +92,11 @@ impl Latencies {
         self.0.len()
     }
 
+    /// What half of them stayed below.
+    pub fn median(&self) -> Duration {
+        self.0[self.0.len() / 2]
+    }
+
     /// What 99 in 100 stayed below.
     pub fn p99(&self) -> Duration {
         assert!(self.0.len() >= 100, "{} requests are too few for a p99", self.0.len());

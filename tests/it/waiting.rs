@@ -133,6 +133,53 @@ fn slow_writers_delay_nobody() {
     assert_fast_beside(&balancer, || writers.iter_mut().for_each(|client| client.send([b'x'; 1_000])));
 }
 
+/// What each client that never stops sending puts into its upload, as fast as it is taken.
+fn chunks_that_never_end(chunk: &str) -> Vec<u8> {
+    chunk.repeat((1 << 20) / chunk.len()).into_bytes()
+}
+
+#[test]
+fn no_upload_delays_others_whatever_its_framing() {
+    let _turn = TURN.lock();
+    for (what, chunk) in [
+        ("one byte a chunk", "1\r\nx\r\n".to_owned()),
+        ("extensions", format!("1;{}\r\nx\r\n", "e".repeat(253))),
+        ("large chunks", format!("4000\r\n{}\r\n", "x".repeat(0x4000))),
+    ] {
+        let chunks = chunks_that_never_end(&chunk);
+        let origin = Origin::serve(|head, wire| {
+            if head.target() == "/upload" {
+                let mut sink = vec![0; 256 << 10];
+                while matches!(wire.stream().read(&mut sink), Ok(1..)) {}
+                return Next::Close;
+            }
+            reply(wire, 200, b"small")
+        });
+        let balancer = two_workers(&origin);
+        let enough = Enough::not_yet();
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let mut client = Client::connect(balancer.address());
+                    client.send(
+                        "POST /upload HTTP/1.1\r\nHost: test.example\r\nTransfer-Encoding: chunked\r\n\r\n",
+                    );
+                    while !enough.is() {
+                        client.send(&chunks);
+                    }
+                });
+            }
+            wait::until("all uploads are under way", || origin.requests() == 6);
+            let end = Instant::now() + Duration::from_millis(500);
+            let seen =
+                Latencies::of_gets(balancer.address(), "/", |count| count < 30 || Instant::now() < end);
+            enough.say();
+            // Peers and balancer share the processors, so the slowest request says little.
+            assert!(seen.median() < FAST_P99, "beside {what}: median {:?}", seen.median());
+        });
+    }
+}
+
 /// Measures fast requests for two seconds, in which `slowly` is called ten times a second.
 fn assert_fast_beside(balancer: &Balancer, mut slowly: impl FnMut() + Send) {
     let enough = Enough::not_yet();
