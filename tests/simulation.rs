@@ -16,7 +16,7 @@ use ropewalk::config::plan::{BackendPlan, HealthCheck, Limits, PoolPlan, Probe, 
 use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::upstream::backend::{Backend, Lease};
 use ropewalk::upstream::health::{Evidence, ProbeResult, Reason, Transition};
-use ropewalk::upstream::pool::{Pool, Tried};
+use ropewalk::upstream::pool::{Ask, Pool};
 use ropewalk::upstream::queue::{Admission, Ticket};
 
 /// Seeds of one test run, and events of each.
@@ -68,7 +68,7 @@ struct World {
 /// One request in flight.
 struct Flight {
     lease: Lease,
-    tried: Tried,
+    ask: Ask,
     /// The same, where it can be looked at.
     tried_indexes: Vec<usize>,
     tries_left: u32,
@@ -77,7 +77,7 @@ struct Flight {
 /// One request in the queue.
 struct Waiting {
     ticket: Ticket,
-    tried: Tried,
+    ask: Ask,
     tried_indexes: Vec<usize>,
     tries_left: u32,
 }
@@ -195,7 +195,9 @@ impl World {
             self.check();
         }
         // Nobody is left behind with a place to be had.
-        assert!(self.waiting.is_empty() || self.usable().next().is_none());
+        for waiting in &self.waiting {
+            assert!(self.usable().all(|index| waiting.tried_indexes.contains(&index)));
+        }
         self.waiting.clear();
         self.check();
     }
@@ -203,13 +205,13 @@ impl World {
     /// A client sends a request.
     fn begin(&mut self) {
         if self.flights.len() < FLIGHTS_MAX {
-            self.attempt(Tried::default(), Vec::new(), self.retries);
+            self.attempt(Ask::default(), Vec::new(), self.retries);
         }
     }
 
     /// A request comes to its end, or to the end of one try.
     fn end_one(&mut self) {
-        let Some(Flight { lease, mut tried, mut tried_indexes, tries_left }) = self.take_flight() else {
+        let Some(Flight { lease, mut ask, mut tried_indexes, tries_left }) = self.take_flight() else {
             return;
         };
         let index = usize::from(lease.index());
@@ -221,11 +223,11 @@ impl World {
         let transition = lease.backend().record_failure(Reason::Reset);
         self.expect_failure(index, transition);
         if tries_left > 0 {
-            tried.insert(lease.backend().id());
+            ask.tried.insert(lease.backend().id());
             tried_indexes.push(index);
             // The next try is begun before the last one is forgotten, as in the balancer's
             // worst case.
-            self.flights_keep(lease, |world| world.attempt(tried, tried_indexes, tries_left - 1));
+            self.flights_keep(lease, |world| world.attempt(ask, tried_indexes, tries_left - 1));
         }
     }
 
@@ -297,28 +299,28 @@ impl World {
     }
 
     fn pick_and_end(&mut self) -> usize {
-        self.attempt(Tried::default(), Vec::new(), 0);
+        self.attempt(Ask::default(), Vec::new(), 0);
         let flight = self.flights.pop().expect("a usable backend is picked");
         usize::from(flight.lease.index())
     }
 
     /// Picks a backend for a request and checks that it was the right one.
-    fn attempt(&mut self, tried: Tried, tried_indexes: Vec<usize>, tries_left: u32) {
+    fn attempt(&mut self, ask: Ask, tried_indexes: Vec<usize>, tries_left: u32) {
         self.take_places();
         let free: Vec<usize> = self.usable().filter(|&index| self.has_room(index)).collect();
-        let fresh: Vec<usize> = free.iter().copied().filter(|index| !tried_indexes.contains(index)).collect();
-        // Those that were tried are the last resort, and better than none.
-        let allowed = if fresh.is_empty() { free } else { fresh };
+        let allowed: Vec<usize> =
+            free.iter().copied().filter(|index| !tried_indexes.contains(index)).collect();
         let expected = self.expected(&allowed);
-        let lease = match self.pool.admit(&tried, &(Weak::<Nobody>::new() as Weak<dyn Unpark>)) {
+        let lease = match self.pool.admit(&ask, &(Weak::<Nobody>::new() as Weak<dyn Unpark>)) {
             Admission::Admitted(lease) => lease,
             outcome => {
                 assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
-                let (usable, waiting) = (self.usable().count(), self.waiting.len());
+                let usable = self.usable().filter(|index| !tried_indexes.contains(index)).count();
+                let waiting = self.waiting.len();
                 match outcome {
                     Admission::Queued(ticket) => {
                         assert!(usable > 0 && waiting < QUEUE);
-                        self.waiting.push(Waiting { ticket, tried, tried_indexes, tries_left });
+                        self.waiting.push(Waiting { ticket, ask, tried_indexes, tries_left });
                     }
                     Admission::Full => assert!(usable > 0 && waiting == QUEUE),
                     Admission::Nobody => assert_eq!(usable, 0),
@@ -333,22 +335,24 @@ impl World {
         assert!(Arc::ptr_eq(lease.backend(), &self.pool.backends()[index]));
         self.picked = Some(index);
         self.members[index].tries += 1;
-        self.flights.push(Flight { lease, tried, tried_indexes, tries_left });
+        self.flights.push(Flight { lease, ask, tried_indexes, tries_left });
     }
 
     /// Those who were given a place take it: always those who have waited longest.
     fn take_places(&mut self) {
-        let mut passed_over = 0;
+        let mut passed_over: Vec<Vec<usize>> = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.ticket.claim() {
                 Some(lease) => {
-                    assert_eq!(passed_over, 0, "a place was given past somebody who waits");
-                    let Waiting { tried, tried_indexes, tries_left, .. } = waiting;
+                    let index = usize::from(lease.index());
+                    let all_tried_it = passed_over.iter().all(|tried| tried.contains(&index));
+                    assert!(all_tried_it, "a place was given past somebody who waits for it");
+                    let Waiting { ask, tried_indexes, tries_left, .. } = waiting;
                     self.members[usize::from(lease.index())].tries += 1;
-                    self.flights.push(Flight { lease, tried, tried_indexes, tries_left });
+                    self.flights.push(Flight { lease, ask, tried_indexes, tries_left });
                 }
                 None => {
-                    passed_over += 1;
+                    passed_over.push(waiting.tried_indexes.clone());
                     self.waiting.push(waiting);
                 }
             }
@@ -423,8 +427,11 @@ impl World {
     fn check(&mut self) {
         self.take_places();
         assert_eq!(self.pool.queue().len(), self.waiting.len());
-        let free = self.usable().filter(|&index| self.has_room(index)).count();
-        assert!(self.waiting.is_empty() || free == 0, "a place is free and somebody waits");
+        for waiting in &self.waiting {
+            let mut free = self.usable().filter(|&index| self.has_room(index));
+            let missed = free.find(|index| !waiting.tried_indexes.contains(index));
+            assert_eq!(missed, None, "a place is free and somebody waits for it");
+        }
         for (index, (backend, member)) in self.pool.backends().iter().zip(&self.members).enumerate() {
             assert_eq!(u64::from(backend.active()), self.active(index), "active of {index}");
             assert!(member.max.is_none_or(|max| backend.active() <= max), "too many for {index}");
@@ -453,7 +460,7 @@ impl World {
 
     /// Does something while a lease is still held.
     fn flights_keep(&mut self, lease: Lease, act: impl FnOnce(&mut Self)) {
-        let held = Flight { lease, tried: Tried::default(), tried_indexes: Vec::new(), tries_left: 0 };
+        let held = Flight { lease, ask: Ask::default(), tried_indexes: Vec::new(), tries_left: 0 };
         self.flights.insert(0, held);
         act(self);
         self.flights.remove(0);
@@ -541,7 +548,7 @@ fn places_on_many_threads_are_neither_lost_nor_doubled() {
             scope.spawn(move || {
                 let mut rng = fastrand::Rng::with_seed(thread as u64);
                 for _ in 0..TURNS {
-                    match pool.admit(&Tried::default(), nobody) {
+                    match pool.admit(&Ask::default(), nobody) {
                         Admission::Admitted(lease) => hold(lease),
                         Admission::Queued(ticket) if rng.u8(..4) == 0 => drop(ticket),
                         Admission::Queued(ticket) => loop {

@@ -308,3 +308,11 @@ pub const ADMIN_RATES_MAX: usize = 60;
 /// LIMIT: requests that `/requests` lists, the oldest. An answer is held in memory until it is
 /// taken, and somebody who looks for a stuck request wants the oldest.
 pub const ADMIN_REQUESTS_MAX: usize = 1_000;
+
+/// How long no connections to a backend are kept after it was seen to send what nobody had asked
+/// for, or to close most of those that are used again.
+pub const KEEP_NOTHING_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Reused connections that may die before an answer within ten seconds, if they are at least half
+/// of the reuses. One or two come from a backend that closes idle connections earlier than we do.
+pub const REUSE_DEATHS_MAX: u64 = 3;

@@ -35,6 +35,17 @@ pub enum Io {
     End,
 }
 
+/// How a connection is that nothing was asked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Open, and silent: as it should be.
+    Quiet,
+    /// The peer has closed or reset it.
+    Closed,
+    /// The peer has sent bytes.
+    Talking,
+}
+
 /// A connected (or connecting) TCP socket.
 #[derive(Debug)]
 pub struct Stream {
@@ -182,12 +193,16 @@ impl Stream {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
-    /// Whether an unused connection is as it should be: open, and silent. Bytes that nobody
-    /// asked for would be taken for the answer to the next request.
-    pub fn is_quiet(&self) -> bool {
+    /// How an unused connection is. Bytes that nobody asked for would be taken for the answer to
+    /// the next request.
+    pub fn at_rest(&self) -> Rest {
         let mut byte = [0_u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(net::recv(&self.fd, &mut byte, flags), Err(Errno::AGAIN))
+        match net::recv(&self.fd, &mut byte, flags) {
+            Err(Errno::AGAIN) => Rest::Quiet,
+            Ok((1.., _)) => Rest::Talking,
+            Ok(_) | Err(_) => Rest::Closed,
+        }
     }
 
     /// Notes that whoever watched the socket saw something to read (an end and an error

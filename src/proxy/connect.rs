@@ -25,7 +25,7 @@ pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
-    match pool.admit(&task.request.tried, &cx.unpark) {
+    match pool.admit(&task.request.ask, &cx.unpark) {
         Admission::Admitted(lease) => begin(task, lease, cx),
         Admission::Queued(ticket) => {
             task.request.ticket = Some(ticket);
@@ -33,7 +33,7 @@ pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
             Step::Go(Stage::Queue)
         }
         Admission::Full => Step::Fail(Failure::QueueFull),
-        Admission::Nobody => Step::Fail(Failure::NoBackend),
+        Admission::Nobody => nobody(task),
     }
 }
 
@@ -47,8 +47,8 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
         task.request.too_slow_at = task.request.too_slow_at + cx.now.since(task.request.queued);
         return begin(task, lease, cx);
     }
-    if !task.request.pool.is_some_and(|pool| task.snapshot.pool(pool).has_usable()) {
-        return Step::Fail(Failure::NoBackend);
+    if !task.request.pool.is_some_and(|pool| task.snapshot.pool(pool).has_candidate(&task.request.ask)) {
+        return nobody(task);
     }
     relay::probe(task);
     // Only its leaving is of interest, not what it sends.
@@ -57,10 +57,15 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(relay::wait_client(interest, deadline, Reason::Queue))
 }
 
+/// No backend is left for it. A request that was tried is told what that try came to.
+fn nobody(task: &Task) -> Step {
+    Step::Fail(task.request.failed.unwrap_or(Failure::NoBackend))
+}
+
 /// Takes a kept connection to the backend, or begins a new one.
 fn begin(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     task.request.moved = cx.now;
-    if let Some(stream) = lease.backend().idle().take(cx.now) {
+    if let Some(stream) = lease.backend().kept_connection(cx.now) {
         task.request.attempts.begin(&lease, true, cx.now);
         task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
         return Step::Go(Stage::Exchange);
@@ -98,7 +103,7 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
         }
         Err(failure) => {
             // There is no connection to blame, so the backend is told here.
-            task.request.tried.insert(lease.backend().id());
+            task.request.ask.tried.insert(lease.backend().id());
             if failure.row().fault == Fault::Backend
                 && let Some(transition) = lease.backend().record_failure(failure.health_reason())
             {

@@ -18,6 +18,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::{BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream};
 use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
 use crate::proxy::{record, reply, splice};
+use crate::upstream::idle_connections::Distrust;
 
 /// Reads until a whole request head is there, then checks and rewrites it.
 pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
@@ -116,6 +117,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
 /// Notes what of a head is needed later.
 fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
     request.method = head.method;
+    request.ask.idempotent = head.method.is_idempotent();
     request.version = head.version;
     request.keep_alive = head.keep_alive;
     request.upgrade = head.upgrade.is_some();
@@ -276,8 +278,13 @@ fn take_body(
 /// After a response, ours or a backend's: the next request, or the end of the connection.
 pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     if let Some(mut upstream) = task.upstream.take() {
+        let left_over = task.request.is_answered() && !upstream.inbound.is_empty();
         let clean = task.request.is_sent() && upstream.inbound.is_empty();
         upstream.inbound.release(&mut cx.buffers);
+        if left_over {
+            // Had they come a moment later, another client would have been given them.
+            upstream.lease.backend().distrust(Distrust::UnaskedBytes, cx.now);
+        }
         if let (true, Upstream { stream, lease, lifetime: Some(lifetime), .. }) = (clean, upstream) {
             let backend = lease.backend();
             backend.idle().give(stream, cx.now, lifetime, backend.active());

@@ -129,7 +129,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     upstream.lease.backend().record_success();
     request.attempts.answered(cx.now);
     let pool = request.pool.map(|pool| snapshot.pool(pool));
-    if pool.is_some_and(|pool| retry::on_status(request, pool, head.status, cx.now)) {
+    let from = upstream.lease.backend().id();
+    if pool.is_some_and(|pool| retry::on_status(request, pool, from, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
     }
     upstream.lifetime = lifetime(&head, snapshot.timeouts(request.route).upstream_keep_alive);

@@ -3,7 +3,7 @@
 use crate::base::clock::Moment;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Chance, Failure, Fault};
-use crate::proxy::task::{Download, Framing, Request, Task};
+use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
 use crate::upstream::pool::Pool;
 
 /// What is to be done.
@@ -27,6 +27,9 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     // Whatever it waited for a place for, it will not take it.
     task.request.ticket = None;
     if let Some(upstream) = &mut upstream {
+        if reused_connection_died(upstream, failure) {
+            upstream.lease.backend().reused_connection_died(cx.now);
+        }
         upstream.inbound.release(&mut cx.buffers);
         if row.fault == Fault::Backend && !stale {
             let backend = upstream.lease.backend();
@@ -58,38 +61,49 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    let pool = request.pool.map(|pool| task.snapshot.pool(pool));
+    if let Some(upstream) = upstream {
+        request.ask.tried.insert(upstream.lease.backend().id());
+    }
+    let Some(pool) = request.pool.map(|pool| task.snapshot.pool(pool)) else { return Verdict::Answer };
     let allowed = match row.chance {
-        Chance::NothingSent => request.sent == 0 && request.whole && request.tries_left > 0,
-        Chance::MaybeDone => may_repeat(request) && pool.is_some_and(|pool| spend(request, pool, cx.now)),
-        Chance::Granted => true,
+        Chance::NothingSent => {
+            request.sent == 0 && request.whole && request.tries_left > 0 && pool.has_candidate(&request.ask)
+        }
+        Chance::MaybeDone => may_repeat(request, pool) && spend(request, pool, cx.now),
+        Chance::Granted => pool.has_candidate(&request.ask),
         Chance::None => false,
     };
     if !allowed {
         return Verdict::Answer;
     }
-    request.tries_left -= 1;
+    request.tries_left = request.tries_left.saturating_sub(1);
     request.sent = 0;
+    request.failed = Some(failure);
     if let Some(shard) = cx.shared.shards.get(cx.worker) {
         shard.retry(failure.word());
-    }
-    if let Some(upstream) = upstream {
-        request.tried.insert(upstream.lease.backend().id());
     }
     Verdict::Retry
 }
 
 /// Whether a backend's own error response is given up for another try. If it is not, it is
-/// relayed as it is.
-pub(super) fn on_status(request: &mut Request, pool: &Pool, status: u16, now: Moment) -> bool {
-    pool.retries_status(status) && may_repeat(request) && spend(request, pool, now)
+/// relayed as it is. `from` is the backend's number.
+pub(super) fn on_status(request: &mut Request, pool: &Pool, from: u32, status: u16, now: Moment) -> bool {
+    if !pool.retries_status(status) {
+        return false;
+    }
+    request.ask.tried.insert(from);
+    may_repeat(request, pool) && spend(request, pool, now)
 }
 
-/// Whether a request that a backend may have acted on can be sent again without harm. The
-/// body must be whole for that, and an interim response that was relayed belongs to this
-/// backend.
-fn may_repeat(request: &Request) -> bool {
-    request.method.is_idempotent() && request.whole && request.interim == 0 && request.tries_left > 0
+/// Whether a request that a backend may have acted on can be sent again without harm, and there
+/// is a backend that it has not tried. The body must be whole for that, and an interim response
+/// that was relayed belongs to this backend.
+fn may_repeat(request: &Request, pool: &Pool) -> bool {
+    request.method.is_idempotent()
+        && request.whole
+        && request.interim == 0
+        && request.tries_left > 0
+        && pool.has_candidate(&request.ask)
 }
 
 /// Takes what another try costs from the pool's budget.
@@ -98,6 +112,11 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
     request.retrying = None;
     request.retrying = pool.spend_retry(now);
     request.retrying.is_some()
+}
+
+/// Whether a kept connection died before the backend had answered.
+fn reused_connection_died(upstream: &Upstream, failure: Failure) -> bool {
+    upstream.reused && upstream.inbound.is_empty() && matches!(failure, Failure::Closed | Failure::Reset(_))
 }
 
 /// A kept connection that died before it answered says nothing about the backend: it was
@@ -109,8 +128,7 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
 /// sent first, would be read as a request that the client has written.
 fn is_stale(task: &Task, failure: Failure) -> bool {
     let request = &task.request;
-    task.upstream.as_ref().is_some_and(|upstream| upstream.reused && upstream.inbound.is_empty())
-        && matches!(failure, Failure::Closed | Failure::Reset(_))
+    task.upstream.as_ref().is_some_and(|upstream| reused_connection_died(upstream, failure))
         && !request.refreshed
         && request.interim == 0
         && !request.is_answered()

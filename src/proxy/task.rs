@@ -15,10 +15,11 @@ use crate::net::pipe::Pipe;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
+use crate::proxy::failure::Failure;
 use crate::proxy::record::{Attempts, Note};
 use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
-use crate::upstream::pool::Tried;
+use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
 use crate::upstream::retry_budget::Retrying;
 use crate::upstream::snapshot::Snapshot;
@@ -145,7 +146,10 @@ pub(super) struct Request {
     pub(super) ticket: Option<Ticket>,
     /// Since when.
     pub(super) queued: Moment,
-    pub(super) tried: Tried,
+    /// Which backends it may be given.
+    pub(super) ask: Ask,
+    /// What the last try came to, once there has been another.
+    pub(super) failed: Option<Failure>,
     pub(super) tries_left: u32,
     /// Counts against the pool's budget for second tries while it lasts.
     pub(super) retrying: Option<Retrying>,
@@ -348,7 +352,8 @@ impl Request {
             too_slow_at: Moment::NEVER,
             ticket: None,
             queued: now,
-            tried: Tried::default(),
+            ask: Ask::default(),
+            failed: None,
             tries_left: 0,
             retrying: None,
             refreshed: false,

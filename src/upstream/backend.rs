@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::ids;
-use crate::base::limits::ADDRESSES_MAX;
+use crate::base::limits::{ADDRESSES_MAX, KEEP_NOTHING_FOR};
 use crate::config::plan::{BackendPlan, HealthCheck};
+use crate::net::stream::Stream;
 use crate::upstream::health::{Judgement, ProbeResult, Reason, Transition};
-use crate::upstream::idle_connections::IdleConnections;
+use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
 
@@ -316,6 +317,33 @@ impl Backend {
     /// Its unused connections.
     pub fn idle(&self) -> &IdleConnections {
         &self.state.idle
+    }
+
+    /// A connection that is kept from an earlier request, if there is one.
+    pub fn kept_connection(&self, now: Moment) -> Option<Stream> {
+        self.state.idle.take(now).unwrap_or_else(|Unasked| {
+            self.distrust(Distrust::UnaskedBytes, now);
+            None
+        })
+    }
+
+    /// A connection that was kept has died under its next request, before an answer.
+    pub fn reused_connection_died(&self, now: Moment) {
+        if self.state.idle.died(now) {
+            self.distrust(Distrust::ReuseDeaths, now);
+        }
+    }
+
+    /// Keeps none of its connections for a while. Said once for each reason; the metric counts on.
+    pub fn distrust(&self, why: Distrust, now: Moment) {
+        let Some(count) = self.state.idle.suspend(why, now) else { return };
+        let level = if count == 1 { log::Level::Warn } else { log::Level::Debug };
+        let what = match why {
+            Distrust::UnaskedBytes => "sent bytes that no request had asked for",
+            Distrust::ReuseDeaths => "closes most kept connections when they are used again",
+        };
+        let seconds = KEEP_NOTHING_FOR.as_secs();
+        log::log!(level, "backend {} {what}; none of its connections are kept for {seconds}s", self.name());
     }
 
     /// Whether its verdict is about to change, so that it should be probed sooner.

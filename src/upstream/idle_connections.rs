@@ -1,4 +1,9 @@
-//! Unused connections that are kept to a backend for its next request.
+//! Unused connections that are kept to a backend for its next request, and whether any are.
+//!
+//! For [`KEEP_NOTHING_FOR`] none are kept when the backend has shown that they cannot be relied on:
+//! it sent bytes that nobody had asked for, which on a kept connection would be the answer to
+//! another client's request; or it closes most of them before it answers, and a failure on a
+//! kept connection would never count as a failure of the backend.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
-use crate::net::stream::Stream;
+use crate::base::limits::{KEEP_NOTHING_FOR, REUSE_DEATHS_MAX};
+use crate::net::stream::{Rest, Stream};
+use crate::upstream::recent::Recent;
 
 /// The unused connections to one backend. The one used last is used next: it is the least
 /// likely to have been closed, and the others get the chance to grow old and be closed.
@@ -29,7 +36,40 @@ struct Kept {
     /// The most requests that were in flight since the last sweep, and between the two before.
     most: u32,
     most_before: u32,
+    /// Nothing is kept until then.
+    suspended_until: Option<Moment>,
+    /// Connections that were used again lately, and those of them that died before an answer.
+    reuses: Recent,
+    deaths: Recent,
+    /// How often keeping was suspended, by [`Distrust`].
+    suspensions: [u64; Distrust::ALL.len()],
 }
+
+/// Why no connections to a backend are kept for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// It sent bytes that nobody had asked for.
+    UnaskedBytes,
+    /// Most connections died when they were used again.
+    ReuseDeaths,
+}
+
+impl Distrust {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::UnaskedBytes, Self::ReuseDeaths];
+
+    /// What metrics call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UnaskedBytes => "unasked_bytes",
+            Self::ReuseDeaths => "reuse_deaths",
+        }
+    }
+}
+
+/// A kept connection had bytes on it that nobody had asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unasked;
 
 #[derive(Debug)]
 struct Idle {
@@ -59,15 +99,59 @@ impl IdleConnections {
     }
 
     /// A connection that is open and silent, if there is one.
-    pub fn take(&self, now: Moment) -> Option<Stream> {
+    ///
+    /// # Errors
+    /// One was found that is not silent. What a backend sends unasked would be taken for the
+    /// next answer.
+    pub fn take(&self, now: Moment) -> Result<Option<Stream>, Unasked> {
         loop {
-            let Idle { stream, expires } = self.kept.lock().list.pop_back()?;
-            // What a backend sends unasked would be taken for the next answer: such a
-            // connection is closed, like one that the backend has closed.
-            if now < expires && stream.is_quiet() {
-                return Some(stream);
+            let idle = {
+                let mut kept = self.kept.lock();
+                let idle = kept.list.pop_back();
+                if idle.is_some() {
+                    kept.reuses.add(1, now);
+                }
+                idle
+            };
+            let Some(Idle { stream, expires }) = idle else { return Ok(None) };
+            match stream.at_rest() {
+                Rest::Talking => return Err(Unasked),
+                Rest::Quiet if now < expires => return Ok(Some(stream)),
+                Rest::Quiet | Rest::Closed => {}
             }
         }
+    }
+
+    /// A connection that was used again died before the backend had answered. Returns whether
+    /// that has happened so often that none should be kept.
+    pub fn died(&self, now: Moment) -> bool {
+        let mut kept = self.kept.lock();
+        kept.deaths.add(1, now);
+        let (deaths, reuses) = (kept.deaths.sum(now), kept.reuses.sum(now));
+        deaths >= REUSE_DEATHS_MAX && deaths * 2 >= reuses
+    }
+
+    /// Closes all and keeps none for a while. Returns how often that was done for this reason,
+    /// or `None` if none were kept already.
+    pub fn suspend(&self, why: Distrust, now: Moment) -> Option<u64> {
+        let (old, count) = {
+            let mut kept = self.kept.lock();
+            let begins = kept.suspended_until.is_none_or(|until| until <= now);
+            kept.suspended_until = Some(now + KEEP_NOTHING_FOR);
+            kept.reuses.clear();
+            kept.deaths.clear();
+            let count = &mut kept.suspensions[why as usize];
+            *count += u64::from(begins);
+            let count = begins.then_some(*count);
+            (std::mem::take(&mut kept.list), count)
+        };
+        drop(old);
+        count
+    }
+
+    /// How often keeping was suspended, for each reason of [`Distrust::ALL`].
+    pub fn suspensions(&self) -> [u64; Distrust::ALL.len()] {
+        self.kept.lock().suspensions
     }
 
     /// Keeps a connection for up to `lifetime`, or closes it if there are enough. `active` requests
@@ -76,7 +160,8 @@ impl IdleConnections {
         let idle = Idle { stream, expires: now + lifetime };
         let mut kept = self.kept.lock();
         kept.most = kept.most.max(active);
-        if kept.list.len() < self.enough(&kept) {
+        let suspended = kept.suspended_until.is_some_and(|until| now < until);
+        if !suspended && kept.list.len() < self.enough(&kept) {
             kept.list.push_back(idle);
         } else {
             drop(kept);

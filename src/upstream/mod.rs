@@ -8,6 +8,7 @@ pub mod pool;
 pub mod probe_requests;
 pub mod queue;
 pub mod rate_limit;
+pub mod recent;
 pub mod retry_budget;
 pub mod route;
 pub mod selector;

@@ -102,28 +102,42 @@ impl Pool {
         self.backends.iter().any(|backend| backend.is_usable())
     }
 
-    /// A backend for a request that has tried some already, or else a place in the queue, from
-    /// where `unpark` wakes it.
-    pub fn admit(&self, tried: &Tried, unpark: &Weak<dyn Unpark>) -> Admission {
-        match self.pick(tried) {
+    /// Whether a member may be given this request, if not at once.
+    pub fn has_candidate(&self, ask: &Ask) -> bool {
+        self.backends.iter().any(|backend| ask.suits(backend))
+    }
+
+    /// A backend for a request, or else a place in the queue, from where `unpark` wakes it.
+    pub fn admit(&self, ask: &Ask, unpark: &Weak<dyn Unpark>) -> Admission {
+        match self.pick(ask) {
             Some(lease) => Admission::Admitted(lease),
-            None => self.queue.join(|| self.pick(tried), || self.has_usable(), unpark),
+            None => self.queue.join(ask, || self.pick(ask), || self.has_candidate(ask), unpark),
         }
     }
 
-    /// A backend for a request that has tried some already: those are chosen only if no
-    /// other is usable. `None` if none is usable at all, or none has room.
-    pub fn pick(&self, tried: &Tried) -> Option<Lease> {
+    /// A backend for a request, of those that it has not tried. `None` if none of them is usable,
+    /// or none has room.
+    pub fn pick(&self, ask: &Ask) -> Option<Lease> {
         let mut selector = self.selector.lock();
-        let fresh = View { backends: &self.backends, tried };
-        let index = match selector.pick(&fresh) {
-            None if !tried.is_empty() => {
-                selector.pick(&View { backends: &self.backends, tried: &Tried::default() })?
-            }
-            choice => choice?,
-        };
+        let index = selector.pick(&View { backends: &self.backends, ask })?;
         // Counted before the lock is released, so that the next pick sees it.
         self.backends.get(index).and_then(Lease::take)
+    }
+}
+
+/// What decides which backends a request may be given.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The backends that it has tried. It is never given one of them again.
+    pub tried: Tried,
+    /// Whether it may be sent twice without harm.
+    pub idempotent: bool,
+}
+
+impl Ask {
+    /// Whether this backend may be given the request, as soon as it has room.
+    pub(super) fn suits(&self, backend: &Backend) -> bool {
+        backend.is_usable() && !self.tried.contains(backend.id())
     }
 }
 
@@ -138,6 +152,9 @@ pub struct Tried {
 impl Tried {
     /// Notes that the backend with this number was tried.
     pub fn insert(&mut self, id: u32) {
+        if self.contains(id) {
+            return;
+        }
         if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
             *place = id;
             self.count += 1;
@@ -149,10 +166,6 @@ impl Tried {
         self.count = 0;
     }
 
-    fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     fn contains(&self, id: u32) -> bool {
         self.ids.iter().take(usize::from(self.count)).any(|&tried| tried == id)
     }
@@ -161,7 +174,7 @@ impl Tried {
 /// The backends as a strategy sees them.
 struct View<'p> {
     backends: &'p [Arc<Backend>],
-    tried: &'p Tried,
+    ask: &'p Ask,
 }
 
 impl Candidates for View<'_> {
@@ -171,7 +184,7 @@ impl Candidates for View<'_> {
 
     fn is_usable(&self, index: usize) -> bool {
         let backend = &self.backends[index];
-        backend.is_usable() && backend.has_room() && !self.tried.contains(backend.id())
+        self.ask.suits(backend) && backend.has_room()
     }
 
     fn weight(&self, index: usize) -> u32 {

@@ -1,8 +1,8 @@
 //! Where requests wait for a place when every usable backend of a pool has as many as it may.
 //!
-//! A place is never free while somebody waits for it: whoever gives one up hands it to the
-//! request that has waited longest, which is then woken, and no other. So nobody is overtaken,
-//! and a place that was given to a request which has gone meanwhile is passed on when that
+//! A place is never free while a request waits that may take it: whoever gives one up hands it to
+//! the one of those that has waited longest, which is then woken, and no other. A request may
+//! take a place at each backend that it has not tried. A place that was given to a request which has gone meanwhile is passed on when that
 //! request's [`Ticket`] is dropped.
 //!
 //! INVARIANT: no wake-up is lost. To join and to give up a place of a bounded backend both take
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::net::parking::{Spot, Unpark};
 use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::pool::Ask;
 
 /// The requests of one pool that wait for a place at a backend.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ struct Line {
 /// Somebody who waits.
 struct Waiting {
     unpark: Weak<dyn Unpark>,
+    /// Which backends it may be given.
+    ask: Ask,
     /// Where the task sleeps, if it does.
     spot: Option<Spot>,
     /// It was to look again before it had said where it sleeps.
@@ -82,6 +85,7 @@ impl Queue {
     /// Joins the queue, unless `pick` finds a place after all, or `usable` no backend at all.
     pub(super) fn join(
         self: &Arc<Self>,
+        ask: &Ask,
         pick: impl FnOnce() -> Option<Lease>,
         usable: impl FnOnce() -> bool,
         unpark: &Weak<dyn Unpark>,
@@ -98,7 +102,8 @@ impl Queue {
         }
         let number = line.next;
         line.next += 1;
-        line.waiting.insert(number, Waiting { unpark: Weak::clone(unpark), spot: None, missed: false });
+        let (unpark, ask) = (Weak::clone(unpark), ask.clone());
+        line.waiting.insert(number, Waiting { unpark, ask, spot: None, missed: false });
         Admission::Queued(Ticket { queue: Arc::clone(self), number })
     }
 
@@ -106,15 +111,18 @@ impl Queue {
     pub(super) fn give_up(&self, backend: &Backend) {
         let woken = {
             let mut line = self.line.lock();
-            match line.member(backend).filter(|member| member.is_usable() && !member.is_over()) {
-                Some(member) => line.give(|| Lease::inherited(&member)),
+            let member = line.member(backend).filter(|member| member.is_usable() && !member.is_over());
+            match member.and_then(|member| Some((line.first_for(&member)?, member))) {
+                Some((number, member)) => line.give(number, Lease::inherited(&member)),
                 None => {
                     backend.vacate();
                     return;
                 }
             }
         };
-        wake(woken);
+        if let Some((unpark, spot)) = woken {
+            wake(&unpark, spot);
+        }
     }
 
     /// Gives away the free places of a backend that has become usable.
@@ -123,10 +131,13 @@ impl Queue {
             let woken = {
                 let mut line = self.line.lock();
                 let Some(member) = line.member(backend).filter(|member| member.is_usable()) else { return };
+                let Some(number) = line.first_for(&member) else { return };
                 let Some(lease) = Lease::take(&member) else { return };
-                line.give(|| lease)
+                line.give(number, lease)
             };
-            wake(woken);
+            if let Some((unpark, spot)) = woken {
+                wake(&unpark, spot);
+            }
         }
     }
 
@@ -143,9 +154,7 @@ impl Queue {
                 })
                 .collect()
         };
-        for (unpark, spot) in woken {
-            wake(Some(Waiting { unpark, spot: Some(spot), missed: false }));
-        }
+        woken.into_iter().for_each(|(unpark, spot)| wake(&unpark, spot));
     }
 }
 
@@ -158,19 +167,23 @@ impl Line {
         self.members.iter().filter_map(Weak::upgrade).find(|member| member.id() == backend.id())
     }
 
-    /// Gives a place to the first in the line.
-    fn give(&mut self, lease: impl FnOnce() -> Lease) -> Option<Waiting> {
-        let (number, waiting) = self.waiting.pop_first()?;
-        self.given.insert(number, lease());
-        Some(waiting)
+    /// The first in the line that may be given a place at this member.
+    fn first_for(&self, member: &Backend) -> Option<u64> {
+        self.waiting.iter().find(|(_, waiting)| waiting.ask.suits(member)).map(|(number, _)| *number)
+    }
+
+    /// Gives a place to one in the line. Returns how to wake it, if it sleeps; one that does not
+    /// will see for itself.
+    fn give(&mut self, number: u64, lease: Lease) -> Option<(Weak<dyn Unpark>, Spot)> {
+        let waiting = self.waiting.remove(&number)?;
+        self.given.insert(number, lease);
+        Some((waiting.unpark, waiting.spot?))
     }
 }
 
-/// Wakes a task, if it sleeps. One that does not will see for itself.
-fn wake(waiting: Option<Waiting>) {
-    if let Some(Waiting { unpark, spot: Some(spot), .. }) = waiting
-        && let Some(unpark) = unpark.upgrade()
-    {
+/// Wakes a task that sleeps.
+fn wake(unpark: &Weak<dyn Unpark>, spot: Spot) {
+    if let Some(unpark) = unpark.upgrade() {
         unpark.unpark(spot);
     }
 }
@@ -223,7 +236,6 @@ impl std::fmt::Debug for Waiting {
 mod tests {
     use super::*;
     use crate::config::Document;
-    use crate::upstream::pool::Tried;
     use crate::upstream::snapshot::Snapshot;
 
     /// Nothing is parked here.
@@ -240,7 +252,7 @@ mod tests {
     }
 
     fn admit(snapshot: &Snapshot) -> Admission {
-        snapshot.pools[0].admit(&Tried::default(), &(Weak::<Nobody>::new() as Weak<dyn Unpark>))
+        snapshot.pools[0].admit(&Ask::default(), &(Weak::<Nobody>::new() as Weak<dyn Unpark>))
     }
 
     fn lease(snapshot: &Snapshot) -> Lease {
@@ -328,10 +340,10 @@ mod tests {
         let of_two = [one, two].into_iter().filter(|lease| lease.backend().port() == 2);
         drop(of_two.collect::<Vec<_>>());
         let given = waiting.claim().unwrap();
-        let mut tried = Tried::default();
-        tried.insert(given.backend().id());
+        let mut ask = Ask::default();
+        ask.tried.insert(given.backend().id());
         drop(given);
-        let next = before.pools[0].pick(&tried).unwrap();
+        let next = before.pools[0].pick(&ask).unwrap();
         assert_eq!((next.backend().port(), after.pools[0].backends().len()), (1, 1));
     }
 
