@@ -124,15 +124,15 @@ fn check_reports_warnings_and_is_still_fine() {
     assert_eq!(
         stderr(&output),
         "config.json:1:14: warning: /retries: can never be used: a retry goes to another backend, \
-         and there is only one\n"
+         and there is only one\n   1 | { \"retries\": 1, \"backends\": [ { \"url\": \"http://a:1\" } ] }\n     |              ^\n"
     );
 }
 
 #[test]
 fn check_and_run_report_the_same_errors() {
     let scratch = Scratch::new("{\n  \"prot\": 1,\n  \"backends\": [ { \"url\": \"a:1\" } ]\n}");
-    let expected = "config.json:2:3: error: /prot: unknown key \"prot\"; did you mean \"port\"?\n\
-                    config.json:3:26: error: /backends/0/url: \"a:1\" has no scheme; did you mean \"http://a:1\"?\n\
+    let expected = "config.json:2:3: error: /prot: unknown key \"prot\"; did you mean \"port\"?\n   2 |   \"prot\": 1,\n     |   ^^^^^^\n\
+                    config.json:3:26: error: /backends/0/url: \"a:1\" has no scheme; did you mean \"http://a:1\"?\n   3 |   \"backends\": [ { \"url\": \"a:1\" } ]\n     |                          ^^^^^\n\
                     2 errors\n";
     for arguments in [&["check", "--config", "config.json"][..], &["--config", "config.json"]] {
         let output = scratch.run(arguments);

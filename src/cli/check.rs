@@ -18,7 +18,7 @@ pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
         (Ok(checked), Format::Text) => {
             say(format_args!("{}: ok ({})", settings.name(), Summary(&checked)));
             say(format_args!("memory: {}", WorstCase::of(&checked.plan)));
-            checked.warnings.iter().for_each(complain);
+            checked.warnings.iter().for_each(|warning| complain(format_args!("{warning:#}")));
             Exit::Fine
         }
         (Ok(checked), Format::Json) => {
@@ -30,7 +30,7 @@ pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
             Exit::Refused
         }
         (Err(unusable), _) => {
-            complain(unusable);
+            complain(format_args!("{unusable:#}"));
             Exit::Refused
         }
     }
@@ -58,7 +58,10 @@ impl fmt::Display for Unusable {
             Self::Wrong(errors) => {
                 let count =
                     errors.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
-                write!(f, "{errors}\n{}", Counted(count, "error"))
+                match f.alternate() {
+                    true => write!(f, "{errors:#}\n{}", Counted(count, "error")),
+                    false => write!(f, "{errors}\n{}", Counted(count, "error")),
+                }
             }
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn explain(settings: &Settings, options: &QuestionOptions) -> Exit {
     let checked = match check::load(settings) {
         Ok(checked) => checked,
         Err(unusable) => {
-            complain(unusable);
+            complain(format_args!("{unusable:#}"));
             return Exit::Refused;
         }
     };
@@ -57,7 +57,7 @@ pub(crate) fn plan(before: &Settings, after: &Settings) -> Exit {
             Ok(checked) => plans.push(checked.plan),
             Err(unusable) => {
                 complain(format_args!("{}:", settings.name()));
-                complain(unusable);
+                complain(format_args!("{unusable:#}"));
                 return Exit::Refused;
             }
         }

@@ -19,13 +19,13 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     let checked = match check::load(settings) {
         Ok(checked) => checked,
         Err(unusable) => {
-            complain(unusable);
+            complain(format_args!("{unusable:#}"));
             return Exit::Refused;
         }
     };
     logging::start(checked.plan.log.level);
     for warning in &checked.warnings {
-        log::warn!("{warning}");
+        log::warn!("{}", warning.for_log());
     }
     let (workers, backends) =
         (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
@@ -41,7 +41,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     let reload = settings.clone();
     let source = move || {
         let checked = check::load(&reload).map_err(|unusable| unusable.to_string())?;
-        checked.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        checked.warnings.iter().for_each(|warning| log::warn!("{}", warning.for_log()));
         log::set_max_level(checked.plan.log.level);
         Ok(checked.plan)
     };

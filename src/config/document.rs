@@ -15,7 +15,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::error::{ConfigErrors, Place, Problem, Severity};
+use super::error::{ConfigErrors, Place, Problem, Severity, finish};
 use crate::base::limits::CONFIG_BYTES_MAX;
 
 /// A configuration that has been read but not checked.
@@ -24,6 +24,8 @@ pub struct Document {
     pub(super) root: Node,
     /// What relative file names in it start from; empty for the current folder.
     pub(super) folder: PathBuf,
+    /// The text it was read from, to show lines of; empty if it was read from none.
+    pub(super) text: Arc<str>,
 }
 
 impl Document {
@@ -33,7 +35,7 @@ impl Document {
         match read(path) {
             Ok(text) => Self::from_json(&name, &text)
                 .map(|document| document.in_folder(path.parent().unwrap_or(path))),
-            Err(message) => Err(one_error(Place::File { name: name.into() }, message)),
+            Err(message) => Err(one_error(Place::File { name: name.into() }, message, "")),
         }
     }
 
@@ -53,7 +55,7 @@ impl Document {
         let mut source = Source { name: name.into(), text, cursor: Cursor::START };
         if text.trim().is_empty() {
             let message = r#"the file is empty; the least it may hold is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
-            return Err(one_error(source.place(0), message.to_owned()));
+            return Err(one_error(source.place(0), message.to_owned(), text));
         }
         // This pass judges the syntax and bounds the nesting, which is what makes the
         // recursion in `Source::node` safe.
@@ -61,7 +63,7 @@ impl Document {
             .and_then(|_| serde_json::from_str::<&RawValue>(text))
             .and_then(|raw| source.node(String::new(), raw));
         match root {
-            Ok(root) => Ok(Self { root, folder: PathBuf::new() }),
+            Ok(root) => Ok(Self { root, folder: PathBuf::new(), text: text.into() }),
             Err(error) => Err(source.syntax_error(&error)),
         }
     }
@@ -69,7 +71,7 @@ impl Document {
     /// The document of a value built in code, which has no places to name.
     pub(super) fn from_value(value: Value) -> Self {
         let at = At { place: Place::Code, pointer: String::new() };
-        Self { root: Node::new(at, value), folder: PathBuf::new() }
+        Self { root: Node::new(at, value), folder: PathBuf::new(), text: "".into() }
     }
 
     /// The same value without its places.
@@ -297,7 +299,7 @@ impl Source<'_> {
             Some(remedy) => format!("{what}: {remedy}"),
             None => format!("{what}: this is not JSON"),
         };
-        one_error(self.place(offset), message)
+        one_error(self.place(offset), message, self.text)
     }
 
     /// The offset of a line (from 1) and a column in bytes (from 1), on a character boundary.
@@ -340,8 +342,11 @@ fn remedy(what: &str, rest: &str) -> Option<&'static str> {
     Some(remedy)
 }
 
-fn one_error(place: Place, message: String) -> ConfigErrors {
-    ConfigErrors::new(vec![Problem { place, pointer: String::new(), message, severity: Severity::Error }])
+fn one_error(place: Place, message: String, text: &str) -> ConfigErrors {
+    let severity = Severity::Error;
+    let mut problems = vec![Problem { place, pointer: String::new(), message, severity, excerpt: None }];
+    finish(&mut problems, text);
+    ConfigErrors::new(problems)
 }
 
 fn read(path: &Path) -> Result<String, String> {

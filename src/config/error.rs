@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::excerpt::{Excerpt, Lines};
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -41,7 +43,8 @@ pub enum Severity {
 
 /// One mistake in a configuration.
 ///
-/// Shown as `config.json:7:18: error: /backends/1/url: "localhost:9001" has no scheme; …`.
+/// Shown as `config.json:7:18: error: /backends/1/url: "localhost:9001" has no scheme; …`, and in
+/// the alternate form (`{:#}`) with the line of the file below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where the value was written.
@@ -52,9 +55,39 @@ pub struct Problem {
     pub message: String,
     /// Whether it stops a start.
     pub severity: Severity,
+    /// The line of the file that it is about; `None` for what is not written in a file.
+    pub excerpt: Option<Excerpt>,
 }
 
 impl Problem {
+    /// Where it is: `config.json:7:18: /backends/1/url: `, with as much of it as is known.
+    fn fmt_place(&self, f: &mut fmt::Formatter<'_>, severity: &str) -> fmt::Result {
+        match &self.place {
+            Place::File { name } => write!(f, "{name}: ")?,
+            Place::Text { name, line, column } => write!(f, "{name}:{line}:{column}: ")?,
+            Place::Flag(flag) => write!(f, "{flag}: ")?,
+            Place::Code => {}
+        }
+        f.write_str(severity)?;
+        // After a flag, the pointer would only repeat in JSON what the flag says already.
+        if !self.pointer.is_empty() && !matches!(self.place, Place::Flag(_)) {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        Ok(())
+    }
+
+    /// The problem without its severity, for a log that has a column for that.
+    pub fn for_log(&self) -> impl fmt::Display + '_ {
+        struct ForLog<'a>(&'a Problem);
+        impl fmt::Display for ForLog<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt_place(f, "")?;
+                f.write_str(&self.0.message)
+            }
+        }
+        ForLog(self)
+    }
+
     /// The line, from 1, when the value was written in a file.
     pub fn line(&self) -> Option<usize> {
         match self.place {
@@ -73,23 +106,33 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// `file:line:column: severity: pointer: message`, which editors and CI systems parse.
+    /// `file:line:column: severity: pointer: message`, which editors and CI systems parse. The
+    /// alternate form (`{:#}`) shows the line of the file below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::File { name } => write!(f, "{name}: ")?,
-            Place::Text { name, line, column } => write!(f, "{name}:{line}:{column}: ")?,
-            Place::Flag(flag) => write!(f, "{flag}: ")?,
-            Place::Code => {}
+        let severity = match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        };
+        self.fmt_place(f, severity)?;
+        f.write_str(&self.message)?;
+        match &self.excerpt {
+            Some(excerpt) if f.alternate() => write!(f, "\n{excerpt}"),
+            _ => Ok(()),
         }
-        match self.severity {
-            Severity::Error => write!(f, "error: ")?,
-            Severity::Warning => write!(f, "warning: ")?,
+    }
+}
+
+/// Puts problems into the order of the text that they are about, and adds its lines.
+pub(super) fn finish(problems: &mut [Problem], text: &str) {
+    if problems.is_empty() {
+        return;
+    }
+    let lines = Lines::of(text);
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    for problem in problems {
+        if let Place::Text { line, column, .. } = problem.place {
+            problem.excerpt = lines.excerpt(line, column);
         }
-        // After a flag, the pointer would only repeat in JSON what the flag says already.
-        if !self.pointer.is_empty() && !matches!(self.place, Place::Flag(_)) {
-            write!(f, "{}: ", self.pointer)?;
-        }
-        write!(f, "{}", self.message)
     }
 }
 
@@ -100,10 +143,9 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// In the order of the text. INVARIANT: at least one of them is an error.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    /// Problems that [`finish`] has been called with. INVARIANT: at least one of them is an error.
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
         debug_assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
         Self { problems }
     }
 
@@ -114,13 +156,16 @@ impl ConfigErrors {
 }
 
 impl fmt::Display for ConfigErrors {
-    /// One problem on each line.
+    /// One problem on each line; in the alternate form (`{:#}`) with the lines of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{problem}")?;
+            match f.alternate() {
+                true => write!(f, "{problem:#}")?,
+                false => write!(f, "{problem}")?,
+            }
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ pub mod changes;
 mod check;
 mod document;
 mod error;
+mod excerpt;
 mod file;
 pub mod memory;
 pub mod plan;
@@ -37,6 +38,7 @@ mod url;
 pub use check::Checked;
 pub use document::Document;
 pub use error::{ConfigErrors, Place, Problem, Severity};
+pub use excerpt::Excerpt;
 pub use file::{
     Admin, AdminSettings, Backend, BasicAuth, Config, ErrorPage, FieldChanges, ForwardTimeouts, HealthCheck,
     HealthSettings, Limits, Listen, Listener, ListenerSettings, Log, Match, MatchValue, OneOrMany,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::{At, Entry, Json, Node};
-use super::error::{Problem, Severity};
+use super::error::{Problem, Severity, finish};
 use super::{suggest, units};
 use crate::base::limits::DURATION_SECS_MAX;
 
@@ -34,17 +34,32 @@ impl Problems {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// In the order of the text.
-    pub(super) fn into_list(mut self) -> Vec<Problem> {
-        self.list.sort_by(|a, b| a.place.cmp(&b.place));
+    /// In the order of the text, with its lines.
+    pub(super) fn into_list(mut self, text: &str) -> Vec<Problem> {
+        finish(&mut self.list, text);
         self.list
+    }
+
+    /// This moment, to ask later whether anything was wrong since.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.list.len())
+    }
+
+    /// Whether nothing that was read since was wrong, so that it can be compared: what follows
+    /// from a mistake is not reported.
+    pub(super) fn clean_since(&self, mark: Mark) -> bool {
+        self.list[mark.0..].iter().all(|problem| problem.severity == Severity::Warning)
     }
 
     fn add(&mut self, at: &At, message: String, severity: Severity) {
         let At { place, pointer } = at.clone();
-        self.list.push(Problem { place, pointer, message, severity });
+        self.list.push(Problem { place, pointer, message, severity, excerpt: None });
     }
 }
+
+/// A moment while a configuration is read.
+#[derive(Clone, Copy)]
+pub(super) struct Mark(usize);
 
 /// The keys of one object. Every key that is asked for is thereby allowed; `close` reports
 /// the others. So the list of allowed keys cannot fall out of step with the code.

@@ -64,7 +64,12 @@ fn interval_and_timeout(
     let mut read =
         |name| fields.take(name).map(|node| (node, reader::duration(node, Zero::Refused, problems)));
     let (interval, timeout) = (read("interval"), read("timeout"));
-    let given = interval.and_then(|(_, interval)| interval).unwrap_or(usual.interval);
+    let given = match interval {
+        // With an interval that is wrong, nothing can be said of the timeout.
+        Some((_, None)) => return (usual.interval, usual.timeout),
+        Some((_, Some(interval))) => interval,
+        None => usual.interval,
+    };
     match timeout {
         Some((node, Some(timeout))) if timeout >= given => {
             let given = humantime::format_duration(given);

@@ -11,8 +11,22 @@ use super::super::reader::{self, Fields, Problems, shown};
 /// The port of a configuration that names none: the usual one that needs no privilege.
 const DEFAULT_PORT: u16 = 8080;
 
+/// The listeners, as far as they are right.
+pub(super) struct Listeners {
+    /// Those that were written, in order.
+    pub(super) list: Vec<ListenerPlan>,
+    /// Whether one that is not in the list does not exist; otherwise nothing can be said.
+    pub(super) are_all: bool,
+}
+
 /// `port` (every IPv4 address of the machine) or `listen`, but not both.
-pub(super) fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPlan> {
+pub(super) fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Listeners {
+    let mark = problems.mark();
+    let list = read_list(fields, problems);
+    Listeners { list, are_all: problems.clean_since(mark) }
+}
+
+fn read_list(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPlan> {
     let any = |port| {
         let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
         ListenerPlan { name: address.to_string(), address }
@@ -25,7 +39,7 @@ pub(super) fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<List
         }
         (Some(port), None) => {
             let port = reader::number(port, 0..=u64::from(u16::MAX), problems);
-            return vec![any(port.map_or(DEFAULT_PORT, |port| port as u16))];
+            return port.map(|port| any(port as u16)).into_iter().collect();
         }
         (None, Some(listen)) => reader::one_or_many(listen),
         (None, None) => return vec![any(DEFAULT_PORT)],

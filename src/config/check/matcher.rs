@@ -6,13 +6,16 @@
 use serde_json::Value;
 
 use super::super::document::{Json, Node};
-use super::super::plan::{HostMatch, ListenerPlan, Matcher, PathMatch, ValueMatch};
+use super::super::plan::{HostMatch, Matcher, PathMatch, ValueMatch};
 use super::super::reader::{self, Fields, Problems, quoted, shown};
 use super::super::suggest;
+use super::listener::Listeners;
 
-/// What stands in `match`.
-pub(super) fn read(node: &Node, listeners: &[ListenerPlan], problems: &mut Problems) -> Matcher {
-    let Some(mut fields) = Fields::open(node, problems) else { return Matcher::default() };
+/// What stands in `match`. `None` only after an error has been written down: a matcher without
+/// the condition that is wrong would be for other requests than those that were meant.
+pub(super) fn read(node: &Node, listeners: &Listeners, problems: &mut Problems) -> Option<Matcher> {
+    let mark = problems.mark();
+    let mut fields = Fields::open(node, problems)?;
     let mut many = |name: &'static str| {
         let node = fields.take(name)?;
         let nodes = reader::one_or_many(node);
@@ -35,19 +38,19 @@ pub(super) fn read(node: &Node, listeners: &[ListenerPlan], problems: &mut Probl
         cookies: fields.take("cookies").map(|node| cookies(node, problems)).unwrap_or_default(),
     };
     fields.close(problems);
-    matcher
+    problems.clean_since(mark).then_some(matcher)
 }
 
 fn all<T>(nodes: Option<&[Node]>, read: impl FnMut(&Node) -> Option<T>) -> Vec<T> {
     nodes.unwrap_or_default().iter().filter_map(read).collect()
 }
 
-fn listener(node: &Node, listeners: &[ListenerPlan], problems: &mut Problems) -> Option<String> {
+fn listener(node: &Node, listeners: &Listeners, problems: &mut Problems) -> Option<String> {
     let typed = reader::text(node, problems)?;
-    if listeners.iter().any(|listener| listener.name == typed) {
+    if !listeners.are_all || listeners.list.iter().any(|listener| listener.name == typed) {
         return Some(typed.to_owned());
     }
-    let names: Vec<_> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+    let names: Vec<_> = listeners.list.iter().map(|listener| listener.name.as_str()).collect();
     let message = format!("there is no listener {}; {}", shown(node), suggest::did_you_mean(typed, &names));
     problems.error(&node.at, message);
     None

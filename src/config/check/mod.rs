@@ -26,11 +26,12 @@ mod template;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
-use super::plan::{AdminPlan, ListenerPlan, Plan, RoutePlan, Timeouts};
+use super::plan::{AdminPlan, Plan, RoutePlan, Timeouts};
 use super::reader::{self, Fields, Problems};
 use crate::base::limits::WORKERS_MAX;
 use attached::Folder;
 use bounds::Scope;
+use listener::Listeners;
 use pool::{Named, Pools};
 use route::{Placed, Surroundings};
 
@@ -49,8 +50,10 @@ impl Document {
         let mut problems = Problems::default();
         let plan = plan(self, &mut problems);
         match plan {
-            Some(plan) if !problems.any_error() => Ok(Checked { plan, warnings: problems.into_list() }),
-            _ => Err(ConfigErrors::new(problems.into_list())),
+            Some(plan) if !problems.any_error() => {
+                Ok(Checked { plan, warnings: problems.into_list(&self.text) })
+            }
+            _ => Err(ConfigErrors::new(problems.into_list(&self.text))),
         }
     }
 
@@ -65,12 +68,13 @@ impl Document {
             let node = fields.take("admin")?;
             admin::read(node, &[], &Folder(&self.folder), &mut problems)
         });
-        if problems.any_error() { Err(ConfigErrors::new(problems.into_list())) } else { Ok(admin) }
+        if problems.any_error() { Err(ConfigErrors::new(problems.into_list(&self.text))) } else { Ok(admin) }
     }
 }
 
 /// The whole configuration. `None` only after an error has been written down.
 fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
+    let start = problems.mark();
     let mut fields = Fields::open(&document.root, problems)?;
     // Editors look it up; there is nothing to do with it here.
     if let Some(node) = fields.take("$schema") {
@@ -78,7 +82,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     }
     let folder = || Folder(&document.folder);
     let listeners = listener::read(&mut fields, problems);
-    let admin = fields.take("admin").and_then(|node| admin::read(node, &listeners, &folder(), problems));
+    let admin = fields.take("admin").and_then(|node| admin::read(node, &listeners.list, &folder(), problems));
     let workers = match fields.take("workers") {
         Some(node) => reader::number(node, 1..=WORKERS_MAX as u64, problems).map(|number| number as usize),
         None => None,
@@ -103,15 +107,16 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     let routes = routes(&mut fields, &around, problems);
     fields.later(&["tls"]);
     fields.close(problems);
-    if let Some(routes) = &routes {
-        lints::warn(routes, &pools, &listeners, problems);
+    // Routes are compared with each other only where nothing in any of them is wrong.
+    if let (Some(routes), true) = (&routes, listeners.are_all) {
+        lints::warn(routes, &pools, &listeners.list, problems);
     }
     let pools: Option<Vec<_>> =
         pools.list.into_iter().map(|named| named.pool.map(|pool| pool.plan)).collect();
     let plan = Plan {
         pools: pools?,
         routes: routes?.into_iter().map(|route| route.plan).collect(),
-        listeners,
+        listeners: listeners.list,
         admin,
         workers: workers.unwrap_or_else(default_workers),
         log,
@@ -120,14 +125,16 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         trusted_proxies: trusted_proxies.unwrap_or_default(),
         error_pages,
     };
-    memory::refuse(&plan, limits_at, problems);
+    if problems.clean_since(start) {
+        memory::refuse(&plan, limits_at, problems);
+    }
     Some(plan)
 }
 
 /// The pools of the full form, or the one of the simple form.
 fn pools<'a>(
     fields: &mut Fields<'a>,
-    listeners: &[ListenerPlan],
+    listeners: &Listeners,
     timeouts: &Timeouts,
     problems: &mut Problems,
 ) -> Pools<'a> {
@@ -206,7 +213,9 @@ mod tests {
     use log::LevelFilter;
     use serde_json::Value;
 
-    use super::super::plan::{BackendPlan, HealthCheck, Limits, LogPlan, PoolPlan, Probe, Strategy};
+    use super::super::plan::{
+        BackendPlan, HealthCheck, Limits, ListenerPlan, LogPlan, PoolPlan, Probe, Strategy,
+    };
     use super::*;
 
     fn check(text: &str) -> Plan {

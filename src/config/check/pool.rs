@@ -13,6 +13,7 @@ use super::super::reader::{self, Fields, Problems};
 use super::super::url::BackendUrl;
 use super::bounds::{self, Scope};
 use super::health;
+use super::listener::Listeners;
 use crate::base::limits::{RETRIES_MAX, WEIGHT_MAX};
 
 /// A pool and what its routes inherit from it.
@@ -44,7 +45,7 @@ pub(super) const KEYS: [&str; 5] = ["strategy", "retries", "retry_on_status", "h
 /// The pools of the full form.
 pub(super) fn read_all<'a>(
     node: &'a Node,
-    listeners: &[ListenerPlan],
+    listeners: &Listeners,
     timeouts: &Timeouts,
     problems: &mut Problems,
 ) -> Pools<'a> {
@@ -77,9 +78,10 @@ pub(super) fn read(
     fields: &mut Fields<'_>,
     name: &str,
     timeouts: Timeouts,
-    listeners: &[ListenerPlan],
+    listeners: &Listeners,
     problems: &mut Problems,
 ) -> Option<Pool> {
+    let mark = problems.mark();
     let strategy = fields.take("strategy").and_then(|node| {
         let strategies = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
         reader::word(node, &strategies, problems)
@@ -100,11 +102,15 @@ pub(super) fn read(
     };
     let members = backends(backends_node, problems)?;
     for (node, backend) in &members {
-        if let Some(listener) = listeners.iter().find(|listener| is_itself(listener, backend)) {
+        if let Some(listener) = listeners.list.iter().find(|listener| is_itself(listener, backend)) {
             let message =
                 format!("is ropewalk's own address {}: requests would go round for ever", listener.address);
             problems.error(&node.at, message);
         }
+    }
+    // What is wrong stands for nothing, so nothing is compared with it.
+    if !problems.clean_since(mark) {
+        return None;
     }
     if members.len() == 1
         && let (Some(node), Some(1..)) = (retries_node, retries)

@@ -5,20 +5,21 @@
 
 use super::super::document::{At, Node};
 use super::super::plan::{
-    Action, ErrorPage, HeaderOps, Limits, ListenerPlan, Matcher, PathMatch, RoutePlan, TemplatePart, Timeouts,
+    Action, ErrorPage, HeaderOps, Limits, Matcher, PathMatch, RoutePlan, TemplatePart, Timeouts,
 };
 use super::super::reader::{self, Fields, Problems, shown};
 use super::attached::Folder;
 use super::bounds::{self, Scope};
 use super::header::{self, Head};
 use super::lints::is_below;
+use super::listener::Listeners;
 use super::pool::{Pool, Pools, RETRIES_OF_ONE};
 use super::{access, action, error_page, matcher, network, template};
 use crate::base::limits::RETRIES_MAX;
 
 /// What routes stand in: all that they may refer to or inherit.
 pub(super) struct Surroundings<'a> {
-    pub(super) listeners: &'a [ListenerPlan],
+    pub(super) listeners: &'a Listeners,
     pub(super) pools: &'a Pools<'a>,
     pub(super) timeouts: &'a Timeouts,
     pub(super) limits: &'a Limits,
@@ -65,6 +66,7 @@ pub(super) fn read_all<'a>(
 }
 
 fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Problems) -> Option<RoutePlan> {
+    let mark = problems.mark();
     let mut fields = Fields::open(node, problems)?;
     let name = match fields.take("name") {
         Some(node) => reader::name(node, problems),
@@ -72,7 +74,7 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     };
     let matcher = match fields.take("match") {
         Some(node) => matcher::read(node, around.listeners, problems),
-        None => Matcher::default(),
+        None => Some(Matcher::default()),
     };
     let action = action::read(&mut fields, around.pools, &around.folder, problems);
     let pool = match action {
@@ -81,14 +83,14 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     };
     let inherited = pool.map_or(around.timeouts, |pool| &pool.timeouts);
     let mut plan = RoutePlan {
-        matcher,
+        matcher: matcher.clone().unwrap_or_default(),
         timeouts: bounds::timeouts(&mut fields, Scope::Forwarding, inherited, problems),
         retries: retries(&mut fields, pool, problems),
         body_max: bounds::route_body(fields.take("limits"), around.limits.body, problems),
         ..RoutePlan::to_pool("", 0, around.timeouts.clone())
     };
     plan.strip_prefix =
-        fields.take("strip_prefix").and_then(|node| strip_prefix(node, &plan.matcher, problems));
+        fields.take("strip_prefix").and_then(|node| strip_prefix(node, matcher.as_ref(), problems));
     let rewrite = fields.take("rewrite");
     plan.rewrite = rewrite.and_then(|node| template::path(node, problems));
     if let (Some(node), Some(rewrite), Some(_)) = (rewrite, &plan.rewrite, &plan.strip_prefix)
@@ -104,7 +106,8 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     plan.error_pages.extend_from_slice(around.error_pages);
     warn_of_unused(&mut fields, action.as_ref(), problems);
     fields.close(problems);
-    Some(RoutePlan { name: name?, action: action?, ..plan })
+    let (name, action) = (name?, action?);
+    problems.clean_since(mark).then_some(RoutePlan { name, action, ..plan })
 }
 
 /// Keys that say how something is forwarded, in a route that forwards nothing.
@@ -150,7 +153,7 @@ fn retries(fields: &mut Fields<'_>, pool: Option<&Pool>, problems: &mut Problems
 }
 
 /// A prefix that is taken off: whole segments, so it ends without a slash.
-fn strip_prefix(node: &Node, matcher: &Matcher, problems: &mut Problems) -> Option<String> {
+fn strip_prefix(node: &Node, matcher: Option<&Matcher>, problems: &mut Problems) -> Option<String> {
     let typed = reader::text(node, problems)?.trim();
     let bare = typed.trim_end_matches('/');
     if typed.starts_with('/') && bare.is_empty() {
@@ -158,7 +161,7 @@ fn strip_prefix(node: &Node, matcher: &Matcher, problems: &mut Problems) -> Opti
         return None;
     }
     let prefix = matcher::canonical_path(bare, node, problems)?;
-    let fits = match &matcher.path {
+    let fits = match matcher.and_then(|matcher| matcher.path.as_ref()) {
         None => true,
         Some(PathMatch::Exact(path)) => is_below(path, &prefix),
         Some(PathMatch::Prefix(path)) => is_below(path, &prefix) || is_below(&prefix, path),

@@ -331,7 +331,13 @@ impl Config {
 /// one slip, an error serves whoever embeds us better than a panic.
 fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
     let message = format!("cannot be mirrored: {error}");
-    ConfigErrors::new(vec![Problem { place, pointer: String::new(), message, severity: Severity::Error }])
+    ConfigErrors::new(vec![Problem {
+        place,
+        pointer: String::new(),
+        message,
+        severity: Severity::Error,
+        excerpt: None,
+    }])
 }
 
 /// A single value, or a list.
