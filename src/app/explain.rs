@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::app::operations::address_of;
 use crate::config::plan::{Action, Plan, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, parse_request};
 use crate::proxy::context::Entrance;
@@ -179,7 +180,7 @@ fn forward(
             }
             Err(Unusable::Drained) => "not a candidate: drained (weight 0)".to_owned(),
         };
-        push(out, format_args!("  {} ({}:{}): {state}", backend.name(), backend.host(), backend.port()));
+        push(out, format_args!("  {} ({}): {state}", backend.name(), address_of(backend)));
     }
     let usable = |name: &str| !question.down.iter().any(|down| down == name);
     if !pool.backends().iter().any(|backend| backend.is_usable() && usable(backend.name())) {

@@ -21,6 +21,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::base::buffer::LargeBuffers;
 use crate::base::clock::{self, Moment};
+use crate::base::counted::Counted;
 use crate::base::ids;
 use crate::base::limits::{PIPES_MAX, THREAD_STACK_BYTES};
 use crate::config::memory::WorstCase;
@@ -279,7 +280,7 @@ impl Balancer {
                         return;
                     }
                     if now >= deadline {
-                        log::warn!("the drain timeout is over; closing {open} connections");
+                        log::warn!("the drain timeout is over; closing {}", Counted(open, "connection"));
                         return;
                     }
                     ending.changed.wait_for(&mut wish, DRAIN_LOOK_EVERY);

@@ -123,7 +123,13 @@ impl Operations for Handle {
             }
         };
         log::info!("{line} (asked for by an operator)");
-        Ok(line)
+        match without_backend(&snapshot, name) {
+            None => Ok(line),
+            Some(warning) => {
+                log::warn!("{warning}");
+                Ok(format!("{line}\n{warning}"))
+            }
+        }
     }
 }
 
@@ -162,6 +168,29 @@ impl Handle {
 /// LIMIT: how long a census waits for workers. One that is in the middle of a turn answers at
 /// its end, which is a few milliseconds away.
 const CENSUS_PATIENCE: Duration = Duration::from_millis(30);
+
+/// What a change to the backends of a name has done to their pools: those that now have no backend
+/// for a request.
+fn without_backend(snapshot: &Snapshot, name: &str) -> Option<String> {
+    let has_it = |pool: &&Pool| pool.backends().iter().any(|backend| backend.name() == name);
+    let is_unusable = |pool: &&Pool| !pool.backends().iter().any(|backend| backend.is_usable());
+    let pools = snapshot.pools.iter().filter(has_it).filter(is_unusable);
+    let names: Vec<_> = pools.map(|pool| pool.name()).collect();
+    match names.as_slice() {
+        [] => None,
+        [pool] => Some(format!("pool {pool} has no backend left that takes requests: it answers 503 now")),
+        pools => Some(format!(
+            "pools {} have no backend left that takes requests: they answer 503 now",
+            pools.join(", ")
+        )),
+    }
+}
+
+/// Host and port as they are written: an IPv6 address in brackets.
+pub(super) fn address_of(backend: &Backend) -> String {
+    let (host, port) = (backend.host(), backend.port());
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
 
 fn until(time: Option<Duration>) -> Moment {
     time.map_or(Moment::NEVER, |time| clock::now() + time)
@@ -211,7 +240,7 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
     });
     BackendStatus {
         name: backend.name().to_owned(),
-        address: format!("{}:{}", backend.host(), backend.port()),
+        address: address_of(backend),
         up: backend.is_up(),
         weight: backend.weight(),
         configured_weight: backend.configured_weight(),
@@ -219,7 +248,8 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         override_left_s: backend
             .overridden_until()
             .filter(|until| *until != Moment::NEVER)
-            .map(|until| until.since(now).as_secs()),
+            // Rounded up: while it holds, it is not 0.
+            .map(|until| until.since(now).as_millis().div_ceil(1_000) as u64),
         active: backend.active(),
         idle_connections: backend.idle().len(),
         requests: backend.requests(),
@@ -228,6 +258,7 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         reason,
         durations,
         responses,
+        retried: backend.retried(),
         probes,
     }
 }

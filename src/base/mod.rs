@@ -2,5 +2,6 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod counted;
 pub mod ids;
 pub mod limits;

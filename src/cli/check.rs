@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use ropewalk::base::counted::Counted;
 use ropewalk::config::memory::WorstCase;
 use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
 use serde_json::{Value, json};
@@ -107,16 +108,6 @@ impl fmt::Display for Summary<'_> {
             0 => Ok(()),
             warnings => write!(f, ", {}", Counted(warnings, "warning")),
         }
-    }
-}
-
-/// `1 error`, `2 errors`.
-struct Counted(usize, &'static str);
-
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(count, noun) = self;
-        write!(f, "{count} {noun}{}", if *count == 1 { "" } else { "s" })
     }
 }
 

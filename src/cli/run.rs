@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ropewalk::Balancer;
+use ropewalk::base::counted::Counted;
 use ropewalk::config::plan::Plan;
 use ropewalk::net::inherit;
 use ropewalk::net::listen::Listener;
@@ -55,9 +56,11 @@ pub(crate) fn run(settings: &Settings) -> Exit {
         let addresses = balancer.addresses();
         let addresses: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
         log::info!(
-            "ropewalk {} listening on {} with {workers} workers for {backends} backends",
+            "ropewalk {} listening on {} with {} for {}",
             env!("CARGO_PKG_VERSION"),
-            addresses.join(", ")
+            addresses.join(", "),
+            Counted(workers, "worker"),
+            Counted(backends, "backend")
         );
         if let Some(admin) = balancer.admin_address() {
             log::info!("admin listener on http://{admin}");

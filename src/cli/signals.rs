@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use ropewalk::Handle;
+use ropewalk::base::counted::Counted;
 use ropewalk::side::admin::operations::Operations as _;
 use ropewalk::side::admin::requests_table;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
@@ -79,7 +80,8 @@ impl Served {
     fn status(&self) -> String {
         let addresses: Vec<_> =
             self.handle.addresses().iter().map(|address| format!("http://{address}")).collect();
-        format!("listening on {} for {} backends", addresses.join(", "), self.handle.backends().len())
+        let backends = Counted(self.handle.backends().len(), "backend");
+        format!("listening on {} for {backends}", addresses.join(", "))
     }
 }
 
@@ -87,11 +89,11 @@ fn stop(signal: &str, served: &OnceLock<Served>) {
     let Some(Served { handle, manager }) = served.get() else { std::process::exit(0) };
     let open = handle.connections();
     if handle.is_stopping() {
-        log::warn!("{signal} again: stopping at once, with {open} connections open");
+        log::warn!("{signal} again: stopping at once, with {} left", Counted(open, "open connection"));
         handle.stop_now();
     } else {
-        log::info!("{signal}: no new connections, {open} open ones may finish");
-        manager.stopping(&format!("draining, {open} connections were open when it began"));
+        log::info!("{signal}: no new connections; {} may finish", Counted(open, "open connection"));
+        manager.stopping(&format!("draining since there were {}", Counted(open, "open connection")));
         handle.drain();
     }
 }

@@ -1,5 +1,7 @@
 //! After a failed try: another one, an answer, or a cut.
 
+use std::sync::Arc;
+
 use crate::base::clock::Moment;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Chance, Failure, Fault};
@@ -61,8 +63,9 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    if let Some(upstream) = upstream {
-        request.ask.tried.insert(upstream.lease.backend().id());
+    let failed = upstream.map(|upstream| Arc::clone(upstream.lease.backend()));
+    if let Some(backend) = &failed {
+        request.ask.tried.insert(backend.id());
     }
     let Some(pool) = request.pool.map(|pool| task.snapshot.pool(pool)) else { return Verdict::Answer };
     let allowed = match row.chance {
@@ -81,6 +84,9 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
     request.failed = Some(failure);
     if let Some(shard) = cx.shared.shards.get(cx.worker) {
         shard.retry(failure.word());
+    }
+    if let Some(backend) = failed {
+        backend.count_retry();
     }
     Verdict::Retry
 }

@@ -55,6 +55,8 @@ struct State {
     /// it goes down under the queue's lock only.
     active: AtomicU32,
     requests: AtomicU64,
+    /// Tries that failed here and whose requests were then tried again.
+    retried: AtomicU64,
     /// The judgement's verdict, where requests can see it without the lock.
     up: AtomicBool,
     /// Whether the last request failed, so that a success need not lock the judgement.
@@ -93,6 +95,7 @@ impl Backend {
             max_connections: AtomicU32::new(plan.max_connections.unwrap_or(UNBOUNDED)),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
             up: AtomicBool::new(true),
             failed_last: AtomicBool::new(false),
             judgement: Mutex::new(Judgement::new(check.as_ref())),
@@ -263,6 +266,16 @@ impl Backend {
     /// Tries that were given to it since the start.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many of them failed here and were then tried again, as a rule at another backend.
+    pub fn retried(&self) -> u64 {
+        self.state.retried.load(Ordering::Relaxed)
+    }
+
+    /// Counts a try that failed here and is repeated.
+    pub fn count_retry(&self) {
+        self.state.retried.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether it is healthy.

@@ -141,6 +141,7 @@ fn status() -> Status {
     down.probes = probes(24, |index| index >= 19);
     down.probes_failed = 41;
     down.responses = [0, 117_902, 0, 214, 96, 8];
+    down.retried = 37;
     let mut drained = backend("api-3", "10.0.0.7:8080", 96_004, 9);
     drained.weight = 0;
     drained.overridden = true;
@@ -207,6 +208,7 @@ fn backend(name: &str, address: &str, requests: u64, typical_ms: u64) -> Backend
         reason: String::new(),
         durations: durations(requests, typical_ms),
         responses: [0, requests * 93 / 100, requests * 4 / 100, requests * 3 / 100, requests / 2_000, 0],
+        retried: 0,
         probes: probes(32, |index| name == "web-2" && index == 7),
     }
 }

@@ -19,7 +19,11 @@ fn the_page_shows_what_matters_in_words() {
         "connection refused",
         "least-connections",
         "4m 12s left",
-        "2 of 3 up",
+        // The drained one is not counted.
+        "1 of 3 up",
+        "of 5 up",
+        // Tries that failed there and were repeated elsewhere.
+        "retried <b>37</b>",
         "10.0.0.5:8080",
         "11.5 MiB",
         "3d 2h",
@@ -31,6 +35,19 @@ fn the_page_shows_what_matters_in_words() {
         assert!(page.contains(shown), "{shown} is not on the page");
     }
     assert!(page.contains("<title>(1 down) ropewalk: ready</title>"));
+}
+
+/// A pool whose backends are all drained answers 503 as one whose backends are all down.
+#[test]
+fn a_pool_without_a_backend_for_requests_is_announced() {
+    let admin = Admin::start();
+    assert!(!admin.get("/").body.contains("No backend takes requests"));
+    admin.fake.change(|status| {
+        let [first, second] = status.pools[1].backends.as_mut_slice() else { panic!("two backends") };
+        (first.up, second.weight) = (false, 0);
+    });
+    let page = admin.get("/").body;
+    assert!(page.contains("<b>No backend takes requests</b> in web: all are down or drained"), "{page}");
 }
 
 #[test]

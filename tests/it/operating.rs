@@ -117,7 +117,7 @@ fn show_what_is_stuck(balancer: &mut Operated) {
 
     let process = balancer.process();
     process.signal(Signal::QUIT);
-    process.wait_for_line(&["AGE", "LEFT", "STAGE", "BACKEND"]);
+    process.wait_for_line(&["AGE", "TIMES OUT IN", "STAGE", "BACKEND"]);
     process.wait_for_line(&["waiting for the response head", " a ", "GET /stuck?why"]);
     let said = balancer.command(&["requests"]);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
@@ -218,6 +218,51 @@ fn a_drain_is_over_when_the_last_request_is() {
     assert_eq!(balancer.backend("a")["weight"], 0);
 }
 
+/// Whoever drains the last backend has taken the pool out of service, and is told so.
+#[test]
+fn draining_the_last_backend_says_that_the_pool_answers_503() {
+    let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
+    let mut balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &first), ("b", &second)]));
+    let said = |output: std::process::Output| String::from_utf8(output.stdout).expect("text");
+    assert!(!said(balancer.command(&["drain", "a"])).contains("503"));
+    assert_eq!(balancer.command(&["status"]).status.code(), Some(0));
+    let last = said(balancer.command(&["drain", "b"]));
+    let warning = "pool default has no backend left that takes requests: it answers 503 now";
+    assert_eq!(last, format!("backend b gets no new requests; 0 in flight\n{warning}\n"));
+    balancer.process().wait_for_line(&["WARN", warning]);
+    assert_eq!(Client::connect(front).get("/").head.status(), 503);
+    let output = balancer.command(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(", 0 of 2 up\n"), "{output:?}");
+    assert_eq!(said(balancer.command(&["enable", "a"])), "backend a has its configured weight, 1\n");
+    assert_eq!(balancer.command(&["status"]).status.code(), Some(0));
+}
+
+/// Clients do not see them, so somebody who looks for what is wrong must.
+#[test]
+fn tries_that_were_repeated_elsewhere_are_shown() {
+    let (origin, front) = (Origin::named("well"), free_address());
+    let refusing = free_address();
+    let balancer = Operated::start(&json!({
+        "listen": front.to_string(), "health_check": "off", "retries": 1,
+        "backends": [
+            { "name": "six", "url": format!("http://[::1]:{}", refusing.port()) },
+            { "name": "well", "url": format!("http://{}", origin.address()) },
+        ],
+    }));
+    let mut client = Client::connect(front);
+    for _ in 0..4 {
+        assert_eq!(client.get("/").text(), "well\n");
+    }
+    let six = balancer.backend("six");
+    assert_eq!(six["address"], format!("[::1]:{}", refusing.port()));
+    assert_eq!((&six["retried"], &six["responses"]), (&six["requests"], &json!([0, 0, 0, 0, 0, 0])));
+    assert!(six["retried"].as_u64() >= Some(1), "{six}");
+    assert_eq!(balancer.backend("well")["retried"], 0);
+    let explained = balancer.get("/explain?url=http://a/").text();
+    assert!(explained.contains(&format!("six ([::1]:{})", refusing.port())), "{explained}");
+}
+
 #[test]
 fn what_is_set_for_a_time_goes_back_by_itself() {
     let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
@@ -225,7 +270,7 @@ fn what_is_set_for_a_time_goes_back_by_itself() {
     assert!(balancer.command(&["drain", "a", "--for", "2s"]).status.success());
     let drained = balancer.backend("a");
     assert_eq!((&drained["weight"], &drained["configured_weight"]), (&json!(0), &json!(1)));
-    assert!(drained["override_left_s"].as_u64().is_some_and(|left| left <= 2), "{drained}");
+    assert!(drained["override_left_s"].as_u64().is_some_and(|left| (1..=2).contains(&left)), "{drained}");
     assert_eq!(Client::connect(front).get("/").text(), "second\n");
     wait::until("it is back", || balancer.backend("a")["weight"] == 1);
     balancer.process().wait_for_line(&["backend a has its configured weight again, 1"]);

@@ -161,8 +161,25 @@ pub struct BackendStatus {
     pub durations: Histogram,
     /// Responses of each class from it, 1xx to 5xx, then what ended without one.
     pub responses: [u64; 6],
+    /// Tries that failed here and whose requests were then tried again, as a rule at another
+    /// backend. They are in none of the responses.
+    pub retried: u64,
     /// The last probes, oldest first.
     pub probes: Vec<ProbeStatus>,
+}
+
+impl BackendStatus {
+    /// Whether it is given new requests.
+    pub fn takes_requests(&self) -> bool {
+        self.up && self.weight > 0
+    }
+}
+
+impl PoolStatus {
+    /// How many of the backends are given new requests; with none, the pool answers 503.
+    pub fn usable(&self) -> usize {
+        self.backends.iter().filter(|backend| backend.takes_requests()).count()
+    }
 }
 
 /// One probe.
@@ -242,7 +259,7 @@ pub struct RequestInFlight {
     pub id: String,
     /// What it is in the middle of, such as `waiting for the response head`.
     pub stage: &'static str,
-    /// Where its task is: `worker 0`, `parked`, `ready`.
+    /// Where its task is: `worker 0`; or `parked`, which is with the poller.
     pub place: String,
     /// The client's address.
     pub client: String,

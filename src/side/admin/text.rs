@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::base::counted::Counted;
 use crate::base::limits::ADMIN_REQUESTS_MAX;
 
 use super::figures;
@@ -25,13 +26,13 @@ pub(super) fn status(status: &Status, recent: &Recent) -> String {
     write_summary(&mut text, status, &recent.total);
     let mut figures = recent.backends.iter().map(|backend| &backend.figures);
     for pool in &status.pools {
-        let up = pool.backends.iter().filter(|backend| backend.up).count();
         let (name, strategy) = (without_controls(&pool.name), pool.strategy);
-        let _ = writeln!(text, "\npool {name}: {strategy}, {up} of {} up", pool.backends.len());
+        let _ = writeln!(text, "\npool {name}: {strategy}, {} of {} up", pool.usable(), pool.backends.len());
         let mut table = Table::new(&[
-            "BACKEND", "STATE", "WEIGHT", "ACTIVE", "KEPT", "REQUESTS", "PER S", "P50", "P99", "5XX", "NOTE",
+            "BACKEND", "STATE", "WEIGHT", "ACTIVE", "IDLE", "REQUESTS", "PER S", "P50", "P99", "5XX",
+            "RETRIED", "NOTE",
         ])
-        .right(&[2, 3, 4, 5, 6, 7, 8, 9]);
+        .right(&[2, 3, 4, 5, 6, 7, 8, 9, 10]);
         for (backend, figures) in pool.backends.iter().zip(&mut figures) {
             table.row(backend_row(backend, figures));
         }
@@ -59,25 +60,34 @@ fn write_summary(text: &mut String, status: &Status, total: &Figures) {
     line("listening", listeners.join(", "));
     line(
         "requests",
-        format!(
-            "{:.1}/s, p50 {}, p99 {}",
-            total.requests_per_s,
-            latency(total.p50_ms),
-            latency(total.p99_ms)
-        ),
+        match (total.p50_ms, total.p99_ms) {
+            (Some(p50), Some(p99)) => format!(
+                "{:.1}/s, p50 {}, p99 {}",
+                total.requests_per_s,
+                figures::latency(p50),
+                figures::latency(p99)
+            ),
+            _ => "none in the last minute".to_owned(),
+        },
     );
     line(
         "connections",
         format!(
-            "{} of {} ({} warm, {} parked, {} tunnels)",
-            connections.open, connections.limit, connections.warm, connections.parked, connections.tunnel
+            "{} open of {} allowed; {} watched by workers, {} by the poller; {}",
+            connections.open,
+            connections.limit,
+            connections.warm,
+            connections.parked,
+            Counted(connections.tunnel, "tunnel")
         ),
     );
     line(
         "workers",
         format!(
-            "{} running, {} idle, {} ready to run",
-            workers.running, workers.idle, status.ready_queue_length
+            "{} running, {} idle, {} queued for them",
+            workers.running,
+            workers.idle,
+            Counted(status.ready_queue_length, "connection")
         ),
     );
     line("memory", figures::bytes(status.resident_bytes));
@@ -88,14 +98,14 @@ fn write_summary(text: &mut String, status: &Status, total: &Figures) {
         line("", format!("the last was refused: {}", reloads.last_error.trim_end().replace('\n', "; ")));
     }
     if status.access_log_dropped > 0 {
-        line("access log", format!("{} lines lost", status.access_log_dropped));
+        line("access log", format!("{} lost", Counted(status.access_log_dropped as usize, "line")));
     }
     if status.panics > 0 {
         line("panics", format!("{}: a bug, please report it", status.panics));
     }
 }
 
-fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 11] {
+fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 12] {
     let weight = if backend.weight == backend.configured_weight {
         backend.weight.to_string()
     } else {
@@ -107,8 +117,8 @@ fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 11] {
     }
     if backend.overridden {
         notes.push(match backend.override_left_s {
-            Some(left) => format!("weight for another {}", figures::time(left)),
-            None => "weight until it is enabled".to_owned(),
+            Some(left) => format!("weight set by hand, for another {}", figures::time(left)),
+            None => "weight set by hand, until it is enabled".to_owned(),
         });
     }
     [
@@ -122,6 +132,7 @@ fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 11] {
         latency(figures.p50_ms),
         latency(figures.p99_ms),
         backend.responses[4].to_string(),
+        backend.retried.to_string(),
         notes.join(", "),
     ]
 }
@@ -170,7 +181,16 @@ impl RequestsDocument {
             return "nothing is in flight\n".to_owned();
         }
         let mut table = Table::new(&[
-            "AGE", "LEFT", "STAGE", "PLACE", "BACKEND", "TRIES", "CLIENT", "ROUTE", "REQUEST", "ID",
+            "AGE",
+            "TIMES OUT IN",
+            "STAGE",
+            "WATCHED BY",
+            "BACKEND",
+            "TRIES",
+            "CLIENT",
+            "ROUTE",
+            "REQUEST",
+            "ID",
         ])
         .right(&[0, 1, 5]);
         for request in &self.requests {
@@ -182,7 +202,10 @@ impl RequestsDocument {
                 figures::latency(request.age_ms as f64),
                 left.unwrap_or_default(),
                 request.stage.to_owned(),
-                request.place.clone(),
+                match request.place.as_str() {
+                    "parked" => "the poller".to_owned(),
+                    place => place.to_owned(),
+                },
                 request.backend.clone(),
                 request.attempts.to_string(),
                 request.client.clone(),
@@ -194,7 +217,7 @@ impl RequestsDocument {
         let mut text = String::new();
         table.write_to(&mut text);
         if self.requests.len() < self.total {
-            let _ = writeln!(text, "... and {} younger ones", self.total - self.requests.len());
+            let _ = writeln!(text, "... and {} more, all of them younger", self.total - self.requests.len());
         }
         text
     }

@@ -51,13 +51,15 @@ pub(super) fn meter(value: u64, limit: u64) -> Markup {
     }
 }
 
-/// The classes of responses as parts of a bar, and in words those that are there.
-pub(super) fn responses(counts: &[u64; 6]) -> Markup {
-    const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
-    let total = counts.iter().sum::<u64>().max(1) as f64;
+/// What requests came to, as parts of a bar, and in words those that are there: the classes of
+/// responses, what ended without one, and tries that failed and were repeated.
+pub(super) fn responses(counts: &[u64; 6], retried: u64) -> Markup {
+    const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none", "retried"];
+    let counts = || counts.iter().copied().chain([retried]);
+    let total = counts().sum::<u64>().max(1) as f64;
     let mut left = 0.0;
-    let parts = CLASSES.iter().zip(counts).map(|(class, count)| {
-        let part = (*class, *count, left, 100.0 * *count as f64 / total);
+    let parts = CLASSES.iter().zip(counts()).map(|(class, count)| {
+        let part = (*class, count, left, 100.0 * count as f64 / total);
         left += part.3;
         part
     });

@@ -112,16 +112,17 @@ fn header(status: &Status, state: &str, refresh: Refresh) -> Markup {
 
 /// What somebody should look after.
 fn notices(status: &Status) -> Markup {
-    let none_up = |pool: &&super::operations::PoolStatus| {
-        !pool.backends.is_empty() && pool.backends.iter().all(|backend| !backend.up)
-    };
-    let dead: Vec<_> = status.pools.iter().filter(none_up).map(|pool| pool.name.as_str()).collect();
+    let dead = status.pools.iter().filter(|pool| pool.usable() == 0);
+    let dead: Vec<_> = dead.map(|pool| pool.name.as_str()).collect();
     html! {
         @if status.draining {
             p.notice.note { b { "Draining." } " A stop was asked for; requests in flight are finishing." }
         }
         @if !dead.is_empty() {
-            p.notice.bad { b { "No backend is up" } " in " (dead.join(", ")) "." }
+            p.notice.bad {
+                b { "No backend takes requests" } " in " (dead.join(", "))
+                ": all are down or drained, and clients get 503."
+            }
         }
         @if !status.reloads.last_error.is_empty() {
             div.notice.bad {
@@ -131,8 +132,8 @@ fn notices(status: &Status) -> Markup {
         }
         @if status.access_log_dropped > 0 {
             p.notice.note {
-                b { (figures::count(status.access_log_dropped)) " lines" }
-                " of the access log were lost: nobody took them in time."
+                b { (figures::count(status.access_log_dropped)) @if status.access_log_dropped == 1 { " line" } @else { " lines" } }
+                " of the access log lost: the disk or the pipe that takes them is too slow."
             }
         }
         @if status.panics > 0 {
@@ -146,7 +147,7 @@ fn notices(status: &Status) -> Markup {
 
 fn tiles(status: &Status, total: &Figures) -> Markup {
     let backends = || status.pools.iter().flat_map(|pool| &pool.backends);
-    let (all, up) = (backends().count(), backends().filter(|backend| backend.up).count());
+    let (all, up) = (backends().count(), backends().filter(|backend| backend.takes_requests()).count());
     let in_flight: u64 = backends().map(|backend| u64::from(backend.active)).sum();
     let connections = &status.connections;
     let workers = &status.workers;
@@ -176,7 +177,9 @@ fn tiles(status: &Status, total: &Figures) -> Markup {
             div.tile {
                 h2 { "Workers" }
                 p.figure { (workers.running) small { "of " (workers.running + workers.idle) " running" } }
-                p.sub { b { (figures::count(status.ready_queue_length as u64)) } " ready to run" }
+                p.sub title="connections that could go on and wait for a worker" {
+                    b { (figures::count(status.ready_queue_length as u64)) } " queued"
+                }
             }
             div.tile {
                 h2 { "Memory" }
@@ -209,19 +212,25 @@ fn details(status: &Status) -> Markup {
             }
             dl {
                 dt { "Client connections" }
-                dd { "warm " b { (figures::count(connections.warm as u64)) } }
-                dd { "parked " b { (figures::count(connections.parked as u64)) } }
-                dd { "tunnels " b { (figures::count(connections.tunnel as u64)) } }
+                dd title="they had something to do a moment ago" {
+                    "watched by workers " b { (figures::count(connections.warm as u64)) }
+                }
+                dd title="they have been quiet for longer" {
+                    "watched by the poller " b { (figures::count(connections.parked as u64)) }
+                }
+                dd title="WebSockets and other upgraded connections, counted above too" {
+                    "tunnels " b { (figures::count(connections.tunnel as u64)) }
+                }
             }
             dl {
-                dt { "Tried again after" }
+                dt { "Retries, by what failed" }
                 @for (reason, count) in &status.retries { dd { (reason) " " b { (figures::count(*count)) } } }
-                @if status.retries.is_empty() { dd.quiet { "nothing" } }
+                @if status.retries.is_empty() { dd.quiet { "none" } }
             }
             dl {
-                dt { "Answered without a backend" }
+                dt { "Answered by ropewalk itself" }
                 @for (code, count) in own.iter() { dd { (code) " " b { (figures::count(*count)) } } }
-                @if own.is_empty() { dd.quiet { "nothing" } }
+                @if own.is_empty() { dd.quiet { "none" } }
             }
             dl {
                 dt { "Reloads" }

@@ -10,26 +10,25 @@ use crate::side::admin::text;
 
 /// The section of one pool. Takes the figures of its backends from `figures`, in their order.
 pub(super) fn section<'a>(pool: &PoolStatus, figures: &mut impl Iterator<Item = &'a Figures>) -> Markup {
-    let up = pool.backends.iter().filter(|backend| backend.up).count();
     html! {
         section.pool {
             h2 {
                 (pool.name)
-                small { (pool.strategy) ", " (up) " of " (pool.backends.len()) " up" }
+                small { (pool.strategy) ", " (pool.usable()) " of " (pool.backends.len()) " up" }
             }
             table {
                 thead {
                     tr {
                         th.w14 scope="col" { "Backend" }
                         th.w8 scope="col" { "State" }
-                        th.number.w8 scope="col" { "Weight" }
+                        th.number.w10 scope="col" { "Weight" }
                         th.number.w7 scope="col" { "In flight" }
-                        th.number.w5 scope="col" { "Kept" }
+                        th.number.w5 scope="col" title="connections to it that are kept open for the next request" { "Idle" }
                         th.number.w8 scope="col" { "Requests" }
                         th.number.w10 scope="col" { "Per second" }
                         th.number.w7 scope="col" { "p50" }
                         th.number.w7 scope="col" { "p99" }
-                        th.w16 scope="col" { "Responses" }
+                        th.w14 scope="col" { "Responses" }
                         th.w10 scope="col" { "Probes" }
                     }
                 }
@@ -60,7 +59,7 @@ fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
             td.state data-label="State" { span.pill.(tone) { (state) } }
             td.number data-label="Weight" { (weight(backend)) }
             td.number data-label="In flight" { (figures::count(u64::from(backend.active))) }
-            td.number data-label="Kept" { (figures::count(backend.idle_connections as u64)) }
+            td.number data-label="Idle connections" { (figures::count(backend.idle_connections as u64)) }
             td.number data-label="Requests" { (figures::count(backend.requests)) }
             td.number.rate data-label="Per second" {
                 (charts::sparkline(&figures.rates, "small"))
@@ -68,7 +67,7 @@ fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
             }
             td.number data-label="p50" { (latency(figures.p50_ms)) }
             td.number data-label="p99" { (latency(figures.p99_ms)) }
-            td.responses data-label="Responses" { (charts::responses(&backend.responses)) }
+            td.responses data-label="Responses" { (charts::responses(&backend.responses, backend.retried)) }
             td.probes data-label="Probes" { (charts::probes(&backend.probes)) }
         }
     }
@@ -78,10 +77,10 @@ fn weight(backend: &BackendStatus) -> Markup {
     html! {
         (backend.weight)
         @if backend.overridden {
-            span.quiet { "of " (backend.configured_weight) }
+            span.quiet.line { "not " (backend.configured_weight) }
             @match backend.override_left_s {
-                Some(left) => span.quiet { (figures::time(left)) " left" },
-                None => span.quiet { "set by hand" },
+                Some(left) => span.quiet.line { (figures::time(left)) " left" },
+                None => span.quiet.line { "by hand" },
             }
         }
     }
