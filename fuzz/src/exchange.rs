@@ -120,7 +120,7 @@ impl Believed {
             }
             let Some(end) = head_end(bytes, 0) else {
                 let started = !matches!(bytes, b"" | b"\r");
-                believed.refused = started && check_partial_request(bytes, head_max).is_err();
+                believed.refused = started && check_partial_request(bytes, 0, head_max).is_err();
                 return believed;
             };
             let (head, rest) = bytes.split_at(end);

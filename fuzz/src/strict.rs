@@ -213,11 +213,14 @@ fn size_line(bytes: &[u8]) -> Reading<(u64, usize)> {
     if bytes.get(at).is_some_and(|_| digits == 0) {
         return Reading::Broken("a chunk size without digits");
     }
-    if bytes.get(at) == Some(&b';') {
-        at += bytes[at..].iter().take_while(|byte| !matches!(byte, 0..=8 | 10..=31 | 127)).count();
-        if at - digits > EXTENSION_BYTES_MAX {
+    let rest = &bytes[at..];
+    match extensions(&rest[..rest.len().min(EXTENSION_BYTES_MAX + 1)]) {
+        Reading::Whole((), taken) => at += taken,
+        Reading::Unfinished if rest.len() > EXTENSION_BYTES_MAX => {
             return Reading::Broken("extensions without end");
         }
+        Reading::Unfinished => return Reading::Unfinished,
+        Reading::Broken(what) => return Reading::Broken(what),
     }
     let end = &bytes[at..];
     if !b"\r\n".starts_with(&end[..end.len().min(2)]) {
@@ -230,6 +233,77 @@ fn size_line(bytes: &[u8]) -> Reading<(u64, usize)> {
         .iter()
         .fold(0, |size, digit| size * 16 + u64::from(char::from(*digit).to_digit(16).unwrap_or_default()));
     Reading::Whole((size, at - digits), at + 2)
+}
+
+/// Reads chunk extensions up to the CR that ends the line (RFC 9112, 7.1.1).
+fn extensions(bytes: &[u8]) -> Reading<()> {
+    let mut at = 0;
+    loop {
+        let before = at;
+        at += count(&bytes[at..], is_blank);
+        match bytes.get(at) {
+            None => return Reading::Unfinished,
+            Some(b'\r') if at == before => return Reading::Whole((), at),
+            Some(b';') => at += 1,
+            Some(_) => return Reading::Broken("an extension without `;`"),
+        }
+        at += count(&bytes[at..], is_blank);
+        match word(&bytes[at..]) {
+            Reading::Whole((), taken) => at += taken,
+            other => return other,
+        }
+        let equals = at + count(&bytes[at..], is_blank);
+        if bytes.get(equals) != Some(&b'=') {
+            continue;
+        }
+        at = equals + 1;
+        at += count(&bytes[at..], is_blank);
+        let value = if bytes.get(at) == Some(&b'"') { quoted(&bytes[at..]) } else { word(&bytes[at..]) };
+        match value {
+            Reading::Whole((), taken) => at += taken,
+            other => return other,
+        }
+    }
+}
+
+/// Reads a token of at least one byte.
+fn word(bytes: &[u8]) -> Reading<()> {
+    match (count(bytes, |byte| is_token(&[byte])), bytes) {
+        (0, []) => Reading::Unfinished,
+        (0, _) => Reading::Broken("a word that is no token"),
+        (taken, _) => Reading::Whole((), taken),
+    }
+}
+
+/// Reads a quoted string from its opening quote on.
+fn quoted(bytes: &[u8]) -> Reading<()> {
+    let mut escaped = false;
+    for (at, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            0..=8 | 10..=31 | 127 => return Reading::Broken("a control byte in quotes"),
+            b'"' if !escaped => return Reading::Whole((), at + 1),
+            byte => escaped = *byte == b'\\' && !escaped,
+        }
+    }
+    Reading::Unfinished
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// How many bytes in front are of a kind.
+fn count(bytes: &[u8], kind: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().take_while(|byte| kind(**byte)).count()
+}
+
+/// The highest version known here that a word stands for (RFC 9110, 2.5).
+pub fn version(word: &[u8]) -> Option<&'static str> {
+    match word {
+        b"HTTP/1.0" => Some("HTTP/1.0"),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Some("HTTP/1.1"),
+        _ => None,
+    }
 }
 
 /// Reads up to the first empty line, all lines of which must end in CRLF.

@@ -8,6 +8,12 @@ pub const HEAD_FIELDS_MAX: usize = 100;
 /// looked for in them: a head full of options was measured at 1.5 ms, a hundred times the usual.
 pub const CONNECTION_BYTES_MAX: usize = 1024;
 
+/// LIMIT: bytes of a method. The longest registered one, `UPDATEREDIRECTREF`, has 17.
+pub const METHOD_BYTES_MAX: usize = 64;
+
+/// LIMIT: a Content-Length. Many backends read it into a signed 64-bit integer.
+pub const CONTENT_LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// LIMIT: bytes of a request target. What most origins accept.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 

@@ -3,12 +3,12 @@
 //! [`ChunkDecoder`] is a position in the grammar and nothing else: it keeps no
 //! byte, so the caller's buffer is the only one. The caller drops what it was
 //! told about and calls again with the rest, however the bytes were cut on
-//! their way. Chunk extensions are skipped, for nothing uses them; the trailer
-//! section is handed over whole.
+//! their way. Chunk extensions are checked and skipped, for nothing uses them;
+//! the trailer section is handed over whole.
 
 use std::fmt;
 
-use super::head_end::{head_end, lines_end_in_crlf};
+use super::head_end::{head_end, is_token_byte, lines_end_in_crlf};
 use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Finds the data in a chunked body.
@@ -52,6 +52,8 @@ pub enum ChunkError {
     SizeTooLong,
     /// A size line that ends in a lone CR or LF.
     SizeLineEnd,
+    /// A chunk extension that is not `name`, `name=token` or `name="quoted"`.
+    Extension,
     /// A control byte in a chunk extension.
     ExtensionByte,
     /// Chunk extensions over [`CHUNK_EXTENSION_BYTES_MAX`] on one line.
@@ -71,8 +73,8 @@ const SIZE_DIGITS_MAX: u8 = 16;
 enum State {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
-    /// After the `;` that follows a size.
-    Extension { size: u64, bytes: u16 },
+    /// Between a size and the end of its line, after so many bytes.
+    Extension { size: u64, bytes: u16, place: Place },
     /// After the CR that ends a size line.
     SizeLf { size: u64 },
     /// In data, with so many bytes left.
@@ -85,6 +87,32 @@ enum State {
     Trailers { scanned: usize },
     /// After the trailer section.
     Spent,
+}
+
+/// A place in the grammar of chunk extensions (RFC 9112, 7.1.1):
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the white space after a size.
+    SizeEnd,
+    /// After a `;`.
+    NameStart,
+    /// In a name.
+    Name,
+    /// In the white space after a name.
+    NameEnd,
+    /// After a `=`.
+    ValueStart,
+    /// In a token.
+    Value,
+    /// In a quoted string.
+    Quoted,
+    /// After a backslash in a quoted string.
+    Escape,
+    /// After the closing quote.
+    QuotedEnd,
+    /// In the white space after a value.
+    ValueEnd,
 }
 
 impl ChunkDecoder {
@@ -173,21 +201,29 @@ impl State {
             }
             (State::Size { digits: 0, .. }, _) => Err(ChunkError::Size),
             (State::Size { size, .. }, b'\r') => Ok(State::SizeLf { size }),
-            (State::Size { size, .. }, b';') => Ok(State::Extension { size, bytes: 1 }),
+            (State::Size { size, .. }, b';') => {
+                Ok(State::Extension { size, bytes: 1, place: Place::NameStart })
+            }
+            // White space may stand in front of `;` only. Readers that take it
+            // elsewhere have been used for smuggling.
+            (State::Size { size, .. }, b' ' | b'\t') => {
+                Ok(State::Extension { size, bytes: 1, place: Place::SizeEnd })
+            }
             (State::Size { .. }, b'\n') => Err(ChunkError::SizeLineEnd),
-            // White space too: RFC 9112 lets it pass only in front of `;`, and
-            // readers that take it elsewhere have been used for smuggling.
             (State::Size { .. }, _) => Err(ChunkError::Size),
 
-            (State::Extension { size, .. }, b'\r') => Ok(State::SizeLf { size }),
             (State::Extension { .. }, b'\n') => Err(ChunkError::SizeLineEnd),
-            (State::Extension { size, bytes }, b'\t' | b' '..=b'~' | 0x80..) => {
+            (State::Extension { size, place, .. }, b'\r') => match place {
+                Place::Name | Place::Value | Place::QuotedEnd => Ok(State::SizeLf { size }),
+                Place::SizeEnd => Err(ChunkError::Size),
+                _ => Err(ChunkError::Extension),
+            },
+            (State::Extension { size, bytes, place }, _) => {
                 if usize::from(bytes) >= CHUNK_EXTENSION_BYTES_MAX {
                     return Err(ChunkError::ExtensionsTooLong);
                 }
-                Ok(State::Extension { size, bytes: bytes + 1 })
+                Ok(State::Extension { size, bytes: bytes + 1, place: place.after(byte)? })
             }
-            (State::Extension { .. }, _) => Err(ChunkError::ExtensionByte),
 
             (State::SizeLf { size: 0 }, b'\n') => Ok(State::Trailers { scanned: 0 }),
             (State::SizeLf { size }, b'\n') => Ok(State::Data { left: size }),
@@ -202,6 +238,40 @@ impl State {
     }
 }
 
+impl Place {
+    /// The place after one byte that does not end the line.
+    fn after(self, byte: u8) -> Result<Place, ChunkError> {
+        if byte.is_ascii_control() && byte != b'\t' {
+            return Err(ChunkError::ExtensionByte);
+        }
+        match (self, byte) {
+            (Place::Quoted, b'"') => Ok(Place::QuotedEnd),
+            (Place::Quoted, b'\\') => Ok(Place::Escape),
+            (Place::Quoted | Place::Escape, _) => Ok(Place::Quoted),
+
+            (Place::SizeEnd, b';') => Ok(Place::NameStart),
+            (Place::SizeEnd, b' ' | b'\t') => Ok(self),
+            (Place::SizeEnd, _) => Err(ChunkError::Size),
+
+            (Place::NameStart | Place::ValueStart | Place::NameEnd | Place::ValueEnd, b' ' | b'\t') => {
+                Ok(self)
+            }
+            (Place::Name, b' ' | b'\t') => Ok(Place::NameEnd),
+            (Place::Value | Place::QuotedEnd, b' ' | b'\t') => Ok(Place::ValueEnd),
+
+            (Place::Name | Place::NameEnd, b'=') => Ok(Place::ValueStart),
+            (Place::Name | Place::NameEnd | Place::Value | Place::QuotedEnd | Place::ValueEnd, b';') => {
+                Ok(Place::NameStart)
+            }
+
+            (Place::ValueStart, b'"') => Ok(Place::Quoted),
+            (Place::NameStart | Place::Name, byte) if is_token_byte(byte) => Ok(Place::Name),
+            (Place::ValueStart | Place::Value, byte) if is_token_byte(byte) => Ok(Place::Value),
+            _ => Err(ChunkError::Extension),
+        }
+    }
+}
+
 impl ChunkError {
     /// One sentence for the person who has to find the cause, without a full stop.
     pub fn explain(self) -> &'static str {
@@ -209,6 +279,7 @@ impl ChunkError {
             ChunkError::Size => "a chunk size is not hexadecimal digits",
             ChunkError::SizeTooLong => "a chunk size has more than 16 digits",
             ChunkError::SizeLineEnd => "a chunk size line ends in a lone CR or LF instead of CRLF",
+            ChunkError::Extension => "a chunk extension is not of the form name, name=token or name=\"text\"",
             ChunkError::ExtensionByte => "a chunk extension has a control byte",
             ChunkError::ExtensionsTooLong => "the extensions of a chunk are longer than 256 bytes",
             ChunkError::DataEnd => "the data of a chunk is not followed by CRLF",
@@ -315,6 +386,53 @@ mod tests {
     }
 
     #[test]
+    fn extensions_of_every_form_are_skipped() {
+        for extensions in [
+            ";a",
+            ";a;b",
+            ";a=b",
+            " ;\ta = b \t; c",
+            ";a=\"\"",
+            ";a=\"b;c=[]\\\"\\\\\t\u{e9}\" ; d=\"e\"",
+            ";!#$%&'*+-.^_`|~=0",
+        ] {
+            let body = format!("4{extensions}\r\nrope\r\n0{extensions}\r\n\r\n");
+            assert_eq!(decode(body.as_bytes()), Ok((b"rope".to_vec(), Some(b"\r\n".to_vec()))), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_extensions_are_refused() {
+        for extensions in [
+            ";",
+            "; ",
+            ";;a",
+            ";a;",
+            ";=b",
+            ";a=",
+            ";a= ",
+            ";a ",
+            ";a=b ",
+            ";a=\"b\" ",
+            ";a=\"b",
+            ";a=\"b\\",
+            ";a=\"b\"c",
+            ";a=b\"c\"",
+            ";a b",
+            ";a=b c",
+            ";a==b",
+            ";bad[=x",
+            ";a=b]",
+            ";a,b",
+            ";\u{e9}",
+            ";a=\u{e9}",
+        ] {
+            let body = format!("4{extensions}\r\nrope\r\n0\r\n\r\n");
+            assert_eq!(decode(body.as_bytes()), Err(ChunkError::Extension), "{body:?}");
+        }
+    }
+
+    #[test]
     fn departures_from_the_grammar_are_refused() {
         for (body, error) in [
             ("\r\n", ChunkError::Size),
@@ -324,7 +442,8 @@ mod tests {
             ("0x4\r\nrope", ChunkError::Size),
             (" 4\r\nrope", ChunkError::Size),
             ("4 \r\nrope", ChunkError::Size),
-            ("4 ;a\r\nrope", ChunkError::Size),
+            ("4 a\r\nrope", ChunkError::Size),
+            ("4\t\r\nrope", ChunkError::Size),
             ("4\0\r\nrope", ChunkError::Size),
             ("00000000000000004\r\nrope", ChunkError::SizeTooLong),
             ("4\nrope", ChunkError::SizeLineEnd),

@@ -20,6 +20,8 @@ pub enum HeadError {
     NotOneHead,
     /// The request line is not method, target and version with one space between.
     RequestLine,
+    /// The method is longer than [`crate::base::limits::METHOD_BYTES_MAX`].
+    MethodTooLong,
     /// The target is longer than [`crate::base::limits::TARGET_BYTES_MAX`].
     TargetTooLong,
     /// The head is longer than the configured limit.
@@ -35,7 +37,7 @@ pub enum HeadError {
     TargetForm,
     /// The version is not of the form `HTTP/d.d`.
     VersionMalformed,
-    /// A well-formed version other than 1.0 and 1.1.
+    /// A well-formed version with a major number other than 1.
     VersionUnsupported,
     /// The status line is malformed, or its status is under 100.
     StatusLine,
@@ -57,7 +59,7 @@ pub enum HeadError {
     HostMalformed,
     /// The authority of an absolute target is not that of the Host field.
     HostDisagrees,
-    /// A Content-Length that is not a decimal number below 2^64.
+    /// A Content-Length that is not a decimal number below 2^63.
     ContentLengthMalformed,
     /// More than one Content-Length; in responses, only when they differ.
     ContentLengthRepeated,
@@ -77,7 +79,7 @@ impl HeadError {
         match self {
             HeadError::TargetTooLong => 414,
             HeadError::HeadTooLarge | HeadError::TooManyFields | HeadError::ConnectionTooLong => 431,
-            HeadError::TransferEncodingUnsupported => 501,
+            HeadError::MethodTooLong | HeadError::TransferEncodingUnsupported => 501,
             HeadError::VersionUnsupported => 505,
             HeadError::NotHttp
             | HeadError::EmptyLines
@@ -117,6 +119,7 @@ impl HeadError {
             HeadError::RequestLine => {
                 "the request line is not a method, a target and a version, one space apart"
             }
+            HeadError::MethodTooLong => "the method is longer than 64 bytes",
             HeadError::TargetTooLong => "the request target is longer than 8 KiB",
             HeadError::HeadTooLarge => "the head is larger than the limit",
             HeadError::TooManyFields => "there are too many fields",
@@ -124,7 +127,7 @@ impl HeadError {
             HeadError::TargetBytes => "the request target has a control byte, a '#' or a byte outside ascii",
             HeadError::TargetForm => "the request target does not have a form that its method allows",
             HeadError::VersionMalformed => "the version is not of the form HTTP/1.1",
-            HeadError::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+            HeadError::VersionUnsupported => "only HTTP/1 is spoken here",
             HeadError::StatusLine => "the status line is malformed",
             HeadError::FieldName => "a field name is empty or has a byte that names cannot have",
             HeadError::SpaceBeforeColon => "there is white space between a field name and its colon",
@@ -135,7 +138,9 @@ impl HeadError {
             HeadError::HostEmpty => "the Host field is empty",
             HeadError::HostMalformed => "the host is not of the form host or host:port",
             HeadError::HostDisagrees => "the Host field and the request target name different hosts",
-            HeadError::ContentLengthMalformed => "the Content-Length is not a plain decimal number",
+            HeadError::ContentLengthMalformed => {
+                "the Content-Length is not a plain decimal number below 2^63"
+            }
             HeadError::ContentLengthRepeated => "there is more than one Content-Length",
             HeadError::TwoFramings => "there are both a Content-Length and a Transfer-Encoding",
             HeadError::TransferEncodingMalformed => "the Transfer-Encoding is not exactly one chunked",

@@ -6,6 +6,7 @@
 
 use super::error::HeadError;
 use super::message::Version;
+use crate::base::limits::CONTENT_LENGTH_MAX;
 
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ impl<'b> Framing<'b> {
         if self.codings == Codings::Absent {
             return match self.length {
                 Some(digits) => {
-                    parse_decimal(digits).map(BodyLength::Fixed).ok_or(HeadError::ContentLengthMalformed)
+                    let length = parse_decimal(digits).filter(|length| *length <= CONTENT_LENGTH_MAX);
+                    length.map(BodyLength::Fixed).ok_or(HeadError::ContentLengthMalformed)
                 }
                 None => Ok(BodyLength::None),
             };
@@ -191,7 +193,7 @@ mod tests {
     fn a_content_length_is_decimal_digits_and_nothing_else() {
         assert_eq!(length("0"), Ok(BodyLength::Fixed(0)));
         assert_eq!(length("0042"), Ok(BodyLength::Fixed(42)));
-        assert_eq!(length("18446744073709551615"), Ok(BodyLength::Fixed(u64::MAX)));
+        assert_eq!(length("9223372036854775807"), Ok(BodyLength::Fixed(i64::MAX as u64)));
         for bad in [
             "",
             "+1",
@@ -202,6 +204,8 @@ mod tests {
             "1 1",
             "1.0",
             "1e3",
+            "9223372036854775808",
+            "18446744073709551615",
             "18446744073709551616",
             "18446744073709551620",
             "٣",

@@ -6,7 +6,10 @@
 //! not buy quadratic time with it.
 
 use super::error::HeadError;
-use crate::base::limits::TARGET_BYTES_MAX;
+use super::message::Method;
+use super::target::Target;
+use super::tokenise::request_line;
+use crate::base::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// The index just past the empty line that ends a head, or `None` while there is none.
 ///
@@ -31,9 +34,10 @@ pub fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
 
 /// Refuses an unfinished request head as soon as it can no longer become a good one.
 ///
-/// `bytes` is all that has arrived and holds no [`head_end`] yet. `head_max` is
-/// the configured limit on the bytes of a head.
-pub fn check_partial_request(bytes: &[u8], head_max: usize) -> Result<(), HeadError> {
+/// `bytes` is all that has arrived and holds no [`head_end`] yet; `scanned` is
+/// how many of them an earlier call has looked at, 0 is always right.
+/// `head_max` is the configured limit on the bytes of a head.
+pub fn check_partial_request(bytes: &[u8], scanned: usize, head_max: usize) -> Result<(), HeadError> {
     let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     match line {
         [] | [b'\r'] => {}
@@ -41,6 +45,14 @@ pub fn check_partial_request(bytes: &[u8], head_max: usize) -> Result<(), HeadEr
         [b'\r' | b'\n', ..] => return Err(HeadError::BareLineEnd),
         [first, ..] if !is_token_byte(*first) => return Err(HeadError::NotHttp),
         _ => {}
+    }
+    // Once, when the line has become complete: later calls find it scanned.
+    let scanned = scanned.saturating_sub(bytes.len() - line.len());
+    if let Some(request_line) = first_line_since(line, scanned) {
+        check_request_line(request_line)?;
+    }
+    if method_is_too_long(line) {
+        return Err(HeadError::MethodTooLong);
     }
     // A shorter line cannot hold an over-long target, so nothing is scanned
     // until that many bytes have come.
@@ -52,6 +64,34 @@ pub fn check_partial_request(bytes: &[u8], head_max: usize) -> Result<(), HeadEr
         return Err(HeadError::HeadTooLarge);
     }
     Ok(())
+}
+
+/// The first line, with its line end, if that end is not among the bytes that
+/// were scanned before.
+fn first_line_since(bytes: &[u8], scanned: usize) -> Option<&[u8]> {
+    let end = scanned + memchr::memchr(b'\n', bytes.get(scanned..)?)?;
+    match memchr::memchr(b'\n', bytes.get(..scanned)?) {
+        Some(_) => None,
+        None => bytes.get(..=end),
+    }
+}
+
+/// Whether a head can begin with this line. A peer that sends a wrong one may never send the
+/// empty line that ends a head, so it is told at once.
+#[cold]
+fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
+    match line.strip_suffix(b"\r\n") {
+        Some(line) if !line.contains(&b'\r') => {
+            let line = request_line(line)?;
+            Target::parse(Method::from_token(line.method), line.target).map(|_| ())
+        }
+        _ => Err(HeadError::BareLineEnd),
+    }
+}
+
+/// Whether the first word of a request line is a token with more bytes than a method may have.
+fn method_is_too_long(line: &[u8]) -> bool {
+    line.get(..=METHOD_BYTES_MAX).is_some_and(|start| start.iter().copied().all(is_token_byte))
 }
 
 /// Whether each CR is followed by an LF and each LF follows a CR.
@@ -76,9 +116,26 @@ pub(super) fn lines_end_in_crlf(bytes: &[u8]) -> bool {
 }
 
 /// Whether a byte may be in a token, such as a method or a field name (RFC 9110, 5.6.2).
+#[inline]
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN_BYTES[usize::from(byte)]
 }
+
+/// A table, because chunk extensions are looked at byte by byte.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (marks, mut place) = (b"!#$%&'*+-.^_`|~", 0);
+    while place < marks.len() {
+        table[marks[place] as usize] = true;
+        place += 1;
+    }
+    table
+};
 
 /// Whether the second word of a request line has more bytes than a target may have.
 fn target_is_too_long(line: &[u8]) -> bool {
@@ -120,35 +177,83 @@ mod tests {
 
     #[test]
     fn a_tls_handshake_is_refused_at_its_first_byte() {
-        assert_eq!(check_partial_request(b"\x16\x03\x01", 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b"\0", 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b" GET", 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b"\r\n\x16", 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b"\x16\x03\x01", 0, 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b"\0", 0, 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b" GET", 0, 1000), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b"\r\n\x16", 0, 1000), Err(HeadError::NotHttp));
     }
 
     #[test]
     fn one_empty_line_is_forgiven_and_no_more() {
         for fine in ["", "\r", "\r\n", "\r\nG", "\r\n\r", "G", "GET / HTTP/1.1\r\nHost"] {
-            assert_eq!(check_partial_request(fine.as_bytes(), 1000), Ok(()), "{fine:?}");
+            assert_eq!(check_partial_request(fine.as_bytes(), 0, 1000), Ok(()), "{fine:?}");
         }
-        assert_eq!(check_partial_request(b"\r\n\r\n", 1000), Err(HeadError::EmptyLines));
-        assert_eq!(check_partial_request(b"\nG", 1000), Err(HeadError::BareLineEnd));
-        assert_eq!(check_partial_request(b"\rG", 1000), Err(HeadError::BareLineEnd));
+        assert_eq!(check_partial_request(b"\r\n\r\n", 0, 1000), Err(HeadError::EmptyLines));
+        assert_eq!(check_partial_request(b"\nG", 0, 1000), Err(HeadError::BareLineEnd));
+        assert_eq!(check_partial_request(b"\rG", 0, 1000), Err(HeadError::BareLineEnd));
     }
 
     #[test]
     fn an_overlong_target_is_refused_before_the_line_ends() {
         let of = |bytes: usize| format!("GET /{}", "x".repeat(bytes - 1)).into_bytes();
-        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX), 32_768), Ok(()));
-        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX + 1), 32_768), Err(HeadError::TargetTooLong));
+        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX), 0, 32_768), Ok(()));
+        assert_eq!(
+            check_partial_request(&of(TARGET_BYTES_MAX + 1), 0, 32_768),
+            Err(HeadError::TargetTooLong)
+        );
         let long_field = format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(TARGET_BYTES_MAX + 1));
-        assert_eq!(check_partial_request(long_field.as_bytes(), 32_768), Ok(()));
+        assert_eq!(check_partial_request(long_field.as_bytes(), 0, 32_768), Ok(()));
+    }
+
+    #[test]
+    fn a_complete_first_line_that_is_wrong_is_refused_at_once() {
+        let of = |line: &str| check_partial_request(line.as_bytes(), 0, 1000);
+        for (line, fault) in [
+            ("GARBAGE\r\n", HeadError::RequestLine),
+            ("\r\nGARBAGE\r\n", HeadError::RequestLine),
+            ("GARBAGE\r\nHost: h\r\n", HeadError::RequestLine),
+            ("GET /\r\n", HeadError::RequestLine),
+            ("GET / HTTP/1.1\n", HeadError::BareLineEnd),
+            ("GET / HTTP/1.1\rHost: h\r\n", HeadError::BareLineEnd),
+            ("GET / HTTP/2.0\r\n", HeadError::VersionUnsupported),
+            ("GET / FTP/1.1\r\n", HeadError::VersionMalformed),
+            ("GET x HTTP/1.1\r\n", HeadError::TargetForm),
+            ("GET /# HTTP/1.1\r\n", HeadError::TargetBytes),
+        ] {
+            assert_eq!(of(line), Err(fault), "{line:?}");
+        }
+        for line in ["GARBAGE", "GARBAGE\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.9\r\n", "PURGE * HTTP"] {
+            assert_eq!(of(line), Ok(()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_line_is_looked_at_when_its_end_arrives_and_not_again() {
+        let head = b"\r\nGARBAGE\r\nA: b\r\n";
+        for scanned in 0..=10 {
+            assert!(check_partial_request(head, scanned, 1000).is_err(), "{scanned}");
+        }
+        for scanned in 11..=head.len() {
+            assert_eq!(check_partial_request(head, scanned, 1000), Ok(()), "{scanned}");
+        }
+    }
+
+    #[test]
+    fn an_overlong_method_is_refused_before_the_line_ends() {
+        let of = |bytes: usize| check_partial_request("M".repeat(bytes).as_bytes(), 0, 32_768);
+        assert_eq!(of(METHOD_BYTES_MAX), Ok(()));
+        assert_eq!(of(METHOD_BYTES_MAX + 1), Err(HeadError::MethodTooLong));
+        let line = format!("{} / HTTP/1.1\r\n", "M".repeat(METHOD_BYTES_MAX + 1));
+        assert_eq!(check_partial_request(line.as_bytes(), 0, 32_768), Err(HeadError::MethodTooLong));
+        // No method is this long, and this is not one.
+        let noise = format!("{{{}", "x".repeat(METHOD_BYTES_MAX));
+        assert_eq!(check_partial_request(noise.as_bytes(), 0, 32_768), Err(HeadError::NotHttp));
     }
 
     #[test]
     fn a_head_that_fills_its_limit_is_refused() {
-        assert_eq!(check_partial_request(b"GET / HTT", 10), Ok(()));
-        assert_eq!(check_partial_request(b"GET / HTTP", 10), Err(HeadError::HeadTooLarge));
+        assert_eq!(check_partial_request(b"GET / HTT", 0, 10), Ok(()));
+        assert_eq!(check_partial_request(b"GET / HTTP", 0, 10), Err(HeadError::HeadTooLarge));
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn effective_host<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::HEAD_FIELDS_MAX;
+    use crate::base::limits::{HEAD_FIELDS_MAX, METHOD_BYTES_MAX};
 
     /// Parses a head of these lines, and gives what `read` makes of it.
     fn parse<T>(lines: &[&str], read: impl Fn(&RequestHead<'_, '_>) -> T) -> Result<T, HeadError> {
@@ -236,8 +236,38 @@ mod tests {
     }
 
     #[test]
-    fn versions_other_than_1_0_and_1_1_are_told_from_nonsense() {
-        for line in ["GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/1.2", "PRI * HTTP/2.0"] {
+    fn a_minor_version_above_1_is_served_as_1_1() {
+        let fields = vec!["A: b"; HEAD_FIELDS_MAX - 1];
+        for (line, end) in [("GET /p HTTP/1.2", "C: d"), ("GET /p HTTP/1.9", "Connection: close")] {
+            let mut lines = vec!["", line, "Host: h"];
+            lines.extend(&fields[2..]);
+            lines.push(end);
+            let read = |head: &RequestHead<'_, '_>| {
+                (head.method, head.target.to_owned(), head.version, head.fields.len(), head.keep_alive)
+            };
+            let expected = (Method::Get, "/p".into(), Version::Http11, HEAD_FIELDS_MAX - 1, end == "C: d");
+            assert_eq!(parse(&lines, read), Ok(expected), "{line}");
+        }
+        assert_eq!(parse(&["GET / HTTP/1.2"], |_| ()), Err(HeadError::HostMissing));
+        assert_eq!(parse(&["GET x HTTP/1.2", "Host: h"], |_| ()), Err(HeadError::TargetForm));
+        assert_eq!(parse(&["GET / HTTP/1.2", "Host : h"], |_| ()), Err(HeadError::SpaceBeforeColon));
+        let mut lines = vec!["GET / HTTP/1.2", "Host: h"];
+        lines.extend(&fields);
+        lines.push("C: d");
+        assert_eq!(parse(&lines, |_| ()), Err(HeadError::TooManyFields));
+    }
+
+    #[test]
+    fn an_overlong_method_is_not_implemented() {
+        let line = |bytes: usize| format!("{} / HTTP/1.1", "M".repeat(bytes));
+        assert_eq!(fault_of_line(&line(METHOD_BYTES_MAX)), None);
+        assert_eq!(fault_of_line(&line(METHOD_BYTES_MAX + 1)), Some(HeadError::MethodTooLong));
+        assert_eq!(HeadError::MethodTooLong.status(), 501);
+    }
+
+    #[test]
+    fn other_major_versions_are_told_from_nonsense() {
+        for line in ["GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/3.1", "PRI * HTTP/2.0"] {
             assert_eq!(fault_of_line(line), Some(HeadError::VersionUnsupported), "{line}");
         }
         for line in ["GET / HTTP/2", "GET / http/1.1", "GET / HTTP/1.10", "GET / HTTP/1,1", "GET / HTT"] {

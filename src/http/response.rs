@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_minor_version_above_1_is_read_as_1_1() {
+        let lines = ["HTTP/1.2 404 tr\u{e8}s loin", "Content-Length: 3", "Connection: close"];
+        let read = |head: &ResponseHead<'_, '_>| {
+            (head.version, head.status, head.reason.to_vec(), head.body, head.keep_alive)
+        };
+        let expected =
+            (Version::Http11, 404, "tr\u{e8}s loin".as_bytes().to_vec(), BodyLength::Fixed(3), false);
+        assert_eq!(parse(Method::Get, &lines, read), Ok(expected));
+        let chunked = ["HTTP/1.9 200", "Transfer-Encoding: chunked"];
+        assert_eq!(body(Method::Get, &chunked), Ok(BodyLength::Chunked));
+    }
+
+    #[test]
     fn a_malformed_status_line_is_refused() {
         for line in [
             "HTTP/1.1 099 x",
@@ -157,6 +170,9 @@ mod tests {
             assert_eq!(fault(&[line]), Some(HeadError::StatusLine), "{line:?}");
         }
         assert_eq!(fault(&["HTTP/2.0 200 OK"]), Some(HeadError::VersionUnsupported));
+        assert_eq!(fault(&["HTTP/1.2 2x0 OK"]), Some(HeadError::StatusLine));
+        assert_eq!(fault(&["HTTP/1.2 099 OK"]), Some(HeadError::StatusLine));
+        assert_eq!(fault(&["HTTP/1.2"]), Some(HeadError::StatusLine));
         assert_eq!(fault(&["ICY 200 OK"]), Some(HeadError::VersionMalformed));
         assert_eq!(fault(&["", "HTTP/1.1 200 OK"]), Some(HeadError::EmptyLines));
     }

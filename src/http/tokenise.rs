@@ -12,15 +12,19 @@ use super::error::HeadError;
 use super::head_end::{is_token_byte, lines_end_in_crlf};
 use super::message::Version;
 use super::target::bytes_are_allowed;
-use crate::base::limits::HEAD_FIELDS_MAX;
+use crate::base::limits::{HEAD_FIELDS_MAX, METHOD_BYTES_MAX};
 
 /// Room for httparse's own view of the fields; gone once they are kept as ours.
-pub(super) type Tokens<'b> = [MaybeUninit<httparse::Header<'b>>; HEAD_FIELDS_MAX];
+pub(super) struct Tokens<'b> {
+    usual: [MaybeUninit<httparse::Header<'b>>; HEAD_FIELDS_MAX],
+    /// For the rare head whose version httparse refuses; empty otherwise.
+    newer_minor: Vec<httparse::Header<'b>>,
+}
 
 /// Room for the tokens of one head, not yet written to.
 #[inline]
 pub(super) const fn no_tokens<'b>() -> Tokens<'b> {
-    [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX]
+    Tokens { usual: [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX], newer_minor: Vec::new() }
 }
 
 /// A request line cut into its words, and the fields.
@@ -47,16 +51,53 @@ pub(super) fn request<'b, 't>(
         return Err(HeadError::EmptyLines);
     }
     let mut request = httparse::Request::new(&mut []);
-    let outcome = request.parse_with_uninit_headers(head, tokens);
+    let outcome = request.parse_with_uninit_headers(head, &mut tokens.usual);
     match (outcome, request.method, request.path, request.version) {
         (Ok(httparse::Status::Complete(end)), Some(method), Some(target), Some(minor))
             if end == head.len() =>
         {
+            if method.len() > METHOD_BYTES_MAX {
+                return Err(HeadError::MethodTooLong);
+            }
             Ok(RequestTokens { method, target, version: version(minor), fields: request.headers })
         }
+        (Err(httparse::Error::Version), ..) => newer_request(head, &mut tokens.newer_minor),
         (Err(error), ..) => Err(why_request_failed(head, error)),
         _ => Err(HeadError::NotOneHead),
     }
+}
+
+/// A request whose minor version is above the one that httparse knows. It is served as
+/// HTTP/1.1 (RFC 9110, 2.5).
+#[cold]
+fn newer_request<'b, 't>(
+    head: &'b [u8],
+    tokens: &'t mut Vec<httparse::Header<'b>>,
+) -> Result<RequestTokens<'b, 't>, HeadError> {
+    let (line, section) = split_first_line(head);
+    let RequestLine { method, target, version } = request_line(line)?;
+    Ok(RequestTokens { method, target, version, fields: newer_fields(section, tokens)? })
+}
+
+/// The fields of a head whose first line httparse does not take.
+#[cold]
+fn newer_fields<'b, 't>(
+    section: &'b [u8],
+    tokens: &'t mut Vec<httparse::Header<'b>>,
+) -> Result<&'t [httparse::Header<'b>], HeadError> {
+    tokens.resize(HEAD_FIELDS_MAX, httparse::EMPTY_HEADER);
+    match httparse::parse_headers(section, tokens) {
+        Ok(httparse::Status::Complete((end, fields))) if end == section.len() => Ok(fields),
+        Ok(_) => Err(HeadError::NotOneHead),
+        Err(error) => Err(why_fields_failed(lines(section), error)),
+    }
+}
+
+/// A head's first line without its line end, and what follows that.
+fn split_first_line(head: &[u8]) -> (&[u8], &[u8]) {
+    let line_bytes = memchr::memchr(b'\r', head).unwrap_or(head.len());
+    let (line, rest) = head.split_at(line_bytes);
+    (line, rest.strip_prefix(b"\r\n").unwrap_or(rest))
 }
 
 /// A status line cut into its words, and the fields.
@@ -80,8 +121,11 @@ pub(super) fn response<'b, 't>(
         return Err(HeadError::EmptyLines);
     }
     let mut response = httparse::Response::new(&mut []);
-    let outcome =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, tokens);
+    let outcome = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        head,
+        &mut tokens.usual,
+    );
     match (outcome, response.version, response.code) {
         (Ok(httparse::Status::Complete(end)), Some(minor), Some(status)) if end == head.len() => {
             if status < 100 {
@@ -94,8 +138,34 @@ pub(super) fn response<'b, 't>(
                 fields: response.headers,
             })
         }
+        (Err(httparse::Error::Version), ..) => newer_response(head, &mut tokens.newer_minor),
         (Err(error), ..) => Err(why_response_failed(head, error)),
         _ => Err(HeadError::NotOneHead),
+    }
+}
+
+/// A response whose minor version is above the one that httparse knows; see [`newer_request`].
+#[cold]
+fn newer_response<'b, 't>(
+    head: &'b [u8],
+    tokens: &'t mut Vec<httparse::Header<'b>>,
+) -> Result<ResponseTokens<'b, 't>, HeadError> {
+    let (line, section) = split_first_line(head);
+    let Some((word, rest)) = line.split_at_checked("HTTP/1.1".len()) else {
+        return Err(HeadError::VersionMalformed);
+    };
+    let version = version_of(word)?;
+    // httparse reads the rest of the line by the rules that it has for all others.
+    let known = [b"HTTP/1.1", rest, b"\r\n\r\n"].concat();
+    let mut response = httparse::Response::new(&mut []);
+    match (response.parse(&known), response.code) {
+        (Ok(httparse::Status::Complete(_)), Some(status)) if status >= 100 => Ok(ResponseTokens {
+            version,
+            status,
+            reason: reason(head),
+            fields: newer_fields(section, tokens)?,
+        }),
+        _ => Err(HeadError::StatusLine),
     }
 }
 
@@ -122,7 +192,7 @@ pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// httparse gives a minor version of 0 or 1 and refuses all others.
+/// httparse gives a minor version of 0 or 1 and leaves all others to [`version_of`].
 fn version(minor: u8) -> Version {
     if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
@@ -136,59 +206,79 @@ fn reason(head: &[u8]) -> &[u8] {
 
 #[cold]
 fn why_request_failed(head: &[u8], error: httparse::Error) -> HeadError {
-    let mut lines = lines(head);
-    let request_line = lines.next().unwrap_or_default();
+    let (line, section) = split_first_line(head);
     match error {
         httparse::Error::Token
         | httparse::Error::Version
         | httparse::Error::NewLine
-        | httparse::Error::Status => fault_of_request_line(request_line),
-        fault_of_fields => why_fields_failed(lines, fault_of_fields),
+        | httparse::Error::Status => request_line(line).err().unwrap_or(HeadError::RequestLine),
+        fault_of_fields => why_fields_failed(lines(section), fault_of_fields),
     }
 }
 
 #[cold]
 fn why_response_failed(head: &[u8], error: httparse::Error) -> HeadError {
-    let mut lines = lines(head);
-    let status_line = lines.next().unwrap_or_default();
     match error {
-        httparse::Error::Version => {
-            fault_of_version(status_line.split(|byte| *byte == b' ').next().unwrap_or_default())
-        }
-        httparse::Error::Token | httparse::Error::NewLine | httparse::Error::Status => HeadError::StatusLine,
-        fault_of_fields => why_fields_failed(lines, fault_of_fields),
+        httparse::Error::Version
+        | httparse::Error::Token
+        | httparse::Error::NewLine
+        | httparse::Error::Status => HeadError::StatusLine,
+        fault_of_fields => why_fields_failed(lines(split_first_line(head).1), fault_of_fields),
     }
 }
 
-fn fault_of_request_line(line: &[u8]) -> HeadError {
+/// The three words of a request line.
+pub(super) struct RequestLine<'b> {
+    pub(super) method: &'b str,
+    pub(super) target: &'b str,
+    pub(super) version: Version,
+}
+
+/// Reads a request line without its line end, off the hot path: for versions that httparse
+/// does not know, for the reason why it refused a line, and for a line whose head is not there
+/// yet. INVARIANT: a line that is refused here is refused in a complete head too.
+#[cold]
+pub(super) fn request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
+    if !line.first().copied().is_some_and(is_token_byte) {
+        return Err(HeadError::NotHttp);
+    }
     let mut words = line.split(|byte| *byte == b' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let version = words.next();
-    if !method.first().copied().is_some_and(is_token_byte) {
-        return HeadError::NotHttp;
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(HeadError::RequestLine);
+    };
+    if target.is_empty() || !method.iter().copied().all(is_token_byte) {
+        return Err(HeadError::RequestLine);
     }
-    match version {
-        Some(version) if !target.is_empty() && words.next().is_none() => {
-            if !method.iter().copied().all(is_token_byte) {
-                HeadError::RequestLine
-            } else if !bytes_are_allowed(target) {
-                HeadError::TargetBytes
-            } else {
-                fault_of_version(version)
-            }
-        }
-        _ => HeadError::RequestLine,
+    if method.len() > METHOD_BYTES_MAX {
+        return Err(HeadError::MethodTooLong);
+    }
+    if !bytes_are_allowed(target) {
+        return Err(HeadError::TargetBytes);
+    }
+    let version = version_of(version)?;
+    match (str::from_utf8(method), str::from_utf8(target)) {
+        (Ok(method), Ok(target)) => Ok(RequestLine { method, target, version }),
+        // INVARIANT: both have been found to be ASCII.
+        _ => Err(HeadError::RequestLine),
     }
 }
 
-fn fault_of_version(word: &[u8]) -> HeadError {
+/// Reads `HTTP/d.d`. A minor version above 1 is read as 1, the highest that is known here.
+fn version_of(word: &[u8]) -> Result<Version, HeadError> {
     match word {
+        b"HTTP/1.0" => Ok(Version::Http10),
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            HeadError::VersionUnsupported
+            if *major == b'1' {
+                Ok(Version::Http11)
+            } else {
+                Err(HeadError::VersionUnsupported)
+            }
         }
-        _ => HeadError::VersionMalformed,
+        _ => Err(HeadError::VersionMalformed),
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, REPLAY_BYTES_MAX};
 use crate::config::plan::{HeaderOps, UNCHANGED};
-use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
+use crate::http::{self, BodyLength, ChunkDecoder, ChunkPart, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
@@ -40,8 +40,8 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
             // section 2.2): it begins no head, so it is never a late one.
             None if !matches!(arrived, b"" | b"\r" | b"\r\n") => {
                 client.head_began.get_or_insert(cx.now);
-                client.scanned = arrived.len();
-                if let Err(error) = http::check_partial_request(arrived, head_max) {
+                let scanned = std::mem::replace(&mut client.scanned, arrived.len());
+                if let Err(error) = http::check_partial_request(arrived, scanned, head_max) {
                     return Step::Fail(Failure::BadHead(error));
                 }
             }
@@ -108,7 +108,10 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     inbound.release_if_empty(&mut cx.buffers);
     task.client.inbound = inbound;
     match verdict {
-        Ok(Direction::Pool) => Step::Go(Stage::Choose),
+        Ok(Direction::Pool) => match check_arrived(task, cx) {
+            Ok(()) => Step::Go(Stage::Choose),
+            Err(failure) => Step::Fail(failure),
+        },
         Ok(Direction::Answer(answer)) => Step::Go(reply::fixed(task, cx, &answer)),
         Err(failure) => Step::Fail(failure),
     }
@@ -127,6 +130,32 @@ fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
     record::begin(request, head, cx);
+}
+
+/// Checks what has arrived of a chunked body before a backend is chosen, so that a malformed one
+/// costs no connection. Nothing is consumed: the body is decoded again when it is sent.
+fn check_arrived(task: &Task, cx: &mut Context) -> Result<(), Failure> {
+    let Task { client, request, snapshot, .. } = task;
+    let Upload::Chunked(decoder) = &request.upload else { return Ok(()) };
+    let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
+    let (mut decoder, mut rest, mut size) = (decoder.clone(), client.inbound.bytes(), 0);
+    loop {
+        match decoder.next(rest).map_err(Failure::BadBody)? {
+            ChunkPart::Data { skip, len } => {
+                cx.turn.charge_chunks(1);
+                size += len as u64;
+                rest = rest.get(skip + len..).unwrap_or_default();
+            }
+            ChunkPart::More { .. } => return Ok(()),
+            ChunkPart::End { skip, len } => {
+                let section = rest.get(skip..skip + len).unwrap_or_default();
+                return http::parse_trailers(section, |_| ()).map_err(Failure::BadTrailers);
+            }
+        }
+        if body_max.is_some_and(|max| size > max) {
+            return Err(Failure::BodyTooLarge);
+        }
+    }
 }
 
 /// Sends the request as far as the client supplies it and the backend takes it.

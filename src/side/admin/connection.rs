@@ -135,7 +135,7 @@ impl Connection {
             }
             Some(end) => end,
             None => {
-                if let Err(error) = check_partial_request(buffer.bytes(), ADMIN_HEAD_BYTES_MAX) {
+                if let Err(error) = check_partial_request(buffer.bytes(), *scanned, ADMIN_HEAD_BYTES_MAX) {
                     return refuse(error.status(), error.explain());
                 }
                 // The end of a head may begin in what has been looked at.
