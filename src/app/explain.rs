@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::app::operations::address_of;
 use crate::config::plan::{Action, Plan, RoutePlan, Timeouts};
-use crate::http::{Field, HeadStorage, RequestHead, parse_request};
+use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
 use crate::proxy::context::Entrance;
 use crate::proxy::direction;
 use crate::side::admin::operations::Question;
 use crate::upstream::backend::Unusable;
+use crate::upstream::route::NotFound;
 use crate::upstream::snapshot::Snapshot;
 
 /// Explains what a configuration would do with a request, without running it: every backend
@@ -100,26 +101,51 @@ fn one(
     }
     let asked = direction::asked(&entrance.name, head);
     let found = snapshot.routes.find(&asked);
+    reading(asked.target, out);
+    if let Err(why @ NotFound::Ambiguous) = found {
+        push(out, format_args!("answered 400: {why}, and something is guarded"));
+        return;
+    }
     for (place, mismatch) in snapshot.routes.mismatches(&asked).iter().enumerate() {
         let name = snapshot.plan.routes.get(place).map_or("", |route| &route.name);
         push(out, format_args!("route {name}: not this one, {mismatch}"));
     }
-    let Some(place) = found else {
+    let Ok(found) = found else {
         push(out, format_args!("no route matches: 404"));
         return;
     };
-    let route = snapshot.route(place);
+    let route = snapshot.route(found.place);
     push(out, format_args!("route {}: matches", route.name));
     admission(route, head.fields, out);
+    for &place in found.guards_of_other_readings() {
+        let other = snapshot.route(place);
+        push(
+            out,
+            format_args!(
+                "route {}: its guards too, as a backend may read the path as one of its",
+                other.name
+            ),
+        );
+        admission(other, head.fields, out);
+    }
     match &route.action {
         Action::Forward(pool) => forward(snapshot, *pool, route, entrance, question, head, out),
-        Action::Redirect { status, .. } => {
-            let location = direction::location(route, head).unwrap_or_default();
-            push(out, format_args!("answered {status} with Location: {location}"));
-        }
+        Action::Redirect { status, location } => match direction::location(location, route, head) {
+            Ok(location) => push(out, format_args!("answered {status} with Location: {location}")),
+            Err(why) => push(out, format_args!("answered 400: {why}")),
+        },
         Action::Respond(response) => {
             push(out, format_args!("answered {} with {} bytes", response.status, response.body.len()));
         }
+    }
+}
+
+/// How the path is read when routes are compared with it, if that is not as it stands.
+fn reading(target: &str, out: &mut String) {
+    let path = split_query(target).0;
+    if !is_plain(path) {
+        let normal = String::from_utf8_lossy(&normalise(path)).into_owned();
+        push(out, format_args!("the path is compared as {normal}"));
     }
 }
 

@@ -216,6 +216,10 @@ pub const RETRY_WINDOW: std::time::Duration = std::time::Duration::from_secs(10)
 /// little traffic could never retry.
 pub const RETRIES_IN_FLIGHT_MIN: u32 = 3;
 
+/// LIMIT: routes, pools, backends of a pool and users of a route. A request remembers each of them
+/// by its place, in two bytes.
+pub const PLACES_MAX: usize = u16::MAX as usize;
+
 /// LIMIT: places for the buckets of a route's rate limit, as sets of so many ways: 32 768
 /// clients at once in half a mebibyte. With more, the oldest lose their place.
 pub const RATE_LIMIT_SETS: usize = 4096;

@@ -152,7 +152,7 @@ impl RoutePlan {
 }
 
 /// Which requests a route is for: those for which all that is given holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matcher {
     /// Names of listeners; empty for all.
     pub listeners: Vec<String>,
@@ -169,7 +169,7 @@ pub struct Matcher {
 }
 
 /// A host that a route is for. Lower case; an IPv6 address in brackets, as in a Host field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// This host.
     Exact(String),
@@ -180,7 +180,7 @@ pub enum HostMatch {
 /// A path that a route is for. Both it and the path of the request are compared in normal
 /// form: percent-escapes decoded, repeated slashes merged, dot segments resolved (RFC 3986,
 /// section 6.2.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathMatch {
     /// This path.
     Exact(String),
@@ -190,7 +190,7 @@ pub enum PathMatch {
 }
 
 /// A field or cookie that must be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ValueMatch {
     /// Its name; of a field in any case, of a cookie as it is.
     pub name: String,
@@ -270,7 +270,7 @@ impl HeaderOps {
 }
 
 /// Basic authentication (RFC 7617).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BasicAuth {
     /// What the client is told it logs in to. `ropewalk`.
     pub realm: String,
@@ -279,7 +279,7 @@ pub struct BasicAuth {
 }
 
 /// How often clients may ask: a token bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// Requests for each `per`; at least 1.
     pub requests: u32,
@@ -292,7 +292,7 @@ pub struct RateLimit {
 }
 
 /// Who shares a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateLimitKey {
     /// Each client address has its own (of an IPv6 address the first 64 bits).
     Client,

@@ -20,6 +20,7 @@ mod message;
 mod path;
 #[cfg(test)]
 mod properties;
+mod readings;
 mod reason;
 mod request;
 mod response;
@@ -34,7 +35,8 @@ pub use field::{Field, Known};
 pub use framing::BodyLength;
 pub use head_end::{check_partial_request, head_end};
 pub use message::{Method, Version};
-pub use path::{OtherReadings, climbs, is_below, normalise, other_readings, split_query};
+pub use path::{Ambiguous, is_below, is_plain, normalise, split_query, without_dots, without_prefix};
+pub use readings::other_readings;
 pub use reason::reason_phrase;
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};

@@ -1,8 +1,8 @@
-//! The path of a target as routes compare it.
+//! The path of a target: the one reading by which routes are chosen, and what a route may do to it.
 //!
-//! What is forwarded is never normalised, but what is compared must be: else a route that
-//! guards `/admin` is passed by asking for `/%61dmin`, `//admin` or `/x/../admin`, which the
-//! backend may take for the same.
+//! A path is compared in its *normal reading*, which takes for the same what most backends take for
+//! the same. What else a backend may read in it is in [`readings`](super::readings). A path that is
+//! forwarded is never put into normal form: a route that strips a prefix cuts the client's own bytes.
 
 use std::borrow::Cow;
 
@@ -14,92 +14,186 @@ pub fn split_query(target: &str) -> (&str, &str) {
     }
 }
 
-/// A path with every percent-escape decoded, repeated slashes merged and dot segments resolved
-/// (RFC 3986, sections 5.2.4 and 6.2.2). More is decoded than equivalence asks for, an escaped
-/// slash for one: some backend will decode it too, and a guard has to assume the worst. For the
-/// same reason a backslash counts as a slash, and a dot segment stays one with parameters behind
-/// it (`..;x`). What is not a valid escape stays as it is. Allocates only if something changes.
-pub fn normalise(path: &str) -> Cow<'_, [u8]> {
-    if is_normal(path.as_bytes()) {
-        return Cow::Borrowed(path.as_bytes());
-    }
-    Cow::Owned(resolve(&decode(path.as_bytes())))
-}
-
-/// What else a backend may take a path for; nothing for the many that can be read in one way only.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OtherReadings {
-    /// By one that knows no dot segments, and so answers for the folder that the path begins with.
-    pub literal: Vec<u8>,
-    /// By one that drops the parameters of segments (RFC 3986, section 3.3): `/a;x/b` as `/a/b`.
-    pub bare: Vec<u8>,
-}
-
-/// The other readings of a path, if there are any.
-pub fn other_readings(path: &str) -> Option<OtherReadings> {
-    if is_normal(path.as_bytes()) {
-        return None;
-    }
-    let decoded = decode(path.as_bytes());
-    let (mut literal, mut bare) = (Vec::new(), Vec::new());
-    for segment in decoded.split(|&byte| byte == b'/') {
-        let name = without_parameters(segment);
-        if !segment.is_empty() {
-            literal.push(b'/');
-            literal.extend_from_slice(segment);
-        }
-        bare.push(b'/');
-        bare.extend_from_slice(name);
-    }
-    Some(OtherReadings { literal, bare: resolve(&bare) })
-}
-
-/// Whether a path has dot segments, in whatever spelling, and so may lead out of a folder that it
-/// is put into.
-pub fn climbs(path: &str) -> bool {
-    let is_dots = |segment: &[u8]| matches!(without_parameters(segment), b"." | b"..");
-    !is_normal(path.as_bytes()) && decode(path.as_bytes()).split(|&byte| byte == b'/').any(is_dots)
-}
-
-/// A segment up to its first semicolon.
-fn without_parameters(segment: &[u8]) -> &[u8] {
-    segment.split(|&byte| byte == b';').next().unwrap_or_default()
-}
-
-/// Whether nothing in a path could change. May say no for some that would not.
-fn is_normal(path: &[u8]) -> bool {
+/// Whether a path can be read in one way only: it has no `%`, `;` or `\`, no empty segment but
+/// the last, and no dot segment.
+pub fn is_plain(path: &str) -> bool {
+    let bytes = path.as_bytes();
     let mut after_slash = false;
-    for &byte in path {
+    for (index, &byte) in bytes.iter().enumerate() {
         match byte {
             b'%' | b';' | b'\\' => return false,
-            b'/' | b'.' if after_slash => return false,
+            b'/' if after_slash => return false,
+            b'.' if after_slash => {
+                let rest = bytes.get(index + 1..).unwrap_or_default();
+                if matches!(rest, [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..]) {
+                    return false;
+                }
+                after_slash = false;
+            }
             _ => after_slash = byte == b'/',
         }
     }
     true
 }
 
-/// A path without escapes and backslashes.
-fn decode(path: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        if let (b'%', [high, low, after @ ..]) = (byte, tail)
-            && let (Some(high), Some(low)) = ((*high as char).to_digit(16), (*low as char).to_digit(16))
-        {
-            decoded.push((high << 4 | low) as u8);
-            rest = after;
-        } else {
-            decoded.push(*byte);
+/// The normal reading of a path: every escape is decoded, once; a backslash is a slash; empty
+/// segments are left out; and dot segments are resolved (RFC 3986, sections 5.2.4 and 6.2.2), also
+/// those with parameters (`..;x`). What is not a valid escape stays. A slash at the end stays.
+/// Allocates only if the path is not plain.
+pub fn normalise(path: &str) -> Cow<'_, [u8]> {
+    if is_plain(path) {
+        return Cow::Borrowed(path.as_bytes());
+    }
+    Cow::Owned(resolve(&decode(path.as_bytes())))
+}
+
+/// A path that cannot be cut or put into another one, because backends disagree on what it climbs
+/// out of: a `..` stands beside `%2F`, `%5C`, `%3B`, `\` or `;` in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambiguous;
+
+/// A path with its plain dot segments resolved (`.`, `..` and their escapes, RFC 3986, section
+/// 5.2.4) and every other byte kept. `..` takes the empty segments before it along, as it does in
+/// the normal reading.
+///
+/// # Errors
+/// Some segment holds a `..` that only some backends see.
+pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
+    }
+    if path.split('/').any(hides_dots) {
+        return Err(Ambiguous);
+    }
+    if !path.split('/').any(|segment| dots(segment) > 0) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let mut kept = String::with_capacity(path.len());
+    // What stands before the first slash is nothing, since targets begin with one.
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let dots = dots(segment);
+        if dots == 0 {
+            kept.push('/');
+            kept.push_str(segment);
+            continue;
+        }
+        if dots == 2 {
+            kept.truncate(kept.trim_end_matches('/').rfind('/').unwrap_or(0));
+        }
+        // A dot segment stands for a folder, which a slash at the end says.
+        if segments.peek().is_none() {
+            kept.push('/');
         }
     }
+    Ok(Cow::Owned(kept))
+}
+
+/// What is left of a path once a prefix is taken off, however the path spells it; `None` if the
+/// path is not below it. The prefix is in normal form and does not end in a slash. What is left
+/// begins with a slash and is otherwise the path's own bytes.
+pub fn without_prefix<'p>(path: &'p str, prefix: &[u8]) -> Option<Cow<'p, str>> {
+    let mut rest = path;
+    for segment in prefix.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
+        let mut inside = after_separator(rest)?;
+        while let Some(after) = after_separator(inside) {
+            inside = after;
+        }
+        for wanted in segment {
+            let (byte, after) = unescaped(inside.as_bytes())?;
+            if byte != *wanted {
+                return None;
+            }
+            // Both a path and an escape are ASCII, so this is between two characters.
+            inside = inside.get(inside.len() - after.len()..)?;
+        }
+        if !inside.is_empty() && after_separator(inside).is_none() {
+            return None;
+        }
+        rest = inside;
+    }
+    Some(match after_separator(rest) {
+        None => Cow::Borrowed("/"),
+        Some(_) if rest.starts_with('/') => Cow::Borrowed(rest),
+        Some(after) => Cow::Owned(format!("/{after}")),
+    })
+}
+
+/// Whether a normalised path is `prefix` or lies below it. A prefix that ends in a slash is for
+/// what lies below only.
+pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"/") || prefix.ends_with(b"/"),
+        None => false,
+    }
+}
+
+/// The first byte of a path, decoded if it is an escape, and what follows.
+pub(super) fn unescaped(path: &[u8]) -> Option<(u8, &[u8])> {
+    let (&byte, rest) = path.split_first()?;
+    if let (b'%', [high, low, after @ ..]) = (byte, rest)
+        && let (Some(high), Some(low)) = ((*high as char).to_digit(16), (*low as char).to_digit(16))
+    {
+        return Some(((high << 4 | low) as u8, after));
+    }
+    Some((byte, rest))
+}
+
+/// What follows the slash, or what the normal reading takes for one, that a path begins with.
+fn after_separator(path: &str) -> Option<&str> {
+    match unescaped(path.as_bytes())? {
+        (b'/' | b'\\', after) => path.get(path.len() - after.len()..),
+        _ => None,
+    }
+}
+
+/// 1 for `.`, 2 for `..`, in whatever spelling; 0 for any other segment.
+fn dots(segment: &str) -> usize {
+    let mut rest = segment.as_bytes();
+    let mut count = 0;
+    while let Some((byte, after)) = unescaped(rest) {
+        if byte != b'.' || count == 2 {
+            return 0;
+        }
+        count += 1;
+        rest = after;
+    }
+    count
+}
+
+/// Whether a segment is not `..`, and one of its parts is if a backend decodes it and ends
+/// segments at what it finds.
+fn hides_dots(segment: &str) -> bool {
+    let is_end = |byte: &u8| matches!(byte, b'/' | b'\\' | b';');
+    let decoded = decode_escapes(segment.as_bytes());
+    decoded.iter().any(is_end) && decoded.split(is_end).any(|part| part == b"..")
+}
+
+/// A segment up to its first semicolon.
+pub(super) fn without_parameters(segment: &[u8]) -> &[u8] {
+    segment.split(|&byte| byte == b';').next().unwrap_or_default()
+}
+
+/// A path without escapes.
+fn decode_escapes(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((byte, after)) = unescaped(rest) {
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+/// A path without escapes and backslashes.
+pub(super) fn decode(path: &[u8]) -> Vec<u8> {
+    let mut decoded = decode_escapes(path);
     decoded.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
     decoded
 }
 
 /// Takes dot segments and empty segments out. A slash at the end stays one.
-fn resolve(path: &[u8]) -> Vec<u8> {
+pub(super) fn resolve(path: &[u8]) -> Vec<u8> {
     let mut resolved: Vec<u8> = Vec::with_capacity(path.len());
     let mut segments = path.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
@@ -125,15 +219,6 @@ fn resolve(path: &[u8]) -> Vec<u8> {
         }
     }
     resolved
-}
-
-/// Whether a normalised path is `prefix` or lies below it. A prefix that ends in a slash is for
-/// what lies below only.
-pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
-    match path.strip_prefix(prefix) {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"/") || prefix.ends_with(b"/"),
-        None => false,
-    }
 }
 
 #[cfg(test)]
@@ -177,26 +262,45 @@ mod tests {
     }
 
     #[test]
-    fn a_path_has_other_readings_if_backends_may_differ() {
-        assert_eq!(other_readings("/a/b.c"), None);
-        for (path, literal, bare) in [
-            ("/a/../b", "/a/../b", "/b"),
-            ("//a/..%2Fb", "/a/../b", "/b"),
-            ("/a;x/b;y", "/a;x/b;y", "/a/b"),
-            ("/a/..;x/b", "/a/..;x/b", "/b"),
+    fn plain_dot_segments_are_resolved_and_the_rest_is_kept() {
+        for (path, expected) in [
+            ("/a/b%2Fc/%2B", "/a/b%2Fc/%2B"),
+            ("/a%2Fb/./c", "/a%2Fb/c"),
+            ("/a/%2e%2E/b%20c", "/b%20c"),
+            ("/a/.%2e", "/"),
+            ("/a/.", "/a/"),
+            ("/http:%2F%2Fx%2Fy/.", "/http:%2F%2Fx%2Fy/"),
+            ("/../../a", "/a"),
+            ("/a//b//../c", "/a//c"),
+            ("/a//./b", "/a//b"),
+            ("/a;x/../b", "/b"),
+            ("/.;x/a%2F./b", "/.;x/a%2F./b"),
+            ("/a/..b/...", "/a/..b/..."),
         ] {
-            let expected = OtherReadings { literal: literal.into(), bare: bare.into() };
-            assert_eq!(other_readings(path), Some(expected), "{path}");
+            assert_eq!(without_dots(path).as_deref(), Ok(expected), "{path}");
+        }
+        for path in ["/a/..%2Fb", "/a%2f..", "/..;x", "/..\\b", "/%2e%2e%5Cb", "/a/x%5c..%5cb", "/..%3Bx/b"] {
+            assert_eq!(without_dots(path), Err(Ambiguous), "{path}");
         }
     }
 
     #[test]
-    fn dot_segments_are_found_in_every_spelling() {
-        for path in ["/..", "/a/./b", "/%2e%2E/a", "/..%2fa", "/..;/a", "/a\\..\\b"] {
-            assert!(climbs(path), "{path}");
-        }
-        for path in ["/", "/a%20b", "/..a", "/...", "//a", "*"] {
-            assert!(!climbs(path), "{path}");
+    fn a_prefix_is_taken_off_however_it_is_spelt() {
+        let caf = &normalise("/caf%C3%A9").into_owned()[..];
+        for (path, prefix, expected) in [
+            ("/api/a%2Fb", &b"/api"[..], Some("/a%2Fb")),
+            ("/%61pi/a%2Fb//c\\d", b"/api", Some("/a%2Fb//c\\d")),
+            ("/caf%c3%a9/a%2Fb", caf, Some("/a%2Fb")),
+            ("//api", b"/api", Some("/")),
+            ("/api/", b"/api", Some("/")),
+            ("/api%2Fa%2Fb", b"/api", Some("/a%2Fb")),
+            ("/a\\b/c", b"/a/b", Some("/c")),
+            ("/apis", b"/api", None),
+            ("/ap", b"/api", None),
+            ("/a%2Fb", b"/b", None),
+            ("*", b"/api", None),
+        ] {
+            assert_eq!(without_prefix(path, prefix).as_deref(), expected, "{path}");
         }
     }
 

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::config::plan::{Action, RoutePlan};
-use crate::http::{BodyLength, Method, RequestHead};
+use crate::config::plan::{Action, RoutePlan, Template};
+use crate::http::{Ambiguous, BodyLength, Method, RequestHead};
 use crate::proxy::client_address::client_address;
 use crate::proxy::context::{Context, Entrance};
 use crate::proxy::failure::Failure;
@@ -15,7 +15,7 @@ use crate::proxy::reply::Fixed;
 use crate::proxy::rewrite::{self, Changes, From};
 use crate::proxy::target;
 use crate::proxy::task::{Client, Request, Text};
-use crate::upstream::route::{self, Refusal};
+use crate::upstream::route::{self, NotFound, Refusal};
 use crate::upstream::snapshot::Snapshot;
 
 /// Where a request goes.
@@ -37,18 +37,17 @@ pub(super) fn find(
     if let Some(failure) = unserved(head) {
         return Err(failure);
     }
-    let place = snapshot.routes.find(&asked(&client.entrance.name, head)).ok_or(Failure::NoRoute)?;
-    let plan = snapshot.route(place);
-    request.route = Some(place);
-    if let Some(route) = snapshot.routes.get(place)
-        && !route.is_open()
-    {
+    let found = snapshot.routes.find(&asked(&client.entrance.name, head)).map_err(not_found)?;
+    let plan = snapshot.route(found.place);
+    request.route = Some(found.place);
+    if found.guards().next().is_some() {
         let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
-        request.user = route.admit(from, head.fields, cx.now).map_err(refused)?;
+        request.user = snapshot.routes.admit(&found, from, head.fields, cx.now).map_err(refused)?;
     }
     match &plan.action {
         Action::Forward(pool) => {
-            request.pool = Some(*pool as u16);
+            // INVARIANT: `check` refuses more pools than a place can tell apart.
+            request.pool = u16::try_from(*pool).ok();
             request.tries_left = plan.retries;
             if snapshot.plan.limits.body_rate.is_some() {
                 request.too_slow_at = cx.now + plan.timeouts.body_grace;
@@ -59,7 +58,7 @@ pub(super) fn find(
             if is_too_large(plan, head) { Err(Failure::BodyTooLarge) } else { Ok(Direction::Pool) }
         }
         Action::Redirect { status, location } => {
-            let location = target::filled(location, plan, head);
+            let location = target::filled(location, plan, head).map_err(ambiguous)?;
             Ok(Direction::Answer(Fixed::Redirect { status: *status, location }))
         }
         Action::Respond(_) => Ok(Direction::Answer(Fixed::Respond)),
@@ -96,7 +95,7 @@ pub fn asked<'a>(listener: &'a str, head: &'a RequestHead<'_, '_>) -> route::Req
 /// What a backend would be sent for a request of this client, or why it would be sent nothing.
 ///
 /// # Errors
-/// A sentence: the request goes round in a loop.
+/// A sentence: the request goes round in a loop, or its path cannot be rewritten.
 pub fn preview(
     snapshot: &Snapshot,
     route: &RoutePlan,
@@ -114,12 +113,16 @@ pub fn preview(
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
 }
 
-/// Where a route sends a request instead of forwarding it; `None` if it does not.
-pub fn location(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Option<String> {
-    match &route.action {
-        Action::Redirect { location, .. } => Some(target::filled(location, route, head)),
-        _ => None,
-    }
+/// Where a template of a route redirects a request to.
+///
+/// # Errors
+/// A sentence: the path cannot be put into the template.
+pub fn location(
+    template: &Template,
+    route: &RoutePlan,
+    head: &RequestHead<'_, '_>,
+) -> Result<String, &'static str> {
+    target::filled(template, route, head).map_err(|why| ambiguous(why).row().text)
 }
 
 fn from<'t>(snapshot: &Snapshot, entrance: &Entrance, peer: SocketAddr, text: &'t Text<45>) -> From<'t> {
@@ -138,15 +141,26 @@ fn rewritten(
     request: &mut Request,
     rng: &mut fastrand::Rng,
 ) -> Result<(), Failure> {
-    let target = target::rewritten(route, head);
+    let target = target::rewritten(route, head).map_err(ambiguous)?;
     let changes = Changes { target: target.as_deref(), headers: &route.request_headers };
     rewrite::request(head, from, &changes, request, rng)
+}
+
+fn ambiguous(_: Ambiguous) -> Failure {
+    Failure::AmbiguousPath
+}
+
+fn not_found(why: NotFound) -> Failure {
+    match why {
+        NotFound::NoRoute => Failure::NoRoute,
+        NotFound::Ambiguous => Failure::AmbiguousPath,
+    }
 }
 
 fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Network => Failure::Forbidden,
-        Refusal::Credentials => Failure::Unauthorized,
+        Refusal::Credentials(guard) => Failure::Unauthorized(guard),
         // Rounded up: a client that comes a moment too early has to come again.
         Refusal::TooMany(wait) => {
             Failure::TooMany(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))

@@ -28,10 +28,12 @@ pub(super) enum Failure {
     BodyTimeout,
     /// No route is for this request.
     NoRoute,
+    /// Backends may read its path in several ways, and it cannot be said whether it is allowed.
+    AmbiguousPath,
     /// The route does not serve this client's network.
     Forbidden,
-    /// The route wants to know who the client is.
-    Unauthorized,
+    /// The route at this place wants to know who the client is.
+    Unauthorized(u16),
     /// The client has asked too often; after so many seconds it may ask again.
     TooMany(u32),
     /// The client left before it had sent its request.
@@ -170,10 +172,13 @@ impl Failure {
             Self::NoRoute => {
                 (404, "destination_not_found", Service, Chance::None, "no route is for this request")
             }
+            Self::AmbiguousPath => {
+                (400, "http_request_error", Service, Chance::None, "the path can be read in several ways")
+            }
             Self::Forbidden => {
                 (403, "http_request_denied", Service, Chance::None, "this client's network is not served")
             }
-            Self::Unauthorized => {
+            Self::Unauthorized(_) => {
                 (401, "http_request_denied", Service, Chance::None, "a user name and a password are needed")
             }
             Self::TooMany(_) => {
@@ -310,8 +315,9 @@ impl Failure {
             Self::BadBody(_) | Self::BadTrailers(_) => "bad_request_body",
             Self::BodyTimeout => "request_body_timeout",
             Self::NoRoute => "no_route",
+            Self::AmbiguousPath => "ambiguous_path",
             Self::Forbidden => "forbidden",
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized(_) => "unauthorized",
             Self::TooMany(_) => "rate_limited",
             Self::ClientLeft => "client_left",
             Self::ClientStalled => "client_stalled",

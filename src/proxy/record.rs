@@ -210,13 +210,12 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         &all
     };
     let note = request.note.as_deref().unwrap_or(&NOTHING);
-    let user = request.route.zip(request.user);
     batch.append(&Record {
         time: clock::wall_time(request.started),
         id: request.id.as_bytes(),
         client: client.peer,
         listener: &client.entrance.name,
-        user: user.and_then(|(route, user)| snapshot.routes.get(route)?.user(user)),
+        user: request.user.and_then(|user| snapshot.routes.user(user)),
         method: note.text(&note.method),
         host: note.text(&note.host),
         target: note.text(&note.target),

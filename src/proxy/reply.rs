@@ -52,8 +52,8 @@ pub(super) fn answer(task: &mut Task, cx: &mut Context, failure: Failure) -> Sta
         (_, Failure::TooMany(seconds)) => write!(lines, "Retry-After: {seconds}\r\n"),
         (503, _) => write!(lines, "Retry-After: {RETRY_AFTER_S}\r\n"),
         (405, _) => write!(lines, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n"),
-        (401, _) => {
-            let realm = route.and_then(|route| route.basic_auth.as_ref()).map_or("", |auth| &auth.realm);
+        (_, Failure::Unauthorized(guard)) => {
+            let realm = snapshot.route(guard).basic_auth.as_ref().map_or("", |auth| &auth.realm);
             write!(lines, "WWW-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n")
         }
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::config::plan::{RoutePlan, Template, TemplatePart};
-use crate::http::{RequestHead, climbs, is_below, normalise, split_query};
+use crate::http::{Ambiguous, RequestHead, normalise, split_query, without_dots, without_prefix};
 use crate::upstream::route::bare_host;
 
 /// The path and the query that a request asks for, in origin-form.
@@ -16,80 +16,66 @@ fn asked_for<'b>(head: &RequestHead<'b, '_>) -> (&'b str, &'b str) {
 }
 
 /// The target that a route forwards instead of the client's own; `None` if it is that.
-pub(super) fn rewritten(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Option<String> {
-    if route.strip_prefix.is_none() && route.rewrite.is_none() {
-        return None;
-    }
+///
+/// # Errors
+/// Backends disagree on what the path climbs out of, so it cannot be cut or put into another one.
+pub(super) fn rewritten(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Result<Option<String>, Ambiguous> {
     let (path, query) = asked_for(head);
-    let path = stripped(route, path);
-    let path = match &route.rewrite {
-        Some(template) => Cow::Owned(fill(template, head.host, &path, "")),
-        None => path,
+    let path = match (&route.rewrite, &route.strip_prefix) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => stripped(route, path)?,
+        (Some(template), _) => Cow::Owned(fill(template, route, head.host, path, "")?),
     };
-    Some(format!("{path}{query}"))
+    Ok(Some(format!("{path}{query}")))
 }
 
 /// What a template becomes for a request.
-pub(super) fn filled(template: &Template, route: &RoutePlan, head: &RequestHead<'_, '_>) -> String {
+///
+/// # Errors
+/// It names the path, and that cannot be put into another one.
+pub(super) fn filled(
+    template: &Template,
+    route: &RoutePlan,
+    head: &RequestHead<'_, '_>,
+) -> Result<String, Ambiguous> {
     let (path, query) = asked_for(head);
-    fill(template, head.host, &stripped(route, path), query)
+    fill(template, route, head.host, path, query)
 }
 
-fn fill(template: &Template, host: Option<&str>, path: &str, query: &str) -> String {
+fn fill(
+    template: &Template,
+    route: &RoutePlan,
+    host: Option<&str>,
+    path: &str,
+    query: &str,
+) -> Result<String, Ambiguous> {
     let mut text = String::new();
     for part in &template.0 {
-        text.push_str(match part {
-            TemplatePart::Text(text) => text,
-            TemplatePart::Host => bare_host(host.unwrap_or_default()),
-            TemplatePart::Path => path,
-            TemplatePart::Query => query,
-        });
+        match part {
+            TemplatePart::Text(part) => text.push_str(part),
+            TemplatePart::Host => text.push_str(bare_host(host.unwrap_or_default())),
+            TemplatePart::Path => text.push_str(&stripped(route, path)?),
+            TemplatePart::Query => text.push_str(query),
+        }
     }
-    text
+    Ok(text)
 }
 
-/// A path without the prefix that its route takes off.
+/// A path without the prefix that its route takes off; all of it, if it does not begin with that.
 ///
-/// One that has dot segments is resolved first: put behind the folder that a template names, they
-/// would lead out of it again.
-fn stripped<'p>(route: &RoutePlan, path: &'p str) -> Cow<'p, str> {
-    if climbs(path) {
-        let resolved = escaped(&normalise(path));
-        return Cow::Owned(without_prefix(route, &resolved).into_owned());
-    }
-    without_prefix(route, path)
-}
-
-fn without_prefix<'p>(route: &RoutePlan, path: &'p str) -> Cow<'p, str> {
-    let Some(prefix) = &route.strip_prefix else { return Cow::Borrowed(path) };
-    if is_below(path.as_bytes(), prefix.as_bytes())
-        && let Some(rest) = path.strip_prefix(prefix.as_str())
-    {
-        return Cow::Borrowed(if rest.is_empty() { "/" } else { rest });
-    }
-    // It may be spelt otherwise. Where it ends can then only be told in the normal form.
-    let normal = normalise(path);
-    match normal.strip_prefix(normalise(prefix).as_ref()) {
-        Some(rest) if is_below(&normal, &normalise(prefix)) => {
-            Cow::Owned(if rest.is_empty() { "/".to_owned() } else { escaped(rest) })
-        }
-        _ => Cow::Borrowed(path),
-    }
-}
-
-/// Bytes of a path as they stand in a target (RFC 3986, section 3.3).
-fn escaped(path: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(path.len());
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to memory does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+/// Its dot segments are resolved: put behind the folder that a template names, they would lead out
+/// of it again. Everything else stays as the client wrote it: a backend may tell `%2F` from a slash.
+fn stripped<'p>(route: &RoutePlan, path: &'p str) -> Result<Cow<'p, str>, Ambiguous> {
+    let path = without_dots(path)?;
+    let Some(prefix) = &route.strip_prefix else { return Ok(path) };
+    let prefix = normalise(prefix);
+    Ok(match path {
+        Cow::Borrowed(path) => without_prefix(path, &prefix).unwrap_or(Cow::Borrowed(path)),
+        Cow::Owned(path) => match without_prefix(&path, &prefix) {
+            Some(rest) => Cow::Owned(rest.into_owned()),
+            None => Cow::Owned(path),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -107,7 +93,10 @@ mod tests {
         let head = format!("GET {target} HTTP/1.1\r\nHost: h:80\r\n\r\n");
         let mut storage = HeadStorage::new();
         let head = parse_request(head.as_bytes(), &mut storage).unwrap();
-        rewritten(&route, &head).unwrap_or_else(|| head.target.to_owned())
+        rewritten(&route, &head).map_or_else(
+            |Ambiguous| "refused".to_owned(),
+            |target| target.unwrap_or_else(|| head.target.to_owned()),
+        )
     }
 
     #[test]
@@ -120,6 +109,11 @@ mod tests {
             ("/%761/a%20b/%2e/c", "/a%20b/c"),
             ("//v1/a", "/a"),
             ("/v10/a", "/v10/a"),
+            ("/v1/a%2Fb/./c", "/a%2Fb/c"),
+            ("/%761/a%2fb//c", "/a%2fb//c"),
+            ("/v1/projects/g%2Fp/files/..%2Fx", "refused"),
+            ("/v1/http:%2F%2Fx%2Fy/.", "/http:%2F%2Fx%2Fy/"),
+            ("/x/../v1/a%2Bb\\c", "/a%2Bb\\c"),
         ] {
             assert_eq!(forwarded(Some("/v1"), None, target), expected, "{target}");
         }
@@ -133,6 +127,8 @@ mod tests {
         let below = template(&[text("/app"), TemplatePart::Path]);
         assert_eq!(forwarded(Some("/v1"), below.clone(), "/v1/a?q"), "/app/a?q");
         assert_eq!(forwarded(None, below, "http://h?q"), "/app/?q");
+        // One that does not name the path has nothing to refuse.
+        assert_eq!(forwarded(None, template(&[text("/new")]), "/..%2Fb"), "/new");
     }
 
     #[test]
@@ -141,9 +137,10 @@ mod tests {
         for (target, expected) in [
             ("/../b/secret", "/tenants/a/b/secret"),
             ("/x/%2e%2E/%2e%2e/b", "/tenants/a/b"),
-            ("/..%2fb", "/tenants/a/b"),
-            ("/..;/b", "/tenants/a/b"),
-            ("/..\\b", "/tenants/a/b"),
+            ("/..%2fb", "refused"),
+            ("/..;/b", "refused"),
+            ("/..\\b", "refused"),
+            ("/x%5C..", "refused"),
             ("/%252e%252e/b", "/tenants/a/%252e%252e/b"),
         ] {
             assert_eq!(forwarded(None, tenant(), target), expected, "{target}");
@@ -160,7 +157,9 @@ mod tests {
             TemplatePart::Path,
             TemplatePart::Query,
         ]);
-        assert_eq!(fill(&template, Some("a.b:8080"), "/c", "?d"), "https://a.b/c?d");
-        assert_eq!(fill(&template, None, "/c", ""), "https:///c");
+        let route = RoutePlan::to_pool("r", 0, Timeouts::default());
+        let fill = |host, path, query| fill(&template, &route, host, path, query);
+        assert_eq!(fill(Some("a.b:8080"), "/c", "?d").as_deref(), Ok("https://a.b/c?d"));
+        assert_eq!(fill(None, "/c", "").as_deref(), Ok("https:///c"));
     }
 }

@@ -22,6 +22,7 @@ use crate::upstream::backend::Lease;
 use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
 use crate::upstream::retry_budget::Retrying;
+use crate::upstream::route::User;
 use crate::upstream::snapshot::Snapshot;
 
 /// One client connection and what it is in the middle of.
@@ -102,7 +103,7 @@ pub(super) struct Request {
     /// The pool that the route leads to, if it leads to one.
     pub(super) pool: Option<u16>,
     /// The user that Basic authentication let in.
-    pub(super) user: Option<u16>,
+    pub(super) user: Option<User>,
     /// What the logs want to know of its head; `None` when nobody listens.
     pub(super) note: Option<Box<Note>>,
     /// The tries so far.

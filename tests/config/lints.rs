@@ -107,5 +107,8 @@ fn found(routes: &Routes, head: &str, listener: &str) -> Option<u16> {
     let head = parse_request(head.as_bytes(), &mut storage).expect("a request");
     let host = head.host.unwrap_or_default();
     let method = head.method_token;
-    routes.find(&Request { listener, host, method, target: head.target, fields: head.fields })
+    routes
+        .find(&Request { listener, host, method, target: head.target, fields: head.fields })
+        .ok()
+        .map(|found| found.place)
 }

@@ -1,0 +1,263 @@
+//! What else a backend may read in a path than its normal reading.
+//!
+//! What is forwarded is what was sent, and backends disagree on it: some decode `%2F`, some take a
+//! backslash for a slash, some merge slashes, drop `;parameters`, or take `//host` for the name of a
+//! host. A guard that looks at one reading only is passed by writing another. So where something is
+//! guarded, a path is looked up in every reading, and what cannot be read safely is refused.
+//!
+//! There are at most 32 readings: five choices, each made in both ways. A path with dot segments
+//! beside any of them would have many more, since `..` removes what another choice has made a
+//! segment; no honest client writes it, and it is refused. Letter case, double escapes, a NUL byte
+//! that ends a path and malformed UTF-8 are not looked through.
+
+use super::path::{Ambiguous, decode, is_plain, resolve, unescaped, without_parameters};
+
+/// One of the ways to read a path without dot segments. Other escapes are always decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading(u8);
+
+impl Reading {
+    /// `%2F`, `%5C` and `%3B` are what they stand for, not text.
+    const DECODED: u8 = 1;
+    /// A backslash is a slash, as in a URL of WHATWG and on Windows.
+    const BACKSLASH: u8 = 2;
+    /// Empty segments are left out.
+    const MERGED: u8 = 4;
+    /// A segment ends at its first semicolon (RFC 3986, section 3.3).
+    const BARE: u8 = 8;
+    /// Two slashes at the front are followed by the name of a host (RFC 3986, section 4.2).
+    const AUTHORITY: u8 = 16;
+    /// LIMIT: readings of one path.
+    const COUNT: u8 = 32;
+
+    fn has(self, choice: u8) -> bool {
+        self.0 & choice != 0
+    }
+
+    /// How long the slash is that a path begins with, if it does.
+    fn slash(self, path: &[u8]) -> Option<usize> {
+        let (byte, after) = unescaped(path)?;
+        let bytes = path.len() - after.len();
+        let is_slash = byte == b'/' || byte == b'\\' && self.has(Self::BACKSLASH);
+        (is_slash && (bytes == 1 || self.has(Self::DECODED))).then_some(bytes)
+    }
+}
+
+/// Calls `visit` with each reading of a path other than the normal one, and with that one too if it
+/// has to be told from them. Those of a plain path are none.
+///
+/// Of a long reading only the first `bytes_max` bytes are passed on: more cannot matter if they are
+/// more than a byte longer than every path that they are compared with. So a path of the greatest
+/// length costs as much as reading it a few times over, not 32 copies of it.
+///
+/// # Errors
+/// The path has dot segments beside `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
+pub fn other_readings(path: &str, bytes_max: usize, mut visit: impl FnMut(&[u8])) -> Result<(), Ambiguous> {
+    if is_plain(path) || !path.starts_with('/') {
+        return Ok(());
+    }
+    let path = path.as_bytes();
+    let live = live(path);
+    let decoded = decode(path);
+    let is_dots = |segment: &[u8]| matches!(without_parameters(segment), b"." | b"..");
+    if decoded.split(|&byte| byte == b'/').any(is_dots) {
+        if live != 0 {
+            return Err(Ambiguous);
+        }
+        // By a backend that knows no dot segments, and by one that resolves them: a dot segment at
+        // the end leaves a slash (RFC 3986) or none (Go's path.Clean).
+        visit(&decoded);
+        let resolved = resolve(&decoded);
+        visit(&resolved);
+        if let Some(clean) = resolved.strip_suffix(b"/").filter(|clean| !clean.is_empty()) {
+            visit(clean);
+        }
+        return Ok(());
+    }
+    let mut read = Vec::new();
+    for reading in (0..Reading::COUNT).filter(|choices| choices & !live == 0).map(Reading) {
+        read.clear();
+        apply(reading, path, bytes_max, &mut read);
+        visit(&read);
+    }
+    Ok(())
+}
+
+/// The choices that make a difference for a path.
+fn live(path: &[u8]) -> u8 {
+    let mut live = 0;
+    let mut rest = path;
+    while let Some((byte, after)) = unescaped(rest) {
+        let is_escaped = rest.len() - after.len() > 1;
+        live |= match byte {
+            b'/' | b'\\' | b';' if is_escaped => Reading::DECODED,
+            _ => 0,
+        };
+        live |= match byte {
+            b'\\' => Reading::BACKSLASH,
+            b';' => Reading::BARE,
+            b'/' if after.starts_with(b"/") => Reading::MERGED,
+            _ => 0,
+        };
+        rest = after;
+    }
+    // Each of these may make an empty segment.
+    if live != 0 {
+        live |= Reading::MERGED;
+    }
+    let most_generous = Reading(Reading::DECODED | Reading::BACKSLASH);
+    let second = most_generous.slash(path).and_then(|bytes| path.get(bytes..));
+    if second.is_some_and(|second| most_generous.slash(second).is_some()) {
+        // WHATWG skips every slash before the host, RFC 3986 two of them.
+        live |= Reading::AUTHORITY | Reading::BACKSLASH;
+    }
+    live
+}
+
+/// Writes down a path without dot segments in one of its readings.
+fn apply(reading: Reading, path: &[u8], bytes_max: usize, read: &mut Vec<u8>) {
+    let mut rest = if reading.has(Reading::AUTHORITY) { behind_authority(reading, path) } else { path };
+    if rest.is_empty() {
+        rest = b"/";
+    }
+    while let Some((byte, after)) = unescaped(rest)
+        && read.len() < bytes_max
+    {
+        let is_escaped = rest.len() - after.len() > 1;
+        match byte {
+            _ if reading.slash(rest).is_some() => {
+                if !(reading.has(Reading::MERGED) && read.ends_with(b"/")) {
+                    read.push(b'/');
+                }
+            }
+            b'/' | b'\\' | b';' if is_escaped && !reading.has(Reading::DECODED) => {
+                read.extend_from_slice(rest.get(..3).unwrap_or_default());
+            }
+            b';' if reading.has(Reading::BARE) => {
+                rest = next_segment(reading, after);
+                continue;
+            }
+            byte => read.push(byte),
+        }
+        rest = after;
+    }
+}
+
+/// A path from its next slash on.
+fn next_segment(reading: Reading, mut path: &[u8]) -> &[u8] {
+    while reading.slash(path).is_none()
+        && let Some((_, after)) = unescaped(path)
+    {
+        path = after;
+    }
+    path
+}
+
+/// A path without the host that it begins with, if it can be taken to begin with one.
+fn behind_authority(reading: Reading, path: &[u8]) -> &[u8] {
+    // Who parses before decoding sees no escaped slash, unless there is no other: then somebody
+    // has decoded it for them.
+    let literal = Reading(reading.0 & !Reading::DECODED);
+    for reading in [literal, reading] {
+        let slashes = |path: &[u8]| reading.slash(path);
+        let Some(first) = slashes(path) else { continue };
+        let Some(second) = path.get(first..).and_then(slashes) else { continue };
+        let mut rest = path.get(first + second..).unwrap_or_default();
+        while reading.has(Reading::BACKSLASH)
+            && let Some(another) = slashes(rest)
+        {
+            rest = rest.get(another..).unwrap_or_default();
+        }
+        return next_segment(reading, rest);
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The distinct readings of a path, in text.
+    fn readings(path: &str) -> Result<Vec<String>, Ambiguous> {
+        let mut found: Vec<String> = Vec::new();
+        other_readings(path, usize::MAX, |reading| {
+            found.push(String::from_utf8_lossy(reading).into_owned());
+        })?;
+        assert!(found.len() <= usize::from(Reading::COUNT), "{path}");
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    #[test]
+    fn a_plain_path_has_no_other_reading() {
+        for path in ["/", "/a/b.c", "/a/", "/.well-known/x", "/...", "*", "/a..b/..c"] {
+            assert_eq!(readings(path), Ok(vec![]), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_escape_that_ends_no_segment_is_decoded() {
+        assert_eq!(readings("/a%20b/%7e"), Ok(vec!["/a b/~".to_owned()]));
+        assert_eq!(readings("/%252e%252e/b"), Ok(vec!["/%2e%2e/b".to_owned()]));
+        assert_eq!(readings("/50%/%zz"), Ok(vec!["/50%/%zz".to_owned()]));
+    }
+
+    #[test]
+    fn each_choice_is_made_in_both_ways() {
+        for (path, expected) in [
+            ("/a%2fb", &["/a%2fb", "/a/b"][..]),
+            ("/a\\b", &["/a/b", "/a\\b"]),
+            ("/a%5Cb", &["/a%5Cb", "/a/b", "/a\\b"]),
+            ("/a//b", &["/a//b", "/a/b"]),
+            ("/a;x/b", &["/a/b", "/a;x/b"]),
+            ("/a%3bx/b", &["/a%3bx/b", "/a/b", "/a;x/b"]),
+            ("//h/a", &["//h/a", "/a", "/h/a"]),
+            ("///h/a//b", &["///h/a//b", "/a//b", "/a/b", "/h/a//b", "/h/a/b"]),
+            ("//h", &["/", "//h", "/h"]),
+            ("/\\h\\a", &["/\\h\\a", "//h/a", "/a", "/h/a"]),
+            ("/%2Fh/a", &["/%2Fh/a", "//h/a", "/a", "/h/a"]),
+            ("/;x/a", &["/", "//a", "/;x/a", "/a"]),
+        ] {
+            let found = readings(path).unwrap();
+            for expected in expected {
+                assert!(found.iter().any(|found| found == expected), "{path}: {expected} of {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn dot_segments_alone_are_resolved_or_not() {
+        let expected = |list: &[&str]| Ok(list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(readings("/x/../a"), expected(&["/a", "/x/../a"]));
+        assert_eq!(readings("/x/%2e%2E/a%20b"), expected(&["/a b", "/x/../a b"]));
+        assert_eq!(readings("/adm/."), expected(&["/adm", "/adm/", "/adm/."]));
+        assert_eq!(readings("/.."), expected(&["/", "/.."]));
+    }
+
+    #[test]
+    fn dot_segments_beside_another_choice_are_refused() {
+        for path in [
+            "/./admin//../secret",
+            "/x/../admin//../secret",
+            "/./admin/..%2fsecret",
+            "/./admin/..;/x",
+            "/x/..;/admin",
+            "/x\\..\\admin",
+            "/x%5c..%5Cadmin",
+            "/..%2fa",
+            "/a%2Fb/./c",
+            "/a;x/../b",
+            "/a/..%3bx",
+            "//h/../a",
+        ] {
+            assert_eq!(readings(path), Err(Ambiguous), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_long_reading_is_cut() {
+        let path = format!("//{}/a;{}/b", "h".repeat(4_000), "x".repeat(4_000));
+        other_readings(&path, 9, |reading| assert!(reading.len() <= 11, "{}", reading.len())).unwrap();
+    }
+}

@@ -1,0 +1,178 @@
+//! Whether a client may take a route: `allow`, `deny`, `rate_limit` and `basic_auth`.
+//!
+//! A request may have to pass several guards (see [`Routes::find`](super::Routes::find)). They are
+//! asked kind by kind, the cheap ones first, so that a password is hashed for a client only once
+//! everything else has let it pass.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::matches::Matches;
+use super::{Found, Route, Routes};
+use crate::base::clock::Moment;
+use crate::config::plan::{BasicAuth, Matcher, RoutePlan};
+use crate::http::Field;
+use crate::upstream::basic_auth::Authenticator;
+use crate::upstream::rate_limit::RateLimiter;
+
+/// What one route asks of clients, and what is remembered of them.
+pub(super) struct Guard {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    rate_limit: Option<Arc<RateLimiter>>,
+    basic_auth: Option<Arc<Authenticator>>,
+}
+
+/// A user whom a guard has let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The place of the route that guards.
+    pub guard: u16,
+    /// The user's place among those of the guard.
+    pub number: u16,
+}
+
+/// Why a request may not take its route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its client's network is not served.
+    Network,
+    /// Its client has asked too often; after this time it may ask again.
+    TooMany(Duration),
+    /// It does not prove to the route at this place who it is.
+    Credentials(u16),
+}
+
+impl Routes {
+    /// Lets a request pass all guards on its way, and says which user it is if one of them wants
+    /// to know: the route's own, if that asks.
+    ///
+    /// # Errors
+    /// The client's network is not served, it has asked too often, or it does not prove who
+    /// it is; in this order, so that a wrong password is not cheaper than a request.
+    pub fn admit(
+        &self,
+        found: &Found,
+        client: IpAddr,
+        fields: &[Field<'_>],
+        now: Moment,
+    ) -> Result<Option<User>, Refusal> {
+        let guards =
+            || found.guards().filter_map(|place| Some((place, &self.routes.get(usize::from(place))?.guard)));
+        for (_, guard) in guards() {
+            guard.check_network(client)?;
+        }
+        for (_, guard) in guards() {
+            guard.charge(client, now)?;
+        }
+        let mut user = None;
+        for (place, guard) in guards() {
+            user = guard.authenticate(place, client, fields, now)?.or(user);
+        }
+        Ok(user)
+    }
+}
+
+impl Guard {
+    /// Whether nothing keeps anybody from this route.
+    pub(super) fn is_open(&self) -> bool {
+        self.allow.is_empty()
+            && self.deny.is_empty()
+            && self.rate_limit.is_none()
+            && self.basic_auth.is_none()
+    }
+
+    fn check_network(&self, client: IpAddr) -> Result<(), Refusal> {
+        let client = client.to_canonical();
+        let listed = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        let served = !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow));
+        if served { Ok(()) } else { Err(Refusal::Network) }
+    }
+
+    fn charge(&self, client: IpAddr, now: Moment) -> Result<(), Refusal> {
+        let Some(limiter) = &self.rate_limit else { return Ok(()) };
+        limiter.take(client, now).map_err(Refusal::TooMany)
+    }
+
+    fn authenticate(
+        &self,
+        place: u16,
+        client: IpAddr,
+        fields: &[Field<'_>],
+        now: Moment,
+    ) -> Result<Option<User>, Refusal> {
+        let Some(authenticator) = &self.basic_auth else { return Ok(None) };
+        let refused = Refusal::Credentials(place);
+        let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
+        let (Some(shown), None) = (named.next(), named.next()) else { return Err(refused) };
+        let number = authenticator.user(shown.value, client, now).map_err(Refusal::TooMany)?;
+        Ok(Some(User { guard: place, number: number.ok_or(refused)? }))
+    }
+
+    /// The name of a user that was admitted.
+    pub(super) fn user(&self, number: u16) -> Option<&str> {
+        self.basic_auth.as_ref()?.name(number)
+    }
+}
+
+/// The guards of a plan's routes. They go on with what those `before` know of clients.
+pub(super) fn guards(plans: &[RoutePlan], matches: &[Matches], before: &[Route]) -> Vec<Guard> {
+    let known: HashMap<&BasicAuth, &Arc<Authenticator>> = before
+        .iter()
+        .filter_map(|route| route.guard.basic_auth.as_ref())
+        .map(|authenticator| (authenticator.plan(), authenticator))
+        .collect();
+    let authenticator = |plan: &BasicAuth| match known.get(plan) {
+        Some(&same) => Arc::clone(same),
+        None => Arc::new(Authenticator::new(plan.clone())),
+    };
+    let limiters = limiters(plans, matches, before);
+    let guard = |(plan, rate_limit): (&RoutePlan, _)| Guard {
+        allow: plan.allow.clone(),
+        deny: plan.deny.clone(),
+        rate_limit,
+        basic_auth: plan.basic_auth.as_ref().map(authenticator),
+    };
+    plans.iter().zip(limiters).map(guard).collect()
+}
+
+/// By what a route is known again after a reload.
+#[derive(PartialEq, Eq, Hash)]
+enum Alike<'r> {
+    Requests(&'r Matcher),
+    Name(&'r str),
+}
+
+/// The buckets of the routes that limit: those of the route before that was for the same requests,
+/// or else of the one that had the same name, if it limited in the same way. No two routes share
+/// any.
+fn limiters(plans: &[RoutePlan], matches: &[Matches], before: &[Route]) -> Vec<Option<Arc<RateLimiter>>> {
+    let mut limiters: Vec<Option<Arc<RateLimiter>>> = vec![None; plans.len()];
+    let mut free: Vec<Option<&Arc<RateLimiter>>> =
+        before.iter().map(|route| route.guard.rate_limit.as_ref()).collect();
+    let alike: [fn(&Matches) -> Alike<'_>; 2] =
+        [|matches| Alike::Requests(&matches.matcher), |matches| Alike::Name(&matches.name)];
+    for alike in alike {
+        let mut known = HashMap::new();
+        for ((place, route), limiter) in before.iter().enumerate().zip(&free) {
+            if let Some(limiter) = limiter {
+                known.entry((alike(&route.matches), limiter.plan())).or_insert(place);
+            }
+        }
+        for ((mine, plan), matches) in limiters.iter_mut().zip(plans).zip(matches) {
+            let Some(wanted) = plan.rate_limit.as_ref().filter(|_| mine.is_none()) else { continue };
+            let place = known.get(&(alike(matches), wanted));
+            *mine = place.and_then(|&place| free.get_mut(place)?.take()).map(Arc::clone);
+        }
+    }
+    for (mine, plan) in limiters.iter_mut().zip(plans) {
+        if mine.is_none() {
+            *mine = plan.rate_limit.clone().map(|plan| Arc::new(RateLimiter::new(plan)));
+        }
+    }
+    limiters
+}

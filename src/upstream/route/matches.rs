@@ -1,0 +1,179 @@
+//! For which requests a route is: host, path, method, fields and cookies.
+//!
+//! Paths arrive here in one of their readings; which one, and what else they may mean, is the
+//! caller's business.
+
+use std::fmt;
+
+use super::Request;
+use crate::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, ValueMatch};
+use crate::http::{self, Field, Known};
+
+/// For which requests one route is.
+pub(super) struct Matches {
+    pub(super) name: String,
+    /// Its path is in normal form, as those of requests will be.
+    pub(super) matcher: Matcher,
+}
+
+/// Why a route is not for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch<'r> {
+    /// It came through another listener.
+    Listener,
+    /// It asks for another host.
+    Host,
+    /// It asks for another path.
+    Path,
+    /// It has another method.
+    Method,
+    /// This field is missing or says something else.
+    Header(&'r ValueMatch),
+    /// This cookie is missing or says something else.
+    Cookie(&'r ValueMatch),
+}
+
+/// Whether a path matches as it is, and whether it would with a slash more or less at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    None,
+    AsItIs,
+    WithOtherSlash,
+    Both,
+}
+
+impl Matches {
+    pub(super) fn new(plan: &RoutePlan) -> Self {
+        let mut matcher = plan.matcher.clone();
+        if let Some(PathMatch::Exact(path) | PathMatch::Prefix(path)) = &mut matcher.path {
+            // Written by people, so it is text however it is escaped.
+            *path = String::from_utf8_lossy(&http::normalise(path)).into_owned();
+        }
+        Self { name: plan.name.clone(), matcher }
+    }
+
+    pub(super) fn path(&self) -> Option<&PathMatch> {
+        self.matcher.path.as_ref()
+    }
+
+    /// How long the path is that it names.
+    pub(super) fn path_bytes(&self) -> usize {
+        match self.path() {
+            Some(PathMatch::Exact(path) | PathMatch::Prefix(path)) => path.len(),
+            None => 0,
+        }
+    }
+
+    /// Why this route is not for a request whose path is read like this, if it is not.
+    pub(super) fn mismatch(&self, request: &Request<'_>, path: &[u8]) -> Option<Mismatch<'_>> {
+        match self.mismatch_but_path(request) {
+            found @ Some(Mismatch::Listener | Mismatch::Host) => found,
+            _ if matches!(self.fit(path), Fit::None | Fit::WithOtherSlash) => Some(Mismatch::Path),
+            found => found,
+        }
+    }
+
+    /// Why this route is not for a request, whatever its path.
+    pub(super) fn mismatch_but_path(&self, request: &Request<'_>) -> Option<Mismatch<'_>> {
+        let Matcher { listeners, hosts, path: _, methods, headers, cookies } = &self.matcher;
+        if !listeners.is_empty() && !listeners.iter().any(|name| name == request.listener) {
+            return Some(Mismatch::Listener);
+        }
+        if !hosts.is_empty() && !hosts.iter().any(|host| is_host(host, bare_host(request.host))) {
+            return Some(Mismatch::Host);
+        }
+        if !methods.is_empty() && !methods.iter().any(|method| method == request.method) {
+            return Some(Mismatch::Method);
+        }
+        if let Some(wanted) = headers.iter().find(|wanted| !has_header(request.fields, wanted)) {
+            return Some(Mismatch::Header(wanted));
+        }
+        cookies.iter().find(|wanted| !has_cookie(request.fields, wanted)).map(Mismatch::Cookie)
+    }
+
+    /// How a path in one of its readings fits.
+    pub(super) fn fit(&self, path: &[u8]) -> Fit {
+        let named = |wanted: &[u8]| match (wanted == path, stem(wanted) == stem(path)) {
+            (true, _) => Fit::AsItIs,
+            (false, true) => Fit::WithOtherSlash,
+            (false, false) => Fit::None,
+        };
+        match self.path() {
+            None => Fit::Both,
+            Some(PathMatch::Exact(exact)) => named(exact.as_bytes()),
+            // One that ends in a slash tells the path with one from the path without.
+            Some(PathMatch::Prefix(prefix)) if prefix.len() > 1 && stem(path) == stem(prefix.as_bytes()) => {
+                if prefix.ends_with('/') {
+                    named(prefix.as_bytes())
+                } else {
+                    Fit::Both
+                }
+            }
+            Some(PathMatch::Prefix(prefix)) if http::is_below(path, prefix.as_bytes()) => Fit::Both,
+            Some(PathMatch::Prefix(_)) => Fit::None,
+        }
+    }
+}
+
+/// A path without the slash at its end.
+pub(super) fn stem(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener => f.write_str("it came through another listener"),
+            Self::Host => f.write_str("it asks for another host"),
+            Self::Path => f.write_str("it asks for another path"),
+            Self::Method => f.write_str("it has another method"),
+            Self::Header(ValueMatch { name, value: None }) => write!(f, "it has no field {name}"),
+            Self::Header(ValueMatch { name, value: Some(value) }) => {
+                write!(f, "its field {name} does not say {value:?}")
+            }
+            Self::Cookie(ValueMatch { name, value: None }) => write!(f, "it has no cookie {name}"),
+            Self::Cookie(ValueMatch { name, value: Some(value) }) => {
+                write!(f, "its cookie {name} does not say {value:?}")
+            }
+        }
+    }
+}
+
+/// A host without its port and without the dot that ends a full name.
+pub fn bare_host(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+fn is_host(wanted: &HostMatch, host: &str) -> bool {
+    match wanted {
+        HostMatch::Exact(name) => host.eq_ignore_ascii_case(name),
+        HostMatch::Suffix(suffix) => {
+            let begins = host.len().checked_sub(suffix.len()).filter(|&begins| begins > 0);
+            begins.and_then(|begins| host.get(begins..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+        }
+    }
+}
+
+fn has_header(fields: &[Field<'_>], wanted: &ValueMatch) -> bool {
+    let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(&wanted.name));
+    named.any(|field| wanted.value.as_ref().is_none_or(|value| value.as_bytes() == field.value))
+}
+
+/// RFC 6265, section 4.2.1: pairs between semicolons.
+fn has_cookie(fields: &[Field<'_>], wanted: &ValueMatch) -> bool {
+    let cookies = fields.iter().filter(|field| field.known == Known::Cookie);
+    let mut pairs = cookies.flat_map(|field| field.value.split(|&byte| byte == b';'));
+    pairs.any(|pair| {
+        let pair = pair.trim_ascii();
+        let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+        let (name, value) = pair.split_at(equals);
+        let value = value.strip_prefix(b"=").unwrap_or_default();
+        name == wanted.name.as_bytes()
+            && wanted.value.as_ref().is_none_or(|wanted| wanted.as_bytes() == value)
+    })
+}

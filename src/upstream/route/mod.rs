@@ -1,0 +1,494 @@
+//! Which route a request takes, and which guards it must pass on the way.
+//!
+//! The data path and `explain` ask the same function, `Matches::mismatch`: the one for the first
+//! route without a mismatch, the other for every mismatch before it. What a route looks at in a
+//! request is in [`matches`]; whether a client may take it, in [`admission`]; how its route is found
+//! among thousands, in [`index`].
+
+mod admission;
+mod index;
+mod matches;
+
+use std::borrow::Cow;
+use std::fmt;
+
+pub use admission::{Refusal, User};
+pub use matches::{Mismatch, bare_host};
+
+use crate::base::limits::PLACES_MAX;
+use crate::config::plan::RoutePlan;
+use crate::http::{self, Field};
+use admission::Guard;
+use index::Index;
+use matches::{Fit, Matches};
+
+/// The routes of one configuration, in listed order.
+pub struct Routes {
+    routes: Vec<Route>,
+    index: Index,
+    /// Some route looks at the path, so that it is worth normalising.
+    look_at_path: bool,
+    /// Some route guards, and not all routes are for the same paths: then it matters what else a
+    /// backend may read in a path.
+    guards_by_path: bool,
+    /// Bytes of a reading that are compared at most: a little more than the longest path of a route.
+    path_bytes_max: usize,
+}
+
+/// One route: for whom it is, and who may take it.
+struct Route {
+    matches: Matches,
+    guard: Guard,
+}
+
+/// What a route looks at in a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The name of the listener that it came through.
+    pub listener: &'a str,
+    /// The host that it asks for, perhaps with a port; empty if it names none.
+    pub host: &'a str,
+    /// Its method.
+    pub method: &'a str,
+    /// Its target in origin-form.
+    pub target: &'a str,
+    /// Its fields.
+    pub fields: &'a [Field<'a>],
+}
+
+/// The route of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The place of the first route that matches the normal reading of its path.
+    pub place: u16,
+    /// That route guards.
+    guarded: bool,
+    /// The places of other routes that guard, and that some reading of its path leads to: in
+    /// listed order, each once. Empty for nearly all requests, and then without an allocation.
+    others: Vec<u16>,
+}
+
+impl Found {
+    /// The places of all routes whose guards the request must pass: its own comes last.
+    pub fn guards(&self) -> impl Iterator<Item = u16> + Clone + '_ {
+        self.others.iter().copied().chain(self.guarded.then_some(self.place))
+    }
+
+    /// The guards that it must pass although it takes another route.
+    pub fn guards_of_other_readings(&self) -> &[u16] {
+        &self.others
+    }
+}
+
+/// Why a request has no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// No route matches it.
+    NoRoute,
+    /// Something is guarded, and its path can be read in too many ways to say whether it leads
+    /// there: dot segments stand beside `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
+    Ambiguous,
+}
+
+impl Routes {
+    /// The routes of a plan. Those that limit or authenticate go on with what `before` knows,
+    /// if they still do it in the same way.
+    pub fn new(plans: &[RoutePlan], before: Option<&Self>) -> Self {
+        // INVARIANT: `check` refuses more routes than a place can tell apart.
+        debug_assert!(plans.len() <= PLACES_MAX);
+        let before = before.map_or(&[][..], |before| &before.routes);
+        let matches: Vec<_> = plans.iter().map(Matches::new).collect();
+        let guards = admission::guards(plans, &matches, before);
+        let routes: Vec<_> =
+            matches.into_iter().zip(guards).map(|(matches, guard)| Route { matches, guard }).collect();
+        let longest = routes.iter().map(|route| route.matches.path_bytes()).max().unwrap_or(0);
+        let look_at_path = routes.iter().any(|route| route.matches.path().is_some());
+        let guarded = routes.iter().any(|route| !route.guard.is_open());
+        Self {
+            index: Index::new(routes.iter().map(|route| &route.matches)),
+            routes,
+            look_at_path,
+            guards_by_path: look_at_path && guarded,
+            path_bytes_max: longest + 2,
+        }
+    }
+
+    /// The route of a request, and the guards that it must pass.
+    ///
+    /// Where nothing is guarded, a path is looked up in its normal reading only. Elsewhere a
+    /// backend may read it in another way than we do, so the request must also pass the guards of
+    /// every route that one of the other readings leads to.
+    ///
+    /// # Errors
+    /// No route matches, or it cannot be said what the path leads to.
+    pub fn find(&self, request: &Request<'_>) -> Result<Found, NotFound> {
+        let path = http::split_query(request.target).0;
+        let mut others = Vec::new();
+        if self.guards_by_path {
+            let mut note = |reading: &[u8]| {
+                let led = self.lead(request, reading);
+                others.extend(led.route.filter(|&place| self.is_guarded(place)));
+                others.extend(led.guard_of_other_slash);
+            };
+            http::other_readings(path, self.path_bytes_max, &mut note)
+                .map_err(|http::Ambiguous| NotFound::Ambiguous)?;
+        }
+        let led = self.lead(request, &self.normal(path));
+        let place = led.route.ok_or(NotFound::NoRoute)?;
+        others.extend(led.guard_of_other_slash);
+        others.retain(|&other| other != place);
+        others.sort_unstable();
+        others.dedup();
+        Ok(Found { place, guarded: self.is_guarded(place), others })
+    }
+
+    /// Why each route before the one that is found does not match.
+    pub fn mismatches(&self, request: &Request<'_>) -> Vec<Mismatch<'_>> {
+        let path = self.normal(http::split_query(request.target).0);
+        self.routes.iter().map_while(|route| route.matches.mismatch(request, &path)).collect()
+    }
+
+    /// The name of a user that was admitted.
+    pub fn user(&self, user: User) -> Option<&str> {
+        self.routes.get(usize::from(user.guard))?.guard.user(user.number)
+    }
+
+    /// The normal reading of a path, if any route looks at it.
+    fn normal<'p>(&self, path: &'p str) -> Cow<'p, [u8]> {
+        if self.look_at_path { http::normalise(path) } else { Cow::Borrowed(b"") }
+    }
+
+    fn is_guarded(&self, place: u16) -> bool {
+        self.routes.get(usize::from(place)).is_some_and(|route| !route.guard.is_open())
+    }
+
+    /// Where one reading of a request's path leads to: one pass over the routes that can match.
+    fn lead(&self, request: &Request<'_>, path: &[u8]) -> Led {
+        let mut led = Led { route: None, guard_of_other_slash: None };
+        let mut other_slash_is_decided = !self.guards_by_path;
+        for place in self.index.candidates(request.host, path) {
+            if led.route.is_some() && other_slash_is_decided {
+                break;
+            }
+            let Some(route) = self.routes.get(usize::from(place)) else { continue };
+            let fit = route.matches.fit(path);
+            if fit == Fit::None || route.matches.mismatch_but_path(request).is_some() {
+                continue;
+            }
+            if matches!(fit, Fit::Both | Fit::AsItIs) && led.route.is_none() {
+                led.route = Some(place);
+            }
+            if matches!(fit, Fit::Both | Fit::WithOtherSlash) && !other_slash_is_decided {
+                other_slash_is_decided = true;
+                // Only a guard that names this path and no more: else an open `/health` could not
+                // stand before a guard on everything.
+                let names_it = fit == Fit::WithOtherSlash && !route.guard.is_open();
+                led.guard_of_other_slash = names_it.then_some(place);
+            }
+        }
+        led
+    }
+}
+
+/// What a path leads to.
+struct Led {
+    /// The first route that matches it.
+    route: Option<u16>,
+    /// The route that guards the path which differs from it in a slash at the end, and names that
+    /// path. Express, Django and Flask take the two for the same.
+    guard_of_other_slash: Option<u16>,
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRoute => "no route matches",
+            Self::Ambiguous => "the path can be read in several ways",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::clock::Moment;
+    use crate::config::plan::{HostMatch, Matcher, PathMatch, RateLimit, RateLimitKey, Timeouts, ValueMatch};
+    use crate::http::Known;
+
+    fn field(name: &'static str, value: &'static str) -> Field<'static> {
+        Field { name, value: value.as_bytes(), known: Known::of(name) }
+    }
+
+    fn value(name: &str, value: Option<&str>) -> ValueMatch {
+        ValueMatch { name: name.to_owned(), value: value.map(str::to_owned) }
+    }
+
+    fn route(matcher: Matcher) -> RoutePlan {
+        RoutePlan { matcher, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
+    }
+
+    /// Whether the guard of one route lets a client pass.
+    fn admitted(routes: &Routes, place: u16, client: &str) -> Result<Option<User>, Refusal> {
+        let found = Found { place, guarded: routes.is_guarded(place), others: Vec::new() };
+        routes.admit(&found, client.parse().unwrap(), &[], Moment::ZERO)
+    }
+
+    /// What one route says to a request.
+    fn verdict(matcher: Matcher, request: &Request<'_>) -> Option<String> {
+        let routes = Routes::new(&[route(matcher)], None);
+        let found = routes.find(request);
+        let mismatches = routes.mismatches(request);
+        assert_eq!(found.is_err(), !mismatches.is_empty());
+        mismatches.first().map(Mismatch::to_string)
+    }
+
+    const REQUEST: Request<'static> =
+        Request { listener: "l", host: "h", method: "GET", target: "/a/b?c", fields: &[] };
+
+    #[test]
+    fn an_empty_matcher_is_for_everything() {
+        assert_eq!(verdict(Matcher::default(), &REQUEST), None);
+    }
+
+    #[test]
+    fn hosts_are_compared_without_port_and_case() {
+        let hosts =
+            vec![HostMatch::Exact("example.com".to_owned()), HostMatch::Suffix(".example.org".to_owned())];
+        for (host, matches) in [
+            ("example.com", true),
+            ("EXAMPLE.com:8080", true),
+            ("example.com.", true),
+            ("www.example.com", false),
+            ("a.Example.org:1", true),
+            ("a.b.example.org", true),
+            ("example.org", false),
+            (".example.org", false),
+            ("badexample.org", false),
+            ("", false),
+        ] {
+            let matcher = Matcher { hosts: hosts.clone(), ..Matcher::default() };
+            assert_eq!(verdict(matcher, &Request { host, ..REQUEST }).is_none(), matches, "{host}");
+        }
+        let hosts = vec![HostMatch::Exact("[::1]".to_owned())];
+        let matcher = Matcher { hosts, ..Matcher::default() };
+        assert_eq!(verdict(matcher, &Request { host: "[::1]:80", ..REQUEST }), None);
+    }
+
+    #[test]
+    fn paths_are_compared_as_they_are_meant() {
+        let exact = |path: &str| Some(PathMatch::Exact(path.to_owned()));
+        let below = |path: &str| Some(PathMatch::Prefix(path.to_owned()));
+        for (path, target, matches) in [
+            (exact("/a/b"), "/a/b", true),
+            (exact("/a/b"), "/a/b?c", true),
+            (exact("/a/b"), "/a/b/", false),
+            (exact("/a/b"), "//a/%62", true),
+            (exact("/a%20b"), "/a%20b", true),
+            (exact("/a b"), "/a%20b", true),
+            (below("/a"), "/a/b", true),
+            (below("/a"), "/ab", false),
+            (below("/a"), "/x/../a/b", true),
+            (below("/a"), "/a/../b", false),
+            (below("/"), "/b", true),
+            (below("/"), "*", false),
+        ] {
+            let matcher = Matcher { path: path.clone(), ..Matcher::default() };
+            assert_eq!(
+                verdict(matcher, &Request { target, ..REQUEST }).is_none(),
+                matches,
+                "{path:?} {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn methods_listeners_fields_and_cookies_must_all_be_right() {
+        let matcher = || Matcher {
+            listeners: vec!["l".to_owned()],
+            methods: vec!["GET".to_owned()],
+            headers: vec![value("X-A", Some("1")), value("x-b", None)],
+            cookies: vec![value("c", Some("2")), value("d", None)],
+            ..Matcher::default()
+        };
+        let good = [field("x-a", "0"), field("X-A", "1"), field("X-B", ""), field("Cookie", "b=1; c=2;d")];
+        let request = Request { fields: &good, ..REQUEST };
+        assert_eq!(verdict(matcher(), &request), None);
+        let said = |request: &Request<'_>| verdict(matcher(), request).unwrap_or_default();
+        assert_eq!(said(&Request { listener: "m", ..request }), "it came through another listener");
+        assert_eq!(said(&Request { method: "get", ..request }), "it has another method");
+        assert_eq!(said(&Request { fields: &good[..1], ..request }), "its field X-A does not say \"1\"");
+        assert_eq!(said(&Request { fields: &good[..2], ..request }), "it has no field x-b");
+        assert_eq!(said(&Request { fields: &good[..3], ..request }), "its cookie c does not say \"2\"");
+        let other = [good[1], good[2], field("Cookie", "c=2"), field("Cookie", "e=d")];
+        assert_eq!(said(&Request { fields: &other, ..request }), "it has no cookie d");
+    }
+
+    #[test]
+    fn the_first_route_that_matches_wins() {
+        let routes = [
+            route(Matcher { methods: vec!["POST".to_owned()], ..Matcher::default() }),
+            route(Matcher { path: Some(PathMatch::Prefix("/a".to_owned())), ..Matcher::default() }),
+            route(Matcher::default()),
+        ];
+        let routes = Routes::new(&routes, None);
+        assert_eq!(routes.find(&REQUEST).map(|found| found.place), Ok(1));
+        assert_eq!(routes.mismatches(&REQUEST), [Mismatch::Method]);
+        assert_eq!(routes.find(&Request { target: "/b", ..REQUEST }).map(|found| found.place), Ok(2));
+    }
+
+    fn at(path: Option<&str>) -> RoutePlan {
+        route(Matcher { path: path.map(|path| PathMatch::Prefix(path.to_owned())), ..Matcher::default() })
+    }
+
+    fn named(path: &str) -> RoutePlan {
+        route(Matcher { path: Some(PathMatch::Exact(path.to_owned())), ..Matcher::default() })
+    }
+
+    fn guarded(plan: RoutePlan) -> RoutePlan {
+        RoutePlan { deny: vec!["0.0.0.0/0".parse().unwrap()], ..plan }
+    }
+
+    /// The route that a target takes, and the guards that it must pass.
+    fn found(routes: &[RoutePlan], target: &str) -> Result<(u16, Vec<u16>), NotFound> {
+        let routes = Routes::new(routes, None);
+        let request = Request { target, ..REQUEST };
+        let found = routes.find(&request)?;
+        // What `explain` tells ends at the same route.
+        assert_eq!(routes.mismatches(&request).len(), usize::from(found.place));
+        Ok((found.place, found.guards().collect()))
+    }
+
+    #[test]
+    fn a_guard_is_not_passed_by_a_path_that_backends_read_otherwise() {
+        let routes = [guarded(at(Some("/admin"))), at(None)];
+        for (target, expected) in [
+            ("/admin/x", Ok((0, vec![0]))),
+            ("/admin/../public", Ok((1, vec![0]))),
+            ("/x/../admin", Ok((0, vec![0]))),
+            ("/%61dmin", Ok((0, vec![0]))),
+            ("/admin%2fx", Ok((0, vec![0]))),
+            ("//admin", Ok((0, vec![0]))),
+            ("//h/admin/x", Ok((1, vec![0]))),
+            ("///h/admin/x", Ok((1, vec![0]))),
+            ("/\\h\\admin", Ok((1, vec![0]))),
+            ("/admin;x/y", Ok((1, vec![0]))),
+            ("/admin%3bx", Ok((1, vec![0]))),
+            ("/public/a%20b;c", Ok((1, vec![]))),
+            ("/admin/x/..%2f..%2fpublic", Err(NotFound::Ambiguous)),
+            ("/public/..;/admin", Err(NotFound::Ambiguous)),
+            ("/public/..%5cadmin", Err(NotFound::Ambiguous)),
+        ] {
+            assert_eq!(found(&routes, target), expected, "{target}");
+        }
+        // An open route may stand before the guard.
+        let routes = [at(Some("/public")), guarded(at(None))];
+        assert_eq!(found(&routes, "/admin/../public"), Ok((0, vec![1])));
+    }
+
+    #[test]
+    fn where_nothing_is_guarded_a_path_means_what_it_says() {
+        for (target, expected) in [("/b/../a", 0), ("/a;x/y", 1), ("/a/..;x/b", 1), ("//h/..%2fa", 0)] {
+            assert_eq!(found(&[at(Some("/a")), at(None)], target), Ok((expected, vec![])), "{target}");
+        }
+        // A guard on everything is not passed by any spelling, so none is refused.
+        assert_eq!(found(&[guarded(at(None))], "/a/..;x/b"), Ok((0, vec![0])));
+    }
+
+    #[test]
+    fn a_guard_on_one_path_holds_with_and_without_a_slash_at_its_end() {
+        let routes = [guarded(named("/adm")), named("/health"), named("/b"), guarded(at(Some("/b/")))];
+        for (target, expected) in [
+            ("/adm", Ok((0, vec![0]))),
+            ("/adm/x", Err(NotFound::NoRoute)),
+            ("/b", Ok((2, vec![3]))),
+            ("/b/", Ok((3, vec![3]))),
+        ] {
+            assert_eq!(found(&routes, target), expected, "{target}");
+        }
+        let routes = [guarded(named("/adm")), named("/health"), at(Some("/open")), guarded(at(None))];
+        for (target, expected) in [
+            ("/adm/", Ok((3, vec![0, 3]))),
+            ("/adm/.", Ok((3, vec![0, 3]))),
+            ("/%61dm/", Ok((3, vec![0, 3]))),
+            // A guard on everything does not name what an open route names.
+            ("/health", Ok((1, vec![]))),
+            ("/open/", Ok((2, vec![]))),
+            ("/open", Ok((2, vec![]))),
+        ] {
+            assert_eq!(found(&routes, target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_guard_of_another_reading_is_asked_once() {
+        let mut limited = at(Some("/a"));
+        limited.rate_limit =
+            Some(RateLimit { requests: 1, per: Duration::from_secs(60), burst: 1, key: RateLimitKey::Route });
+        let routes = Routes::new(&[limited, at(None)], None);
+        let may = |target| {
+            let found = routes.find(&Request { target, ..REQUEST }).unwrap();
+            routes.admit(&found, "127.0.0.1".parse().unwrap(), &[], Moment::ZERO).is_ok()
+        };
+        // Several of its readings lead to the guard, and none of those of `/b;x`.
+        assert_eq!([may("//h//a;x%2fb"), may("/b;x"), may("/a")], [true, true, false]);
+    }
+
+    #[test]
+    fn denied_networks_win_over_allowed_ones() {
+        let networks = |list: &[&str]| list.iter().map(|network| network.parse().unwrap()).collect();
+        let mut plan = route(Matcher::default());
+        plan.allow = networks(&["10.0.0.0/8", "::1/128"]);
+        plan.deny = networks(&["10.1.0.0/16"]);
+        let routes = Routes::new(&[plan], None);
+        for (client, served) in [
+            ("10.0.0.1", true),
+            ("::ffff:10.0.0.1", true),
+            ("10.1.0.1", false),
+            ("1.1.1.1", false),
+            ("::1", true),
+        ] {
+            assert_eq!(admitted(&routes, 0, client).is_ok(), served, "{client}");
+        }
+    }
+
+    #[test]
+    fn a_reload_does_not_fill_the_buckets() {
+        let limit =
+            RateLimit { requests: 1, per: Duration::from_secs(60), burst: 1, key: RateLimitKey::Client };
+        let mut plan = route(Matcher::default());
+        plan.rate_limit = Some(limit);
+        let before = Routes::new(std::slice::from_ref(&plan), None);
+        assert_eq!(admitted(&before, 0, "127.0.0.1"), Ok(None));
+        let after = Routes::new(&[plan], Some(&before));
+        let refused = admitted(&after, 0, "127.0.0.1");
+        assert_eq!(refused, Err(Refusal::TooMany(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn a_reload_does_not_make_routes_share_their_buckets() {
+        let limited = |name: &str, path: &str| {
+            let path = Some(PathMatch::Exact(path.to_owned()));
+            let mut plan = route(Matcher { path, ..Matcher::default() });
+            plan.name = name.to_owned();
+            plan.rate_limit = Some(RateLimit {
+                requests: 1,
+                per: Duration::from_secs(60),
+                burst: 1,
+                key: RateLimitKey::Route,
+            });
+            plan
+        };
+        let may = |routes: &Routes, place| admitted(routes, place, "127.0.0.1").is_ok();
+        let before = Routes::new(&[limited("r-1", "/a"), limited("r-2", "/b"), limited("r-3", "/c")], None);
+        assert!(may(&before, 1));
+        // One is inserted before the one that was used, one takes another's name, one is gone.
+        let after =
+            Routes::new(&[limited("r-2", "/new"), limited("r-4", "/b"), limited("r-1", "/a")], Some(&before));
+        assert_eq!([may(&after, 0), may(&after, 1), may(&after, 2)], [true, false, true]);
+        // What a route is for has changed, and its name has not.
+        let last = Routes::new(&[limited("r-4", "/d")], Some(&after));
+        assert!(!may(&last, 0));
+    }
+}
