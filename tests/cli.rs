@@ -156,7 +156,7 @@ fn check_reports_to_programs_as_json() {
     assert_eq!(report["problems"][0]["pointer"], "/backends/0/url");
     assert_eq!(report["problems"][0]["severity"], "error");
     assert_eq!(report["problems"][1]["flag"], "--port");
-    assert_eq!(report["problems"][1]["message"], "\"x\" is not a whole number from 0 to 65535");
+    assert_eq!(report["problems"][1]["message"], "expected a whole number from 0 to 65535, found \"x\"");
 
     let output = Scratch::new(GOOD).run(&["check", "--config", "config.json", "--format", "json"]);
     assert_eq!(output.status.code(), Some(0));
@@ -169,7 +169,7 @@ fn files_that_cannot_be_read_say_why() {
     let scratch = Scratch::new("");
     fs::write(scratch.path().with_file_name("latin1.json"), b"{ \"\xe9\": 1 }").unwrap();
     for (file, expected) in [
-        ("none.json", "none.json: error: there is no such file; name another with --config\n1 error\n"),
+        ("none.json", "none.json: error: there is no such file; check the path that was given\n1 error\n"),
         (".", ".: error: is a folder; name the file in it, such as config.json\n1 error\n"),
         ("/dev/zero", "/dev/zero: error: is longer than 4 MiB\n1 error\n"),
         ("latin1.json", "latin1.json: error: is not UTF-8 text (byte 3)\n1 error\n"),
@@ -273,13 +273,13 @@ fn mistakes_in_flags_come_all_at_once_too() {
         [
             "--admin: error: 9900 is not an IP address and a port; did you mean \"127.0.0.1:9900\"?",
             "--backend: error: \"a:1\" has no scheme; did you mean \"http://a:1\"?",
-            "--backend: error: \"many\" is not a whole number from 0 to 256",
+            "--backend: error: expected a whole number from 0 to 256, found \"many\"",
             "--health-interval: error: \"soon\" is not a duration; write a number and a unit, like \"250ms\", \"5s\" or \"1m\"",
             "--log-level: error: \"loud\" is unknown; allowed here: off, error, warn, info, debug, trace",
-            "--port: error: 80800 is not a whole number from 0 to 65535",
+            "--port: error: expected a whole number from 0 to 65535, found 80800",
             "--request-timeout: error: 5 has no unit; did you mean \"5s\"?",
             "--strategy: error: \"round_robin\" is unknown; did you mean \"round-robin\"?",
-            "--workers: error: 0 is not a whole number from 1 to 256",
+            "--workers: error: expected a whole number from 1 to 256, found 0",
             "9 errors",
         ]
     );

@@ -16,6 +16,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{ConfigErrors, Place, Problem, Severity, finish};
+use super::habits;
 use crate::base::limits::CONFIG_BYTES_MAX;
 
 /// A configuration that has been read but not checked.
@@ -54,7 +55,7 @@ impl Document {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut source = Source { name: name.into(), text, cursor: Cursor::START };
         if text.trim().is_empty() {
-            let message = r#"the file is empty; the least it may hold is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
+            let message = r#"the file is empty; the shortest configuration is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
             return Err(one_error(source.place(0), message.to_owned(), text));
         }
         // This pass judges the syntax and bounds the nesting, which is what makes the
@@ -295,11 +296,22 @@ impl Source<'_> {
         let whole = error.to_string();
         // serde_json ends its message with a position; ours stands in front.
         let what = whole.split(" at line ").next().unwrap_or(&whole);
+        if let Some(message) = self.is_other_format(offset) {
+            return one_error(self.place(0), message, self.text);
+        }
         let message = match remedy(what, self.text.get(offset..).unwrap_or_default()) {
             Some(remedy) => format!("{what}: {remedy}"),
             None => format!("{what}: this is not JSON"),
         };
         one_error(self.place(offset), message, self.text)
+    }
+
+    /// What to say of a text that is in another format, as its beginning shows.
+    fn is_other_format(&self, offset: usize) -> Option<String> {
+        // What begins like JSON is JSON, but for a bracket that others begin with too.
+        let read = self.text.get(..offset).unwrap_or_default().trim();
+        let may_be = !self.text.trim_start().starts_with(['{', '"']) || read == "{";
+        may_be.then(|| habits::of_format(self.text)).flatten()
     }
 
     /// The offset of a line (from 1) and a column in bytes (from 1), on a character boundary.
@@ -317,21 +329,21 @@ impl Source<'_> {
 /// What to do about a syntax error; `rest` is the text from the place of the error on.
 fn remedy(what: &str, rest: &str) -> Option<&'static str> {
     let remedy = match rest.trim_start().as_bytes() {
-        [b'/', b'/' | b'*', ..] | [b'#', ..] => "JSON has no comments; take this one out",
-        [b'\'', ..] => "JSON strings stand in double quotes",
+        [b'/', b'/' | b'*', ..] | [b'#', ..] => "JSON has no comments; remove this one",
+        [b'\'', ..] => "JSON strings are in double quotes",
         _ => match what {
-            "trailing comma" => "take out the comma before this bracket",
-            "key must be a string" => "a key stands in double quotes, and no comma follows the last one",
+            "trailing comma" => "remove the comma before this bracket",
+            "key must be a string" => "keys are in double quotes, and no comma follows the last value",
             "trailing characters" => {
-                "the configuration is one object, and something follows its last bracket"
+                "the configuration is one object, and there is something after its last bracket"
             }
-            "recursion limit exceeded" => "nested deeper than any configuration is",
+            "recursion limit exceeded" => "this is nested deeper than any configuration",
             _ if what.starts_with("EOF") => {
                 "the text ends too early; a closing bracket or a closing quote is missing"
             }
             _ if what.starts_with("expected `,`") => "a comma is missing before this",
             _ if what.starts_with("control character") => {
-                "a closing quote is missing, or a line break stands inside a string"
+                "a closing quote is missing, or there is a line break inside a string"
             }
             _ if what.starts_with("expected value") => {
                 "a value is a string in double quotes, a number, true, false, a list or an object"
@@ -354,7 +366,7 @@ fn read(path: &Path) -> Result<String, String> {
     let opened = File::open(path).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("there is no such file; name another with --config".to_owned());
+            return Err("there is no such file; check the path that was given".to_owned());
         }
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             return Err("is a folder; name the file in it, such as config.json".to_owned());

@@ -27,6 +27,7 @@ mod document;
 mod error;
 mod excerpt;
 mod file;
+mod habits;
 pub mod memory;
 pub mod plan;
 mod reader;

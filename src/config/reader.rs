@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document::{At, Entry, Json, Node};
 use super::error::{Problem, Severity, finish};
-use super::{suggest, units};
+use super::{habits, suggest, units};
 use crate::base::limits::DURATION_SECS_MAX;
 
 /// The mistakes found so far.
@@ -86,14 +86,6 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
     }
 
-    /// Keys that the configuration format knows and this version does not: `close` says so,
-    /// and nobody searches for a typing mistake.
-    pub(super) fn later(&mut self, names: &[&'static str]) {
-        for name in names {
-            self.refuse(name, format!("{name:?} is not supported by this version"));
-        }
-    }
-
     /// A key that `close` says this of, and that is not one of the allowed keys.
     pub(super) fn refuse(&mut self, name: &'static str, message: String) {
         self.refused.push((name, message));
@@ -102,7 +94,8 @@ impl<'a> Fields<'a> {
     /// Whether one of the keys that were not asked for is `name` with a typing mistake. Then
     /// it is not missing as well.
     pub(super) fn misspelt(&self, name: &'static str) -> bool {
-        self.unknown().any(|entry| suggest::closest(&entry.name, &[name]).is_some())
+        let is_meant = |typed: &str| suggest::closest(typed, &[name]).is_some() || habits::means(typed, name);
+        self.unknown().any(|entry| is_meant(&entry.name))
     }
 
     /// Reports the keys that nobody asked for.
@@ -110,14 +103,20 @@ impl<'a> Fields<'a> {
         for entry in self.unknown() {
             let message = match self.refused.iter().find(|(name, _)| *name == entry.name) {
                 Some((_, message)) => message.clone(),
-                None => format!(
-                    "unknown key {:?}; {}",
-                    entry.name,
-                    suggest::did_you_mean(&entry.name, &self.asked)
-                ),
+                None => self.unknown_key(&entry.name),
             };
             problems.error(&entry.at, message);
         }
+    }
+
+    fn unknown_key(&self, typed: &str) -> String {
+        let habit = match suggest::closest(typed, &self.asked) {
+            None => habits::of_key(&self.at.pointer, typed),
+            Some(_) => None,
+        };
+        habit.unwrap_or_else(|| {
+            format!("unknown key {typed:?}; {}", suggest::did_you_mean(typed, &self.asked))
+        })
     }
 
     fn unknown(&self) -> impl Iterator<Item = &'a Entry> {
@@ -129,13 +128,13 @@ impl<'a> Fields<'a> {
 /// no object, and keys given twice.
 pub(super) fn entries<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [Entry]> {
     let Json::Object(entries) = &node.json else {
-        problems.error(&node.at, format!("{} stands here, where an object belongs", shown(node)));
+        problems.error(&node.at, format!("expected an object, found {}", shown(node)));
         return None;
     };
     let mut names = HashSet::new();
     for entry in entries {
         if !names.insert(entry.name.as_str()) {
-            problems.error(&entry.at, format!("{:?} is given twice; keep one of them", entry.name));
+            problems.error(&entry.at, format!("{:?} is given twice; remove one of the two", entry.name));
         }
     }
     Some(entries)
@@ -154,29 +153,45 @@ pub(super) fn list<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [N
     match &node.json {
         Json::List(nodes) => Some(nodes),
         _ => {
-            problems.error(&node.at, format!("{} stands here, where a list belongs", shown(node)));
+            problems.error(&node.at, format!("expected a list, found {}", shown(node)));
             None
         }
     }
 }
 
-/// A string.
-pub(super) fn text<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
-    match &node.json {
-        Json::Leaf(Value::String(text)) => Some(text),
-        _ => {
-            problems.error(&node.at, format!("{} stands here, where a string belongs", shown(node)));
-            None
-        }
+/// Any string.
+pub(super) fn string<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
+    let text = text_of(node);
+    if text.is_none() {
+        problems.error(&node.at, format!("expected a string, found {}", shown(node)));
     }
+    text
+}
+
+/// A string that is a name, an address or the like, so that it holds no `${VARIABLE}`.
+pub(super) fn text<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
+    if is_variable(node, problems) { None } else { string(node, problems) }
+}
+
+/// Whether a value was to be replaced by something from outside; if so, that has been written
+/// down.
+pub(super) fn is_variable(node: &Node, problems: &mut Problems) -> bool {
+    let why = text_of(node).and_then(habits::of_variable);
+    if let Some(why) = &why {
+        problems.error(&node.at, why);
+    }
+    why.is_some()
 }
 
 /// A string that is repeated to other programs as it is: into a field, a log line, a URL.
 /// Blanks around it are dropped, since none of those keeps them.
 pub(super) fn line<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
-    let line = text(node, problems)?.trim();
+    let line = string(node, problems)?.trim();
+    if let Some(why) = habits::of_variable(line) {
+        problems.warn(&node.at, format!("{why} (now it is used as it stands)"));
+    }
     if line.chars().any(char::is_control) {
-        let message = format!("{} holds a control character, such as a line break", shown(node));
+        let message = format!("{} contains a control character, such as a line break", shown(node));
         problems.error(&node.at, message);
         return None;
     }
@@ -196,7 +211,7 @@ pub(super) fn is_name(name: &str, at: &At, problems: &mut Problems) -> bool {
     let good = !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(|byte| byte.is_ascii_graphic());
     if !good {
         let message =
-            format!("{} is not a name: 1 to {NAME_MAX} visible characters without spaces", quoted(name));
+            format!("{} is not a name; use 1 to {NAME_MAX} visible characters without spaces", quoted(name));
         problems.error(at, message);
     }
     good
@@ -215,6 +230,9 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], problems: 
 
 /// A whole number.
 pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
+    if is_variable(node, problems) {
+        return None;
+    }
     let found = match &node.json {
         Json::Leaf(Value::Number(number)) => number.as_u64().filter(|number| allowed.contains(number)),
         _ => None,
@@ -228,7 +246,7 @@ pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut P
         };
         let message = match meant {
             Some(meant) => format!("{} is a string; did you mean {meant}, without quotes?", shown(node)),
-            None => format!("{} is not a whole number from {least} to {most}", shown(node)),
+            None => format!("expected a whole number from {least} to {most}, found {}", shown(node)),
         };
         problems.error(&node.at, message);
     }
@@ -244,12 +262,15 @@ pub(super) enum Zero {
 
 /// A duration: a string with a unit.
 pub(super) fn duration(node: &Node, zero: Zero, problems: &mut Problems) -> Option<Duration> {
+    if is_variable(node, problems) {
+        return None;
+    }
     let read = match &node.json {
         Json::Leaf(Value::String(text)) => units::duration(text),
         Json::Leaf(Value::Number(number)) if number.is_u64() => {
             Err(units::duration_without_unit(&number.to_string()))
         }
-        _ => Err(r#"stands here, where a duration like "5s" belongs"#.to_owned()),
+        _ => Err(r#"is not a duration; write a string with a number and a unit, like "5s""#.to_owned()),
     };
     let checked = read.and_then(|duration| match duration {
         Duration::ZERO if zero == Zero::Allowed => Ok(duration),
@@ -265,6 +286,9 @@ pub(super) fn duration(node: &Node, zero: Zero, problems: &mut Problems) -> Opti
 
 /// A size in bytes: a string with a unit, or 0.
 pub(super) fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
+    if is_variable(node, problems) {
+        return None;
+    }
     let read = match &node.json {
         Json::Leaf(Value::String(text)) => units::size(text),
         Json::Leaf(Value::Number(number)) => match number.as_u64() {
@@ -272,7 +296,7 @@ pub(super) fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
             Some(number) => Err(units::size_without_unit(number)),
             None => Err(r#"is not a size; write it like "16KiB""#.to_owned()),
         },
-        _ => Err(r#"stands here, where a size like "16KiB" belongs"#.to_owned()),
+        _ => Err(r#"is not a size; write a string with a number and a unit, like "16KiB""#.to_owned()),
     };
     read.map_err(|why| problems.error(&node.at, format!("{} {why}", shown(node)))).ok()
 }

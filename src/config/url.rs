@@ -23,6 +23,19 @@ impl BackendUrl {
         if trimmed.is_empty() {
             return Err(format!("{text:?} is empty; a backend is a URL like \"http://127.0.0.1:9001\""));
         }
+        let is_socket = ["unix:", "http://unix:", "unix+http:", "/"].iter().any(|it| trimmed.starts_with(it));
+        if is_socket || trimmed.ends_with(".sock") {
+            return Err(format!(
+                "{}: unix sockets are not supported by this version; a backend is a host and a port, like \"http://127.0.0.1:9001\"",
+                shown(trimmed)
+            ));
+        }
+        if trimmed.starts_with("srv:") || trimmed.starts_with("srv+") || trimmed.starts_with("dns+srv") {
+            return Err(format!(
+                "{}: SRV records are not supported by this version; a name is looked up as a host, like \"http://app.internal:9001\"",
+                shown(trimmed)
+            ));
+        }
         let Some((scheme, rest)) = trimmed.split_once("://") else {
             // A slip in the `://` itself ("http:/host") is not part of the host.
             let rest = ["https:", "http:"].iter().find_map(|scheme| trimmed.strip_prefix(scheme));
@@ -34,6 +47,31 @@ impl BackendUrl {
             "https" => {
                 return Err(format!(
                     "{}: TLS to backends is not supported by this version; use http://",
+                    shown(trimmed)
+                ));
+            }
+            "ws" => {
+                return Err(format!(
+                    "{}: WebSocket backends are written with http; upgrades are always passed on{}",
+                    shown(trimmed),
+                    meant(rest)
+                ));
+            }
+            "h2c" | "grpc" | "h2" => {
+                return Err(format!(
+                    "{}: HTTP/2 to backends is not supported by this version; use http://",
+                    shown(trimmed)
+                ));
+            }
+            "wss" | "grpcs" => {
+                return Err(format!(
+                    "{}: TLS to backends is not supported by this version; use http://",
+                    shown(trimmed)
+                ));
+            }
+            "fastcgi" | "fcgi" | "uwsgi" | "scgi" | "ajp" => {
+                return Err(format!(
+                    "{}: backends speak HTTP; put an HTTP server in front of this one",
                     shown(trimmed)
                 ));
             }
@@ -53,7 +91,7 @@ impl BackendUrl {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
             return Err(format!(
-                "holds a user name or password, which is not sent to backends{}",
+                "contains a user name or password, which would not be sent to the backend{}",
                 meant(rest)
             ));
         }

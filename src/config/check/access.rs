@@ -16,12 +16,12 @@ pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAu
     };
     let users = fields.take("users");
     if users.is_none() && !fields.misspelt("users") {
-        problems.error(&node.at, r#"has no "users"; write "users": {"name": "$6$..."}"#);
+        problems.error(&node.at, r#""users" is missing; write "users": {"name": "$6$..."}"#);
     }
     fields.close(problems);
     let entries = reader::entries(users?, problems)?;
     if entries.is_empty() {
-        let message = "names nobody, so nobody could log in";
+        let message = "the list of users is empty, so no one could log in; write {\"name\": \"$6$...\"}";
         problems.error(&users?.at, message);
     }
     let read: Vec<_> = entries.iter().map(|entry| user(entry, problems)).collect();
@@ -31,7 +31,10 @@ pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAu
 fn realm(node: &Node, problems: &mut Problems) -> Option<String> {
     let realm = reader::line(node, problems)?;
     if realm.contains(['"', '\\']) || !realm.is_ascii() {
-        let message = format!("{} holds a character that is not plain text", reader::shown(node));
+        let message = format!(
+            "{} contains a quote, a backslash or a character outside ASCII, which a realm cannot",
+            reader::shown(node)
+        );
         problems.error(&node.at, message);
         return None;
     }
@@ -42,7 +45,10 @@ fn realm(node: &Node, problems: &mut Problems) -> Option<String> {
 fn user(entry: &Entry, problems: &mut Problems) -> Option<(String, String)> {
     // RFC 7617, section 2: what stands before the first colon is the name.
     if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
-        let message = format!("{} is not a user name: it is empty, or holds a colon", quoted(&entry.name));
+        let message = format!(
+            "{} is not a user name: it is empty, or contains a colon or a control character",
+            quoted(&entry.name)
+        );
         problems.error(&entry.at, message);
         return None;
     }
@@ -66,14 +72,16 @@ fn crypt_form(text: &str) -> Result<(), String> {
         "5" => 43,
         "6" => 86,
         "1" | "apr1" => return Err(format!("is an MD5 hash (${kind}$), which is too weak")),
-        "2" | "2a" | "2b" | "2y" => return Err("is a bcrypt hash, which is not supported".to_owned()),
-        _ => return Err("is a hash of a kind that is not supported".to_owned()),
+        "2" | "2a" | "2b" | "2y" => {
+            return Err("is a bcrypt hash, which this version does not support".to_owned());
+        }
+        _ => return Err("is a kind of hash that this version does not support".to_owned()),
     };
     let rest = match rest.strip_prefix("rounds=").and_then(|rest| rest.split_once('$')) {
         None => rest,
         Some((rounds, rest)) => match rounds.parse::<u32>() {
             Ok(1_000..=CRYPT_ROUNDS_MAX) => rest,
-            _ => return Err(format!("has a number of rounds that is not from 1000 to {CRYPT_ROUNDS_MAX}")),
+            _ => return Err(format!("has a number of rounds outside 1000 to {CRYPT_ROUNDS_MAX}")),
         },
     };
     let (salt, hash) = rest.split_once('$').ok_or("is not a whole password hash")?;
@@ -96,7 +104,10 @@ pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLim
     };
     let (requests, burst) = (count("requests", problems), count("burst", problems));
     if requests.is_none() && !fields.misspelt("requests") {
-        problems.error(&node.at, r#"has no "requests"; write how many there may be, like "requests": 10"#);
+        problems.error(
+            &node.at,
+            r#""requests" is missing; write how many are allowed in each "per", like "requests": 10"#,
+        );
     }
     let per = match fields.take("per") {
         Some(node) => reader::duration(node, Zero::Refused, problems),

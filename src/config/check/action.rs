@@ -22,7 +22,7 @@ pub(super) fn read(
     let (name, node) = match given.as_slice() {
         [] => {
             if !["pool", "redirect", "respond"].iter().any(|name| fields.misspelt(name)) {
-                let message = r#"gives nothing; add one of "pool", "redirect" and "respond""#;
+                let message = r#"this route has no action; add "pool", "redirect" or "respond""#;
                 problems.error(fields.at, message);
             }
             return None;
@@ -30,8 +30,10 @@ pub(super) fn read(
         [(name, node)] => (*name, *node),
         [(first, _), rest @ ..] => {
             for (name, node) in rest {
-                let message = format!("a route gives one thing, and {first:?} stands in it already");
-                problems.error(&node.at, format!("{name:?} is one too many: {message}"));
+                let message = format!(
+                    "a route has one action, and this one has {first:?} already; remove {name:?}, or write a second route"
+                );
+                problems.error(&node.at, message);
             }
             return None;
         }
@@ -60,9 +62,8 @@ fn pool(node: &Node, pools: &Pools<'_>, problems: &mut Problems) -> Option<usize
 
 fn redirect(node: &Node, problems: &mut Problems) -> Option<Action> {
     if let Some(location) = reader::text_of(node) {
-        let message = format!(
-            "a string stands here, where an object belongs; did you mean {{\"location\": {location:?}}}?"
-        );
+        let message =
+            format!("expected an object, found a string; did you mean {{\"location\": {location:?}}}?");
         problems.error(&node.at, message);
         return None;
     }
@@ -73,7 +74,10 @@ fn redirect(node: &Node, problems: &mut Problems) -> Option<Action> {
     };
     let location = fields.take("location");
     if location.is_none() && !fields.misspelt("location") {
-        problems.error(&node.at, r#"has no "location"; write where to, like "https://{host}{path}{query}""#);
+        problems.error(
+            &node.at,
+            r#""location" is missing; write it like "location": "https://{host}{path}{query}""#,
+        );
     }
     fields.close(problems);
     let location = template::location(location?, problems);
@@ -85,7 +89,7 @@ fn redirect_status(node: &Node, problems: &mut Problems) -> Option<u16> {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         problems.error(
             &node.at,
-            format!("{status} does not send a client elsewhere; allowed here: 301, 302, 303, 307, 308"),
+            format!("{status} is not the status of a redirect; allowed here: 301, 302, 303, 307, 308"),
         );
         return None;
     }
@@ -106,7 +110,10 @@ fn respond(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<
     if let (204 | 205 | 304, Some(node)) = (status, status_node)
         && !body.is_empty()
     {
-        problems.error(&node.at, format!("a {status} has no body, and one is given"));
+        problems.error(
+            &node.at,
+            format!("a {status} response has no body; remove the body, or use another status"),
+        );
     }
     Some(Action::Respond(FixedResponse { status, content_type, body }))
 }

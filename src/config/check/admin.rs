@@ -9,6 +9,7 @@ use super::super::plan::{AdminPlan, ListenerPlan};
 use super::super::reader::{self, Fields, Problems};
 use super::attached::Folder;
 use super::listener;
+use crate::base::counted::Counted;
 
 /// The port that suggestions name, as the documentation does.
 const USUAL_PORT: u16 = 9900;
@@ -28,7 +29,8 @@ pub(super) fn read(
             let mut fields = Fields::open(node, problems)?;
             let typed = fields.take("address");
             if typed.is_none() && !fields.misspelt("address") {
-                problems.error(&node.at, r#"has no "address"; give it one like "127.0.0.1:9900""#);
+                problems
+                    .error(&node.at, r#""address" is missing; write it like "address": "127.0.0.1:9900""#);
             }
             let token = token(&mut fields, folder, problems);
             fields.close(problems);
@@ -39,7 +41,7 @@ pub(super) fn read(
     let address = address(typed, problems)?;
     if token == Token::None && !is_loopback(address.ip()) {
         let message = format!(
-            "{address} can be reached from other machines, and nothing is asked of whoever calls; write \
+            "{address} can be reached from other machines and asks for no token; write \
              \"127.0.0.1:{}\", or {{\"address\": \"{address}\", \"token_file\": \"token\"}}",
             address.port()
         );
@@ -97,7 +99,7 @@ fn token(fields: &mut Fields<'_>, folder: &Folder<'_>, problems: &mut Problems) 
         (None, None) => return Token::None,
         (Some(token), Some(file)) => {
             let message = format!(
-                r#""token" and "token_file" ({}) are two ways to say the same; keep one of them"#,
+                r#""token" and "token_file" ({}) cannot both be given; keep one of them"#,
                 file.at.pointer
             );
             problems.error(&token.at, message);
@@ -110,14 +112,14 @@ fn token(fields: &mut Fields<'_>, folder: &Folder<'_>, problems: &mut Problems) 
     // Nothing of a token is ever repeated in a message.
     let token = token.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = "is not a token: one word of visible characters; make one with: openssl rand -hex 32";
+        let message = "is not a token; use one word of visible characters, for example what this prints: openssl rand -hex 32";
         problems.error(&node.at, message);
         return Token::Wrong;
     }
     if token.len() < TOKEN_SHORT {
         let message = format!(
-            "is a token of {} characters, which can be guessed; make a longer one with: openssl rand -hex 32",
-            token.len()
+            "the token has only {} and can be guessed; make a longer one with: openssl rand -hex 32",
+            Counted(token.len(), "character")
         );
         problems.warn(&node.at, message);
     }

@@ -44,7 +44,7 @@ impl Folder<'_> {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "is not there".to_owned(),
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("cannot be read: {error}"),
     };
     // Opening a pipe would wait for whoever writes into it.
@@ -88,10 +88,8 @@ pub(super) fn content(
     let mut usual_type = usual_type;
     let body = match (body, file) {
         (Some(body), Some(file)) => {
-            let message = format!(
-                r#""body" and "file" ({}) are two ways to say the same; keep one of them"#,
-                file.at.pointer
-            );
+            let message =
+                format!(r#""body" and "file" ({}) cannot both be given; keep one of them"#, file.at.pointer);
             problems.error(&body.at, message);
             None
         }
@@ -103,7 +101,7 @@ pub(super) fn content(
             folder.bytes(file, problems)
         }
         (None, None) if need == Need::Body && !fields.misspelt("body") && !fields.misspelt("file") => {
-            problems.error(fields.at, r#"has neither "body" nor "file"; give it one of them"#);
+            problems.error(fields.at, r#""body" or "file" is missing; add one of the two"#);
             None
         }
         (None, None) => Some(Vec::new()),
@@ -117,7 +115,7 @@ pub(super) fn content(
 
 /// A body that stands in the configuration itself.
 fn short_text(node: &Node, problems: &mut Problems) -> Option<Vec<u8>> {
-    let text = reader::text(node, problems)?;
+    let text = reader::string(node, problems)?;
     if text.len() as u64 > ATTACHED_BYTES_MAX {
         problems.error(&node.at, format!("the body is larger than {} KiB", ATTACHED_BYTES_MAX / 1024));
         return None;

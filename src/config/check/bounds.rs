@@ -55,7 +55,7 @@ pub(super) fn timeouts(
         read("drain", &mut timeouts.drain);
     } else {
         for name in ["head", "keep_alive", "drain"] {
-            let message = format!("{name:?} is not a matter of one pool or route; set it in /timeouts");
+            let message = format!("{name:?} cannot be set for one pool or route; set it in /timeouts");
             fields.refuse(name, message);
         }
     }
@@ -95,7 +95,10 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         match reader::size(node, problems) {
             Some(size) if HEAD.contains(&size) => limits.head = size as usize,
             Some(_) => {
-                problems.error(&node.at, format!(r#"{} is not a size from "1KiB" to "1MiB""#, shown(node)));
+                problems.error(
+                    &node.at,
+                    format!(r#"{} is out of range; allowed is "1KiB" to "1MiB""#, shown(node)),
+                );
             }
             None => {}
         }

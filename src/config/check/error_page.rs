@@ -18,7 +18,7 @@ pub(super) fn read(node: &Node, folder: &Folder<'_>, problems: &mut Problems) ->
         let clash = pages[..index].iter().find(|(other, _)| crosses(&other.statuses, &page.statuses));
         if let Some((_, other)) = clash {
             let message = format!(
-                "crosses {}: it does not say which page the statuses in both get; let one range hold the other",
+                "overlaps {}, so it is unclear which page the statuses in both get; make one range contain the other",
                 other.at.pointer
             );
             problems.error(&entry.at, message);

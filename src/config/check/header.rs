@@ -1,6 +1,7 @@
 //! What a route does to the fields of a head, and which fields are not its to touch.
 
 use super::super::document::{At, Node};
+use super::super::habits;
 use super::super::plan::HeaderOps;
 use super::super::reader::{self, Fields, Problems, quoted};
 use crate::base::limits::{HEADER_OPS_MAX, HEADER_VALUE_BYTES_MAX};
@@ -119,6 +120,9 @@ pub(super) fn value(node: &Node, problems: &mut Problems) -> Option<String> {
     if value.len() > HEADER_VALUE_BYTES_MAX {
         problems.error(&node.at, format!("the value is longer than {} KiB", HEADER_VALUE_BYTES_MAX / 1024));
         return None;
+    }
+    if let Some(why) = habits::of_field_value(value) {
+        problems.warn(&node.at, why);
     }
     Some(value.to_owned())
 }

@@ -73,7 +73,10 @@ fn interval_and_timeout(
     match timeout {
         Some((node, Some(timeout))) if timeout >= given => {
             let given = humantime::format_duration(given);
-            let message = format!("{} is not shorter than the interval, {given}", shown(node));
+            let message = format!(
+                "{} is too long: a timeout must be shorter than the interval, which is {given}",
+                shown(node)
+            );
             problems.error(&node.at, message);
             (usual.interval, usual.timeout)
         }
@@ -90,7 +93,7 @@ fn probe(fields: &mut Fields<'_>, problems: &mut Problems) -> Probe {
     let http_only = [path, host, expect];
     if kind == Some(Some(Kind::Tcp)) {
         for node in http_only.into_iter().flatten() {
-            problems.error(&node.at, r#"means nothing to a "tcp" check; did you mean "type": "http"?"#);
+            problems.error(&node.at, r#"is not used by a "tcp" check; did you mean "type": "http"?"#);
         }
     }
     if kind != Some(Some(Kind::Http)) && http_only.iter().all(Option::is_none) {

@@ -33,7 +33,7 @@ fn read_list(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPl
     };
     let nodes = match (fields.take("port"), fields.take("listen")) {
         (Some(port), Some(listen)) => {
-            let message = r#""port" and "listen" are two ways to say the same; keep one of them"#;
+            let message = r#""port" and "listen" cannot both be given; keep one of them"#;
             problems.error(&port.at, message);
             reader::one_or_many(listen)
         }
@@ -93,9 +93,8 @@ fn listener<'a>(node: &'a Node, problems: &mut Problems) -> Option<(ListenerPlan
     let name = name.and_then(|node| reader::name(node, problems).map(|name| (name, node)));
     let typed = fields.take("address");
     if typed.is_none() && !fields.misspelt("address") {
-        problems.error(&node.at, r#"has no "address"; give it one like "0.0.0.0:8080""#);
+        problems.error(&node.at, r#""address" is missing; write it like "address": "0.0.0.0:8080""#);
     }
-    fields.later(&["tls", "proxy_protocol"]);
     fields.close(problems);
     let address = address(typed?, DEFAULT_PORT, problems)?;
     let (name, node) = match name {
@@ -107,14 +106,15 @@ fn listener<'a>(node: &'a Node, problems: &mut Problems) -> Option<(ListenerPlan
 
 /// An IP address and a port. `usual_port` is what a suggestion adds where the port is missing.
 pub(super) fn address(node: &Node, usual_port: u16, problems: &mut Problems) -> Option<SocketAddr> {
+    if reader::is_variable(node, problems) {
+        return None;
+    }
     let typed = match &node.json {
         Json::Leaf(Value::String(text)) => text.trim().to_owned(),
         Json::Leaf(Value::Number(number)) => number.to_string(),
         _ => {
-            let message = format!(
-                r#"{} stands here, where an address like "0.0.0.0:{usual_port}" belongs"#,
-                shown(node)
-            );
+            let message =
+                format!(r#"expected an address like "0.0.0.0:{usual_port}", found {}"#, shown(node));
             problems.error(&node.at, message);
             return None;
         }
@@ -123,10 +123,25 @@ pub(super) fn address(node: &Node, usual_port: u16, problems: &mut Problems) -> 
     if let Ok(address) = typed.parse() {
         return Some(address);
     }
+    if typed.starts_with("unix:") || typed.starts_with('/') {
+        problems.error(
+            &node.at,
+            format!("{}: listening on a unix socket is not supported by this version", shown(node)),
+        );
+        return None;
+    }
+    if typed.starts_with("https://") {
+        problems
+            .error(&node.at, format!("{}: TLS for clients is not supported by this version", shown(node)));
+        return None;
+    }
     let meant = match typed.rsplit_once(':') {
         _ if typed.parse::<u16>().is_ok() => format!("0.0.0.0:{typed}"),
         _ if typed.parse::<Ipv4Addr>().is_ok() => format!("{typed}:{usual_port}"),
         Some(("" | "*", port)) => format!("0.0.0.0:{port}"),
+        Some(("::", port)) => format!("[::]:{port}"),
+        _ if typed.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{typed}]:{usual_port}"),
+        _ if typed.starts_with('[') && typed.ends_with(']') => format!("{typed}:{usual_port}"),
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
         _ if typed == "localhost" => format!("127.0.0.1:{usual_port}"),
         _ => match typed.strip_prefix("http://") {

@@ -25,8 +25,7 @@ pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Prob
     let mut plan = LogPlan { level: LevelFilter::Info, access: None };
     let Some(node) = node else { return plan };
     if let Some(level) = reader::text_of(node) {
-        let message =
-            format!("{level:?} stands here, where an object belongs; did you mean {{\"level\": {level:?}}}?");
+        let message = format!("expected an object, found {level:?}; did you mean {{\"level\": {level:?}}}?");
         problems.error(&node.at, message);
         return plan;
     }
@@ -49,6 +48,9 @@ pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Prob
 
 /// `"stdout"`, `"off"`, or a file that need not be there yet.
 fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<AccessLogSink> {
+    if reader::is_variable(node, problems) {
+        return None;
+    }
     let advice = match &node.json {
         Json::Leaf(Value::String(text)) => match text.trim() {
             "off" => return None,
@@ -64,7 +66,7 @@ fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Acc
         Json::Leaf(Value::Bool(false) | Value::Null) => "did you mean \"off\"?",
         _ => "write \"stdout\", \"off\" or the name of a file",
     };
-    problems.error(&node.at, format!("{} is not a place for an access log; {advice}", shown(node)));
+    problems.error(&node.at, format!("{} is not where an access log can go; {advice}", shown(node)));
     None
 }
 

@@ -74,7 +74,7 @@ fn host(node: &Node, problems: &mut Problems) -> Option<HostMatch> {
 fn host_name(typed: &str, name: &str) -> Result<(), String> {
     let example = r#"write it like "example.com" or "*.example.com""#;
     if typed == "*" {
-        return Err("is every host; leave \"host\" out for that".to_owned());
+        return Err("matches every host; remove \"host\" for that".to_owned());
     }
     if let Some((_, rest)) = typed.split_once("://") {
         let host = rest.split(['/', ':']).next().unwrap_or_default();
@@ -85,25 +85,25 @@ fn host_name(typed: &str, name: &str) -> Result<(), String> {
         return Ok(());
     }
     if name.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Err(format!("stands without brackets; did you mean \"[{name}]\"?"));
+        return Err(format!("is an IPv6 address without brackets; did you mean \"[{name}]\"?"));
     }
     if let Some((host, port)) = name.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
     {
         return Err(format!(
-            "has a port, which is not a part of the host; did you mean {host:?}? (\"listener\" tells ports apart)"
+            "has a port, and hosts are compared without it; did you mean {host:?}? (\"listener\" matches by port)"
         ));
     }
     if !name.is_ascii() {
         return Err(
-            "is not in the form that clients send; write its ASCII form, which begins with xn--".to_owned()
+            "is not what clients send for this name; write its ASCII form, which has parts that begin with xn--".to_owned()
         );
     }
     if let Some(bare) = name.strip_suffix('.') {
         return Err(format!("ends in a dot; did you mean {bare:?}?"));
     }
     if name.contains('*') {
-        return Err("has a * that is not its first part; write it like \"*.example.com\"".to_owned());
+        return Err("has a * that is not the first part; write it like \"*.example.com\"".to_owned());
     }
     let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     // LIMIT: RFC 1035 section 2.3.4.
@@ -134,7 +134,7 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
             let typed = reader::text(node, problems)?.trim();
             if let Some(prefix) = before_star(typed) {
                 let message = format!(
-                    "{} is taken as it stands; did you mean \"path_prefix\": {prefix:?}?",
+                    "{} ends in a *, which is no wildcard in a path; did you mean \"path_prefix\": {prefix:?}?",
                     shown(node)
                 );
                 problems.error(&node.at, message);
@@ -145,8 +145,10 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
         (None, Some(node)) => {
             let typed = reader::text(node, problems)?.trim();
             if let Some(prefix) = before_star(typed) {
-                let message =
-                    format!("{} is a prefix already, without the *; did you mean {prefix:?}?", shown(node));
+                let message = format!(
+                    "{} ends in a *, which a prefix does not need; did you mean {prefix:?}?",
+                    shown(node)
+                );
                 problems.error(&node.at, message);
                 return None;
             }
@@ -168,13 +170,13 @@ pub(super) fn canonical_path(typed: &str, node: &Node, problems: &mut Problems) 
             format!("is not a path; did you mean \"/{typed}\"?")
         }
     } else if let Some((path, _)) = typed.split_once(['?', '#']) {
-        format!("has a query or a fragment, which are not compared; did you mean {path:?}?")
+        format!("has a query or a fragment, and only paths are compared; did you mean {path:?}?")
     } else if let Some(odd) = odd {
-        format!("holds {odd:?}, which never stands in a path; write its percent-encoding")
+        format!("contains {odd:?}, which cannot appear in a path; write its percent-encoding")
     } else {
         match canonical(typed) {
             Ok(path) if path == typed => return Some(path),
-            Ok(path) => format!("is compared in normal form; did you mean {path:?}?"),
+            Ok(path) => format!("is not in normal form, so it would never match; did you mean {path:?}?"),
             Err(why) => why.to_owned(),
         }
     };
@@ -232,7 +234,7 @@ fn method(node: &Node, problems: &mut Problems) -> Option<String> {
         "is not a method; write it like \"GET\"".to_owned()
     } else if METHODS.iter().any(|known| *known != typed && known.eq_ignore_ascii_case(typed)) {
         format!(
-            "never matches, as the case of a method counts; did you mean {:?}?",
+            "never matches, since methods are case-sensitive; did you mean {:?}?",
             typed.to_ascii_uppercase()
         )
     } else if let Some(meant) = meant.filter(|_| !METHODS.contains(&typed) && typed.len() > 2) {
@@ -260,7 +262,7 @@ fn headers(node: &Node, problems: &mut Problems) -> Vec<ValueMatch> {
         } else if name.eq_ignore_ascii_case("cookie") {
             r#"is matched by "cookies", one name at a time"#.to_owned()
         } else if found.iter().any(|known| known.name != *name && known.name.eq_ignore_ascii_case(name)) {
-            format!("{name} is given twice: the case of a field name means nothing")
+            format!("{name} is given twice: field names are the same in upper and lower case")
         } else {
             let value = value(&entry.node, problems);
             found.extend(value.map(|value| ValueMatch { name: name.clone(), value }));
@@ -284,8 +286,10 @@ fn cookies(node: &Node, problems: &mut Problems) -> Vec<ValueMatch> {
             && let Some(odd) = value.chars().find(|c| !c.is_ascii_graphic() || "\",;\\".contains(*c))
         {
             // RFC 6265, section 4.1.1.
-            problems
-                .error(&entry.node.at, format!("{value:?} holds {odd:?}, which never stands in a cookie"));
+            problems.error(
+                &entry.node.at,
+                format!("{value:?} contains {odd:?}, which cannot appear in a cookie"),
+            );
             continue;
         }
         found.extend(value.map(|value| ValueMatch { name: entry.name.clone(), value }));
@@ -302,9 +306,9 @@ fn value(node: &Node, problems: &mut Problems) -> Option<Option<String>> {
             format!("{number} is a number; did you mean \"{number}\", in quotes?")
         }
         Json::Leaf(Value::Bool(false)) => {
-            "false is not possible: put a route for those that have it before this one".to_owned()
+            "false is not possible; to match requests without it, put a route for those with it before this one".to_owned()
         }
-        _ => format!("{} stands here, where a string or true belongs", shown(node)),
+        _ => format!("expected a string or true, found {}", shown(node)),
     };
     problems.error(&node.at, message);
     None

@@ -2,9 +2,10 @@
 //!
 //! One walk, top to bottom, that never stops at a mistake: a value that is wrong is
 //! written down and its default used instead, so that the next mistake is found in the
-//! same run. The plan leaves this folder only when nothing was written down. A key of the
-//! format that this version does not read yet stands in a `later` list; to build it, move
-//! it from there to a `take`.
+//! same run. The plan leaves this folder only when nothing was written down.
+//!
+//! A check that combines several values runs only where none of them was wrong
+//! ([`Problems::clean_since`]), so what follows from a mistake is not reported.
 
 mod access;
 mod action;
@@ -84,6 +85,11 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     let listeners = listener::read(&mut fields, problems);
     let admin = fields.take("admin").and_then(|node| admin::read(node, &listeners.list, &folder(), problems));
     let workers = match fields.take("workers") {
+        Some(node) if reader::text_of(node) == Some("auto") => {
+            problems
+                .error(&node.at, r#"remove "workers" for as many as there are cores, which is the default"#);
+            None
+        }
         Some(node) => reader::number(node, 1..=WORKERS_MAX as u64, problems).map(|number| number as usize),
         None => None,
     };
@@ -105,7 +111,6 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         folder: folder(),
     };
     let routes = routes(&mut fields, &around, problems);
-    fields.later(&["tls"]);
     fields.close(problems);
     // Routes are compared with each other only where nothing in any of them is wrong.
     if let (Some(routes), true) = (&routes, listeners.are_all) {
@@ -160,7 +165,7 @@ fn pools<'a>(
 fn refuse_beside(what: &str, simple: &[(&str, &Node)], full: &Node, problems: &mut Problems) {
     for (name, node) in simple {
         let message = format!(
-            "{name:?} is about one {what}, and {} lists {what}s; move it into those that it is for",
+            "{name:?} belongs to one {what}, and {} lists several; move it into each {what} that needs it",
             full.at.both()
         );
         problems.error(&node.at, message);
@@ -192,7 +197,7 @@ fn routes<'a>(
             Some(vec![Placed { at: fields.at, plan }])
         }
         [_, _, ..] if !fields.misspelt("routes") => {
-            let message = r#"is missing: there are several pools, and nothing says which requests go where; write "routes": [{"pool": "..."}]"#;
+            let message = r#"is missing: with several pools, routes say which requests go where; write "routes": [{"pool": "..."}]"#;
             problems.error(&fields.at.missing("routes"), message);
             None
         }
@@ -410,7 +415,7 @@ mod tests {
         document.set("--retries", &["retries"], Value::from(99));
         assert_eq!(
             document.check().unwrap_err().to_string(),
-            "--retries: error: 99 is not a whole number from 0 to 10"
+            "--retries: error: expected a whole number from 0 to 10, found 99"
         );
     }
 }

@@ -23,10 +23,7 @@ fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
         ),
         Some(network) if network.trunc() != network => problems.warn(
             &node.at,
-            format!(
-                "{typed:?} has bits after the prefix, which mean nothing; taken as \"{}\"",
-                network.trunc()
-            ),
+            format!("{typed:?} has host bits set, which are ignored; it is read as \"{}\"", network.trunc()),
         ),
         Some(_) => {}
     }
@@ -45,15 +42,15 @@ pub(super) fn allow_and_deny(
     let nodes = reader::one_or_many(node);
     if nodes.is_empty() {
         // An empty list means all, and whoever wrote this meant nobody.
-        let message =
-            r#"the list is empty; leave it out to serve everybody, or write "deny": ["0.0.0.0/0", "::/0"]"#;
+        let message = r#"the list is empty; remove it to serve every client, or write "deny": ["0.0.0.0/0", "::/0"] to serve none"#;
         problems.error(&node.at, message);
     }
     let mut allowed = Vec::new();
     for node in nodes {
         let Some(network) = network(node, problems) else { continue };
         if let Some(denied) = denied.iter().find(|denied| denied.contains(&network)) {
-            let message = format!("{network} is inside {denied}, which \"deny\" lists, and is never served");
+            let message =
+                format!("{network} is inside {denied}, which \"deny\" refuses, so it is never served");
             problems.warn(&node.at, message);
         }
         allowed.push(network);

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::super::document::{At, Json, Node};
+use super::super::habits;
 use super::super::plan::{BackendPlan, ListenerPlan, PoolPlan, Strategy, Timeouts};
 use super::super::reader::{self, Fields, Problems};
 use super::super::url::BackendUrl;
@@ -54,7 +55,7 @@ pub(super) fn read_all<'a>(
     };
     if entries.is_empty() {
         let message =
-            r#"there is no pool in it; write {"web": {"backends": [{"url": "http://127.0.0.1:9001"}]}}"#;
+            r#"there are no pools in it; write {"web": {"backends": [{"url": "http://127.0.0.1:9001"}]}}"#;
         problems.error(&node.at, message);
     }
     // A name given twice has been reported, and is one pool to whoever reads on.
@@ -83,6 +84,11 @@ pub(super) fn read(
 ) -> Option<Pool> {
     let mark = problems.mark();
     let strategy = fields.take("strategy").and_then(|node| {
+        if let Some((typed, why)) = reader::text_of(node).and_then(|it| Some((it, habits::of_strategy(it)?)))
+        {
+            problems.error(&node.at, format!("{typed:?} is unknown; {why}"));
+            return None;
+        }
         let strategies = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
         reader::word(node, &strategies, problems)
     });
@@ -103,8 +109,10 @@ pub(super) fn read(
     let members = backends(backends_node, problems)?;
     for (node, backend) in &members {
         if let Some(listener) = listeners.list.iter().find(|listener| is_itself(listener, backend)) {
-            let message =
-                format!("is ropewalk's own address {}: requests would go round for ever", listener.address);
+            let message = format!(
+                "is ropewalk's own address {}, so requests would go in a circle; write the address of the backend",
+                listener.address
+            );
             problems.error(&node.at, message);
         }
     }
@@ -123,8 +131,7 @@ pub(super) fn read(
     if strategy == Strategy::RoundRobin
         && let Some((node, _)) = members.iter().find(|(_, backend)| backend.weight > 1)
     {
-        let message =
-            r#"the weight is not used by "round-robin"; did you mean "strategy": "weighted-round-robin"?"#;
+        let message = r#""round-robin" ignores weights; did you mean "strategy": "weighted-round-robin"?"#;
         problems.warn(&node.at, message);
     }
     let plan = PoolPlan {
@@ -175,7 +182,7 @@ fn backends<'a>(node: &'a Node, problems: &mut Problems) -> Option<Vec<(&'a Node
         read.into_iter().map(|member| member.map(|member| (member.node, member.plan))).collect();
     let members = members?;
     if members.iter().all(|(_, backend)| backend.weight == 0) {
-        problems.error(&node.at, "every backend has weight 0, so none would be sent a request");
+        problems.error(&node.at, "every backend has weight 0, so no request could be served; give one of them a weight of at least 1");
     }
     Some(members)
 }
@@ -194,10 +201,14 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
             Ok(_) => format!("did you mean {{\"url\": {url:?}}}?"),
             Err(why) => format!("write it like {{\"url\": \"http://127.0.0.1:9001\"}} ({why})"),
         };
-        problems.error(&node.at, format!("a string stands here, where an object belongs; {advice}"));
+        problems.error(&node.at, format!("expected an object, found a string; {advice}"));
         return None;
     }
     let mut fields = Fields::open(node, problems)?;
+    if let Some(meant) = in_two_parts(node) {
+        problems.error(&node.at, format!("a backend is one URL; did you mean {{\"url\": {meant:?}}}?"));
+        return None;
+    }
     let name_node = fields.take("name");
     let name = name_node.map(|node| reader::name(node, problems));
     let url_node = fields.take("url");
@@ -210,7 +221,7 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
         None => Some(1),
     };
     if url_node.is_none() && !fields.misspelt("url") {
-        problems.error(&node.at, r#"has no "url"; give it one like "http://127.0.0.1:9001""#);
+        problems.error(&node.at, r#""url" is missing; write it like "url": "http://127.0.0.1:9001""#);
     }
     let max_connections = match fields.take("max_connections") {
         Some(node) => reader::number(node, 1..=1_000_000, problems).map(|number| number as u32),
@@ -224,6 +235,25 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
     };
     let plan = BackendPlan { name, host: url.host, port: url.port, weight: weight?, max_connections };
     Some(Member { node, url: url_node, name: name_node, plan })
+}
+
+/// The URL of a backend whose host and port are keys of their own, as other programs have it.
+fn in_two_parts(node: &Node) -> Option<String> {
+    let text = |name: &str| match &node.child(name)?.json {
+        Json::Leaf(Value::String(text)) => Some(text.clone()),
+        Json::Leaf(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let host = ["host", "hostname", "ip", "address", "addr", "server"].into_iter().find_map(text)?;
+    if node.child("url").is_some() {
+        return None;
+    }
+    let authority = match text("port") {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    };
+    let url = format!("http://{}", authority.trim_start_matches("http://"));
+    BackendUrl::parse(&url).ok().map(|_| url)
 }
 
 /// Whether a backend is certainly the listener itself.

@@ -96,7 +96,7 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     if let (Some(node), Some(rewrite), Some(_)) = (rewrite, &plan.rewrite, &plan.strip_prefix)
         && !rewrite.0.contains(&TemplatePart::Path)
     {
-        let message = "makes \"strip_prefix\" useless: it names no {path} to strip anything from";
+        let message = "makes \"strip_prefix\" useless, since it does not contain {path}";
         problems.warn(&node.at, message);
     }
     conditions(&mut fields, &mut plan, problems);
@@ -124,7 +124,7 @@ fn warn_of_unused(fields: &mut Fields<'_>, action: Option<&Action>, problems: &m
     };
     for name in unused {
         if let Some(node) = fields.take(name) {
-            problems.warn(&node.at, "is not used: this route forwards nothing");
+            problems.warn(&node.at, "is not used: this route does not forward requests");
         }
     }
 }
@@ -157,7 +157,7 @@ fn strip_prefix(node: &Node, matcher: Option<&Matcher>, problems: &mut Problems)
     let typed = reader::text(node, problems)?.trim();
     let bare = typed.trim_end_matches('/');
     if typed.starts_with('/') && bare.is_empty() {
-        problems.error(&node.at, format!("{} strips nothing; leave it out", shown(node)));
+        problems.error(&node.at, format!("{} strips nothing; remove it", shown(node)));
         return None;
     }
     let prefix = matcher::canonical_path(bare, node, problems)?;

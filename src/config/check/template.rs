@@ -6,7 +6,7 @@
 use super::super::document::Node;
 use super::super::plan::{Template, TemplatePart};
 use super::super::reader::{self, Problems, quoted};
-use super::super::suggest;
+use super::super::{habits, suggest};
 use crate::base::limits::TARGET_BYTES_MAX;
 
 /// A place to go: `location`.
@@ -22,7 +22,7 @@ pub(super) fn location(node: &Node, problems: &mut Problems) -> Option<Template>
     let message = match template.0.first() {
         None => r#"is empty; write it like "/new" or "https://{host}{path}{query}""#.to_owned(),
         _ if leads_away => {
-            "lets the client choose the host: a path may begin with two slashes; write it like \
+            "would let the client choose the host, since a path may begin with two slashes; write it like \
              \"https://{host}{path}{query}\""
                 .to_owned()
         }
@@ -77,7 +77,8 @@ pub(super) fn path(node: &Node, problems: &mut Problems) -> Option<Template> {
             .iter()
             .any(|part| matches!(part, TemplatePart::Text(text) if text.contains(['?', '#']))) =>
         {
-            "is only a path: the query stays as the client sent it".to_owned()
+            "is only a path: the query is forwarded as the client sent it; remove what follows the path"
+                .to_owned()
         }
         _ => {
             let doubles = template.0.windows(2).any(
@@ -86,7 +87,7 @@ pub(super) fn path(node: &Node, problems: &mut Problems) -> Option<Template> {
             if doubles {
                 let meant = reader::text_of(node)?.replace("/{path}", "{path}");
                 let message =
-                    format!("{{path}} begins with a slash, so there will be two; did you mean {meant:?}?");
+                    format!("{{path}} begins with a slash, so this makes two; did you mean {meant:?}?");
                 problems.warn(&node.at, message);
             }
             return Some(template);
@@ -112,14 +113,14 @@ fn template(
             None => (rest, None),
         };
         if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '}') {
-            break Err(format!("holds {odd:?}, which is not allowed in a URL; write its percent-encoding"));
+            break Err(format!("contains {odd:?}, which cannot appear in a URL; write its percent-encoding"));
         }
         if !text.is_empty() {
             parts.push(TemplatePart::Text(text.to_owned()));
         }
         let Some(after) = after else { break Ok(Template(parts)) };
         let Some((name, after)) = after.split_once('}') else {
-            break Err("has a { without its }".to_owned());
+            break Err("has a { without a }".to_owned());
         };
         match places.iter().find(|(known, _)| *known == name) {
             Some((_, part)) => parts.push(part.clone()),
@@ -128,14 +129,39 @@ fn template(
                     Some(meant) => format!("did you mean {{{meant}}}?"),
                     None => format!("allowed here: {{{}}}", names.join("}, {")),
                 };
-                break Err(format!("{} cannot stand here; {known}", quoted(&format!("{{{name}}}"))));
+                break Err(format!("{} is not known here; {known}", quoted(&format!("{{{name}}}"))));
             }
         }
         rest = after;
     };
+    if result.is_ok() {
+        warn_of_placeholders(node, typed, problems);
+    }
     let result = result.and_then(|template| match typed.len() <= TARGET_BYTES_MAX {
         true => Ok(template),
         false => Err(format!("is longer than {} KiB", TARGET_BYTES_MAX / 1024)),
     });
     result.map_err(|why| problems.error(&node.at, why)).ok()
+}
+
+/// Variables of other programs, which are sent as they stand, and a `?` that comes twice.
+fn warn_of_placeholders(node: &Node, typed: &str, problems: &mut Problems) {
+    if let Some((found, here)) = habits::of_placeholder(typed) {
+        let advice = match here {
+            "" => "only {host}, {path} and {query} are replaced".to_owned(),
+            here => format!("did you mean {here}?"),
+        };
+        problems.warn(&node.at, format!("{found:?} is sent as it stands; {advice}"));
+    }
+    if let Some((before, after)) = typed.split_once("{query}")
+        && before.contains('?')
+    {
+        let meant = format!("{}{{query}}{after}", before.trim_end_matches(['?', '&']));
+        let advice = match meant.contains('?') {
+            true => "put it before the other parameters, or leave one of the two out".to_owned(),
+            false => format!("did you mean {meant:?}?"),
+        };
+        problems
+            .warn(&node.at, format!("{{query}} begins with its question mark, so this makes two; {advice}"));
+    }
 }
