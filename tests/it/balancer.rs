@@ -198,6 +198,14 @@ impl Process {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is running").count() as u64
     }
 
+    /// How many of them are ends of pipes.
+    pub fn pipe_descriptors(&self) -> u64 {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is running");
+        // One that is closed meanwhile leads nowhere any more.
+        let targets = entries.flatten().flat_map(|entry| std::fs::read_link(entry.path()));
+        targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count() as u64
+    }
+
     /// Lets it hold no more than so many descriptors from now on.
     pub fn limit_descriptors(&self, most: u64) {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };

@@ -8,32 +8,29 @@
 //! Which requests are made and what an origin does with each follows from a seed; what meets
 //! what is up to the scheduler. `ROPEWALK_CHAOS_SEED` sets another one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::json;
 
-use super::balancer::{Balancer, Process, free_address};
+use super::balancer::{Balancer, free_address};
 use super::causes;
 use super::client::Client;
 use super::origin::{Next, Origin, backend_at};
+use super::troupe::{ORIGINS, Part, Trouble, Troupe};
 use super::wait;
 use super::wire::{Fault, Head, Role, Wire};
 
 /// How long things go wrong.
 const CHAOS: Duration = Duration::from_secs(6);
 
-/// Clients at once, and origins.
+/// Clients at once.
 const CLIENTS: u64 = 8;
-const ORIGINS: usize = 4;
 
 /// Extra tries, as configured.
 const RETRIES: usize = 2;
@@ -41,17 +38,15 @@ const RETRIES: usize = 2;
 /// LIMIT: what the balancer may have resident, ever.
 const RESIDENT_KIB_MAX: u64 = 32 * 1024;
 
-/// The variable that makes this program an origin: address, folder, and seed.
-const ORIGIN: &str = "ROPEWALK_CHAOS_ORIGIN";
-
-/// The test below by its name, which is also how an origin's process is started.
-const ORIGIN_TEST: &str = "chaos::an_origin_does_what_the_seed_says";
+/// What makes this program an origin: the test below, and a variable.
+const ORIGIN: Part =
+    Part { test: "chaos::an_origin_does_what_the_seed_says", variable: "ROPEWALK_CHAOS_ORIGIN" };
 
 #[test]
 fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
     let seed = std::env::var("ROPEWALK_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     let folder = tempfile::tempdir().expect("scratch folder");
-    let mut troupe = Troupe::new(folder.path(), seed);
+    let mut troupe = Troupe::new(folder.path(), ORIGIN, seed);
     let (admin, log) = (free_address(), folder.path().join("access.log"));
     let mut balancer = Balancer::start(json!({
         "admin": admin.to_string(),
@@ -76,7 +71,7 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
                 scope.spawn(move || Visitor::new(address, seed ^ (number << 32)).visit(ids, stop))
             })
             .collect();
-        troupe.misbehave();
+        troupe.misbehave(CHAOS, &[Trouble::Kill, Trouble::Stop]);
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().flat_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
     });
@@ -128,13 +123,11 @@ fn requests_counted(admin: SocketAddr) -> f64 {
     series.map(|line| line.rsplit_once(' ').expect("a value").1.parse::<f64>().expect("a number")).sum()
 }
 
-/// An origin's process is this test with [`ORIGIN`] set. Without it, the test sees to it that
+/// An origin's process is this test with the variable of [`ORIGIN`] set. Without it, the test sees to it that
 /// such an origin answers as it should where it should, so that chaos is the balancer's doing.
 #[test]
 fn an_origin_does_what_the_seed_says() {
-    if let Ok(part) = std::env::var(ORIGIN) {
-        return play(&part);
-    }
+    ORIGIN.play_if_cast(serve);
     let folder = tempfile::tempdir().expect("scratch folder");
     let ledger = File::create(folder.path().join("ledger")).expect("a ledger");
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -279,11 +272,9 @@ fn in_chunks(body: &[u8]) -> Vec<u8> {
 /// Every id reached an origin as often as it may have.
 fn check_ledgers(troupe: &Troupe, outcomes: &[Outcome]) {
     let mut arrivals: HashMap<u64, usize> = HashMap::new();
-    for ledger in &troupe.ledgers {
-        for line in fs::read_to_string(ledger).expect("a ledger").lines() {
-            let id = line.split_once(' ').and_then(|(_, id)| id.parse().ok()).expect("a method and an id");
-            *arrivals.entry(id).or_default() += 1;
-        }
+    for line in troupe.ledgers().lines() {
+        let id = line.split_once(' ').and_then(|(_, id)| id.parse().ok()).expect("a method and an id");
+        *arrivals.entry(id).or_default() += 1;
     }
     for Outcome { id, method, end } in outcomes {
         let count = arrivals.get(id).copied().unwrap_or(0);
@@ -291,94 +282,6 @@ fn check_ledgers(troupe: &Troupe, outcomes: &[Outcome]) {
         let max = if *method == "POST" { 1 } else { 1 + RETRIES + 1 };
         assert!(count <= max, "{method} {id} reached origins {count} times, then {end:?}");
         assert!(count > 0 || !matches!(end, End::Served | End::Cut), "{method} {id}: {end:?} by nobody");
-    }
-}
-
-/// The origins' processes.
-struct Troupe {
-    addresses: [SocketAddr; ORIGINS],
-    ledgers: Vec<PathBuf>,
-    seed: u64,
-    rng: fastrand::Rng,
-    /// Those that run, by their number.
-    running: BTreeMap<usize, Process>,
-    stopped: BTreeSet<usize>,
-}
-
-impl Troupe {
-    fn new(folder: &Path, seed: u64) -> Self {
-        let addresses = std::array::from_fn(|_| free_address());
-        let ledgers = (0..ORIGINS).map(|number| folder.join(number.to_string())).collect();
-        let rng = fastrand::Rng::with_seed(seed);
-        let (running, stopped) = (BTreeMap::new(), BTreeSet::new());
-        let mut troupe = Self { addresses, ledgers, seed, rng, running, stopped };
-        troupe.recover();
-        troupe
-    }
-
-    /// Kills, stops, starts and continues origins until it is enough.
-    fn misbehave(&mut self) {
-        let start = Instant::now();
-        while start.elapsed() < CHAOS {
-            // PACE: how long one state of affairs lasts.
-            thread::sleep(Duration::from_millis(self.rng.u64(50..300)));
-            let number = self.rng.usize(..ORIGINS);
-            match (self.running.get_mut(&number), self.rng.u8(..3)) {
-                (None, _) => self.start(number),
-                (Some(process), 0) => {
-                    process.kill();
-                    self.running.remove(&number);
-                    self.stopped.remove(&number);
-                }
-                (Some(process), _) if self.stopped.remove(&number) => process.signal(Signal::CONT),
-                (Some(process), 1) => {
-                    process.signal(Signal::STOP);
-                    self.stopped.insert(number);
-                }
-                (Some(_), _) => {}
-            }
-        }
-    }
-
-    /// Brings all of them back.
-    fn recover(&mut self) {
-        for number in 0..ORIGINS {
-            match self.running.get(&number) {
-                Some(process) => process.signal(Signal::CONT),
-                None => self.start(number),
-            }
-        }
-        self.stopped.clear();
-        for address in self.addresses {
-            wait::until("the origin accepts connections", || TcpStream::connect(address).is_ok());
-        }
-    }
-
-    fn start(&mut self, number: usize) {
-        let part = json!([
-            self.addresses[number].to_string(),
-            self.ledgers[number].display().to_string(),
-            self.seed ^ number as u64,
-            number.to_string(),
-        ]);
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args([ORIGIN_TEST, "--exact", "--nocapture"]).env(ORIGIN, part.to_string());
-        self.running.insert(number, Process::start(&mut command));
-    }
-}
-
-/// Is an origin until somebody ends this process.
-fn play(part: &str) {
-    // Not even a test run that is killed leaves it behind.
-    let died = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    died.expect("a death signal");
-    let (address, ledger, seed, name): (SocketAddr, PathBuf, u64, String) =
-        serde_json::from_str(part).expect("a part to play");
-    let ledger = File::options().create(true).append(true).open(ledger).expect("a ledger");
-    let listener = TcpListener::bind(address).expect("the origin's address");
-    let _origin = Origin::serve_at(listener, move |head, wire| serve(head, wire, &ledger, seed, &name));
-    loop {
-        thread::park();
     }
 }
 

@@ -12,6 +12,7 @@ mod balancer;
 mod client;
 mod operator;
 mod origin;
+mod troupe;
 mod wait;
 mod wire;
 
@@ -40,4 +41,5 @@ mod reloading;
 mod stopping;
 mod strategies;
 mod supervised;
+mod torture;
 mod waiting;

@@ -4,6 +4,7 @@
 //! not, and good enough for a test. The origin counts what reaches it, because "which
 //! backend saw it, how often, over how many connections" is what most tests ask.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -40,8 +41,9 @@ struct Shared {
     stopping: AtomicBool,
     connections: AtomicUsize,
     requests: AtomicUsize,
-    /// LOCK: streams to shut down at the end; held to push or to walk, never across a wait.
-    streams: Mutex<Vec<TcpStream>>,
+    /// LOCK: open streams by number, to shut down at the end; held to add, to remove or to walk, never
+    /// across a wait.
+    streams: Mutex<HashMap<usize, TcpStream>>,
 }
 
 impl Origin {
@@ -82,7 +84,7 @@ impl Origin {
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            streams: Mutex::new(Vec::new()),
+            streams: Mutex::default(),
         });
         let acceptor = spawn("origin", {
             let shared = Arc::clone(&shared);
@@ -120,7 +122,7 @@ impl Drop for Origin {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join().expect("the origin's acceptor does not panic");
         }
-        for stream in self.shared.streams.lock().drain(..) {
+        for stream in self.shared.streams.lock().values() {
             // One that the peer closed already cannot be shut down again.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
@@ -215,10 +217,13 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stopping.load(Ordering::SeqCst) {
             return;
         }
-        shared.connections.fetch_add(1, Ordering::SeqCst);
-        shared.streams.lock().push(stream.try_clone().expect("clone a socket"));
+        let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+        shared.streams.lock().insert(number, stream.try_clone().expect("clone a socket"));
         let shared = Arc::clone(shared);
-        spawn("origin-conn", move || converse(Wire::new(stream), &shared));
+        spawn("origin-conn", move || {
+            converse(Wire::new(stream), &shared);
+            shared.streams.lock().remove(&number);
+        });
     }
 }
 

@@ -219,6 +219,11 @@ impl Wire {
         !self.buffer.is_empty()
     }
 
+    /// Bytes that have come already, whatever they mean.
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Exactly `count` bytes, whatever they mean.
     pub fn read_raw(&mut self, count: usize) -> Result<Vec<u8>, Fault> {
         while self.buffer.len() < count {
