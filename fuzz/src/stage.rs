@@ -58,6 +58,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
     let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
     let shared = Arc::new(Shared {
+        passwords: Arc::default(),
         snapshot: ArcSwap::new(Arc::clone(&snapshot)),
         entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
         draining_since: AtomicU64::new(0),

@@ -186,6 +186,7 @@ impl Balancer {
             pipes: PipeAllowance::new(),
             connections: Arc::new(AtomicUsize::new(0)),
             tunnels: Arc::new(AtomicUsize::new(0)),
+            passwords: Arc::default(),
             log: ArcSwapOption::empty(),
             takes_notes: AtomicBool::new(takes_notes(&snapshot.plan)),
             large_buffers: large_buffers(&snapshot.plan),
@@ -227,6 +228,8 @@ impl Balancer {
             let worker = Worker::new(number, Arc::clone(&hall));
             balancer.spawn(format!("rw-worker-{number:02}"), move || worker.run())?;
         }
+        let passwords = Arc::clone(&hall.shared.passwords);
+        balancer.spawn("rw-password".to_owned(), move || passwords.run())?;
         let acceptor = Acceptor::new(doors);
         acceptor.open(&hall)?;
         let poller = Poller::new(hall, acceptor);
@@ -296,6 +299,7 @@ impl Balancer {
         hall.stop.store(true, Ordering::Relaxed);
         hall.ready.wake_all();
         hall.parking.wake();
+        hall.shared.passwords.stop();
         drop(self.handle.inner.reloading.lock().health.take());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -238,6 +238,13 @@ pub const HASHES_PER_SECOND: u32 = 2;
 /// who come at the same time. Each is hashed once, and not again when they come back.
 pub const HASHES_AT_ONCE: u32 = 20;
 
+/// LIMIT: passwords that wait to be hashed, in all routes together. At crypt's own default the last
+/// of them waits for a third of a second.
+pub const PASSWORDS_WAITING_MAX: usize = 64;
+
+/// LIMIT: how long a request waits for its password to be hashed.
+pub const PASSWORD_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// LIMIT: bytes of a password. The time a hash takes grows with it.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 

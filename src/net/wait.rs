@@ -76,6 +76,8 @@ pub enum Reason {
     RequestBody,
     /// A place at a backend.
     Queue,
+    /// A password to be hashed.
+    Password,
     /// A connection to a backend.
     Connect,
     /// A backend that takes no bytes.
@@ -92,6 +94,13 @@ pub enum Reason {
     Tunnel,
     /// A client to take note that it is being closed.
     Linger,
+}
+
+impl Reason {
+    /// Whether what is waited for is an event of a socket. If not, only the park token tells of it.
+    pub fn is_of_a_socket(self) -> bool {
+        !matches!(self, Self::Queue | Self::Password)
+    }
 }
 
 /// Something that waits: it has a client's socket and perhaps an upstream one.

@@ -64,11 +64,13 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
     loop {
         let step = match task.stage {
             // The next request: read its head, check it, rewrite it.
-            Stage::Head if requests_left == 0 => Step::Yield,
+            Stage::Head if requests_left == 0 || cx.turn.is_over() => Step::Yield,
             Stage::Head => {
                 requests_left -= 1;
                 request::read_head(task, cx)
             }
+            // Whether its password is right.
+            Stage::Password => request::await_password(task, cx),
             // A backend for it, and a connection to that: a kept one, or a new one.
             Stage::Choose => connect::choose(task, cx),
             // All of them are busy: until one is free.
@@ -159,6 +161,7 @@ fn timed_out(task: &mut Task, reason: Reason) -> Step {
         Reason::RequestHead => Step::Fail(Failure::HeadTimeout),
         Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
         Reason::Queue => Step::Fail(Failure::QueueTimeout),
+        Reason::Password => Step::Fail(Failure::PasswordsBusy),
         Reason::Connect => Step::Fail(Failure::ConnectTimeout),
         Reason::SendRequest => Step::Fail(Failure::SendTimeout),
         Reason::ResponseHead => Step::Fail(Failure::ResponseTimeout),

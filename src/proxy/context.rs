@@ -17,6 +17,7 @@ use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
 use crate::proxy::record::Note;
 use crate::proxy::turn::Turn;
+use crate::upstream::password_queue::PasswordQueue;
 use crate::upstream::snapshot::Snapshot;
 
 /// What all threads of one balancer share.
@@ -37,6 +38,8 @@ pub struct Shared {
     /// There is an access log or an admin listener, so what heads say is written down.
     /// Ordering: Relaxed; a request more or less does not matter.
     pub takes_notes: AtomicBool,
+    /// Passwords that wait to be hashed.
+    pub passwords: Arc<PasswordQueue>,
     /// The access log, if there is one.
     pub log: ArcSwapOption<LogSource>,
     /// How many large buffers there may be, if `limits.memory` says.

@@ -15,13 +15,16 @@ use crate::proxy::reply::Fixed;
 use crate::proxy::rewrite::{self, Changes, From};
 use crate::proxy::target;
 use crate::proxy::task::{Client, Request, Text};
-use crate::upstream::route::{self, NotFound, Refusal};
+use crate::upstream::password_queue::Full;
+use crate::upstream::route::{self, Clearance, NotFound, Refusal};
 use crate::upstream::snapshot::Snapshot;
 
 /// Where a request goes.
 pub(super) enum Direction {
     /// To a backend of its route's pool.
     Pool,
+    /// Nowhere yet: its password is to be hashed first.
+    Password,
     /// Nowhere: the configuration has the answer.
     Answer(Fixed),
 }
@@ -42,7 +45,15 @@ pub(super) fn find(
     request.route = Some(found.place);
     if found.guards().next().is_some() {
         let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
-        request.user = snapshot.routes.admit(&found, from, head.fields, cx.now).map_err(refused)?;
+        let hashed = request.password.as_ref();
+        match snapshot.routes.admit(&found, from, head.fields, cx.now, hashed).map_err(refused)? {
+            Clearance::Granted(user) => request.user = user,
+            Clearance::Pending(authenticator, credentials) => {
+                let ticket = cx.shared.passwords.join(&authenticator, credentials, &cx.unpark);
+                request.password = Some(ticket.map_err(|Full| Failure::PasswordsBusy)?);
+                return Ok(Direction::Password);
+            }
+        }
     }
     match &plan.action {
         Action::Forward(pool) => {

@@ -36,6 +36,8 @@ pub(super) enum Failure {
     Unauthorized(u16),
     /// The client has asked too often; after so many seconds it may ask again.
     TooMany(u32),
+    /// More passwords wait to be hashed than may, or this one waited for too long.
+    PasswordsBusy,
     /// The client left before it had sent its request.
     ClientLeft,
     /// The client takes no more of the response, or too little.
@@ -184,6 +186,13 @@ impl Failure {
             Self::TooMany(_) => {
                 (429, "http_request_denied", Service, Chance::None, "this client has asked too often")
             }
+            Self::PasswordsBusy => (
+                503,
+                "proxy_internal_error",
+                Service,
+                Chance::None,
+                "too many passwords are being checked at the moment",
+            ),
             Self::ClientLeft => (0, "connection_terminated", Client, Chance::None, "the client left"),
             Self::ClientStalled => (
                 0,
@@ -319,6 +328,7 @@ impl Failure {
             Self::Forbidden => "forbidden",
             Self::Unauthorized(_) => "unauthorized",
             Self::TooMany(_) => "rate_limited",
+            Self::PasswordsBusy => "passwords_busy",
             Self::ClientLeft => "client_left",
             Self::ClientStalled => "client_stalled",
             Self::NoBackend => "no_backend",

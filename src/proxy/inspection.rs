@@ -59,6 +59,7 @@ impl Task {
             (Stage::Linger, _) => "closing",
             (Stage::Reply, _) => "sending an answer of our own",
             (Stage::Head, _) => "waiting for the rest of the head",
+            (Stage::Password, _) => "waiting for its password to be checked",
             (Stage::Queue, _) => "waiting for a place at a backend",
             (_, None) => "being worked on",
             (_, Some(Reason::Connect)) => "connecting to the backend",

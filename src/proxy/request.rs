@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
-use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, REPLAY_BYTES_MAX};
+use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, PASSWORD_WAIT, REPLAY_BYTES_MAX};
 use crate::config::plan::{HeaderOps, UNCHANGED};
 use crate::http::{self, BodyLength, ChunkDecoder, ChunkPart, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
@@ -15,7 +15,9 @@ use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::direction::{self, Direction};
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream};
+use crate::proxy::relay::{
+    self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
+};
 use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
 use crate::proxy::{record, reply, splice};
 use crate::upstream::idle_connections::Distrust;
@@ -80,7 +82,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         // Routes of the new configuration ask for its listener by the name it has there.
         task.client.entrance = cx.shared.present(&task.client.entrance);
     }
-    let Task { client, request, snapshot, .. } = task;
+    let Task { client, request, .. } = task;
     client.served += 1;
     client.scanned = 0;
     client.head_began = None;
@@ -93,21 +95,34 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         return Step::Fail(Failure::Shortage(Errno::NOBUFS));
     }
 
+    direct(task, cx, end)
+}
+
+/// Sends the request on its way whose head is the first `end` bytes of what has arrived. Comes here
+/// a second time after it has waited for its password.
+fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
+    let Task { client, request, snapshot, .. } = task;
     // Taken out for the moment, so that the head can be read while the task is changed.
     let mut inbound = std::mem::take(&mut client.inbound);
     let mut storage = HeadStorage::new();
     let bytes = inbound.bytes().get(..end).unwrap_or_default();
     let verdict = match http::parse_request(bytes, &mut storage) {
         Ok(head) => {
-            note(&head, request, cx);
+            if request.password.is_none() {
+                note(&head, request, cx);
+            }
             direction::find(&head, client, request, snapshot, cx)
         }
         Err(error) => Err(Failure::BadHead(error)),
     };
-    inbound.consume(end);
-    inbound.release_if_empty(&mut cx.buffers);
-    task.client.inbound = inbound;
+    if !matches!(verdict, Ok(Direction::Password)) {
+        request.password = None;
+        inbound.consume(end);
+        inbound.release_if_empty(&mut cx.buffers);
+    }
+    client.inbound = inbound;
     match verdict {
+        Ok(Direction::Password) => Step::Go(Stage::Password),
         Ok(Direction::Pool) => match check_arrived(task, cx) {
             Ok(()) => Step::Go(Stage::Choose),
             Err(failure) => Step::Fail(failure),
@@ -115,6 +130,21 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
         Ok(Direction::Answer(answer)) => Step::Go(reply::fixed(task, cx, &answer)),
         Err(failure) => Step::Fail(failure),
     }
+}
+
+/// Goes on when the password has been hashed. The head stays where it is meanwhile, and the body unread.
+pub(super) fn await_password(task: &mut Task, cx: &mut Context) -> Step {
+    let is_hashed = task.request.password.as_ref().is_none_or(|ticket| ticket.outcome().is_some());
+    if is_hashed {
+        // INVARIANT: a whole head was there before, and nothing has been taken from it.
+        return match http::head_end(task.client.inbound.bytes(), 0) {
+            Some(end) => direct(task, cx, end),
+            None => Step::Close,
+        };
+    }
+    relay::probe(task);
+    let interest = if task.client.ended { Interest::NONE } else { Interest::END };
+    Step::Wait(wait_client(interest, task.request.started + PASSWORD_WAIT, Reason::Password))
 }
 
 /// Notes what of a head is needed later.

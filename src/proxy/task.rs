@@ -19,6 +19,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::record::{Attempts, Note};
 use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
+use crate::upstream::password_queue;
 use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
 use crate::upstream::retry_budget::Retrying;
@@ -45,6 +46,8 @@ pub struct Task {
 pub enum Stage {
     /// Between requests, or while a request head arrives.
     Head,
+    /// The password that the request came with is to be hashed.
+    Password,
     /// A backend is to be chosen.
     Choose,
     /// All backends are busy: a place at one is to become free.
@@ -106,6 +109,8 @@ pub(super) struct Request {
     pub(super) user: Option<User>,
     /// What the logs want to know of its head; `None` when nobody listens.
     pub(super) note: Option<Box<Note>>,
+    /// Its password waits to be hashed, or has been.
+    pub(super) password: Option<password_queue::Ticket>,
     /// The tries so far.
     pub(super) attempts: Attempts,
     /// What the client was told; 0 if nothing yet.
@@ -303,7 +308,9 @@ impl Waiter for Task {
     }
 
     fn parked(&mut self, spot: Spot) -> bool {
-        self.request.ticket.as_ref().is_some_and(|ticket| ticket.park(spot))
+        let Request { ticket, password, .. } = &self.request;
+        ticket.as_ref().is_some_and(|ticket| ticket.park(spot))
+            || password.as_ref().is_some_and(|ticket| ticket.park(spot))
     }
 
     fn client_ended(&mut self) {
@@ -330,6 +337,7 @@ impl Request {
             route: None,
             pool: None,
             user: None,
+            password: None,
             note: None,
             attempts: Attempts::default(),
             status: 0,

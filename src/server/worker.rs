@@ -251,8 +251,7 @@ impl Worker {
         let unfair = wait.reason == Reason::NextRequest
             && self.warm.len() >= WARM_MAX - TAKE_BATCH
             && !self.hall.ready.is_empty();
-        // Nothing that a poll could see ends the wait for a place.
-        if unfair || wait.reason == Reason::Queue || self.warm.len() >= WARM_MAX {
+        if unfair || !wait.reason.is_of_a_socket() || self.warm.len() >= WARM_MAX {
             self.park(task, wait);
         } else {
             self.warm.insert(task, wait, self.cx.now);

@@ -1,11 +1,12 @@
 //! Basic authentication (RFC 7617) against hashed passwords.
 //!
-//! A hash takes a millisecond or more by design, so what has been verified is remembered: a
-//! client that sends the same credentials with every request costs one hash. A wrong password
-//! costs one each time, and a worker that hashes does nothing else; so a route's rate limit is
-//! asked first, and whether there is one or not, no client gets more than a few hashes a second.
+//! A hash takes a millisecond or more by design, so it is made by a thread of its own
+//! ([`password_queue`](crate::upstream::password_queue)), and what has been verified is remembered:
+//! a client that sends the same credentials with every request costs one hash. A wrong password
+//! costs one each time, so no client gets more than a few a second.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,33 +50,51 @@ impl Authenticator {
         &self.plan
     }
 
-    /// The place of the user whom the value of an Authorization field proves to be there; `None`
-    /// if it proves nothing.
-    ///
-    /// # Errors
-    /// The client has had too many passwords hashed; after this time it may have another one.
-    pub fn user(&self, authorization: &[u8], client: IpAddr, now: Moment) -> Result<Option<u16>, Duration> {
+    /// What the value of an Authorization field proves, as far as that takes no hash.
+    pub fn look_up(&self, authorization: &[u8]) -> Proof {
         let encoded = match authorization.split_at_checked(6) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"basic ") => rest.trim_ascii(),
-            _ => return Ok(None),
+            _ => return Proof::None,
         };
         // Four characters stand for three bytes; a longer one is no password of ours.
         if encoded.len() > PASSWORD_BYTES_MAX * 2 {
-            return Ok(None);
+            return Proof::None;
         }
-        let key = [self.hashers[0].hash_one(encoded), self.hashers[1].hash_one(encoded)];
-        let known = self.verified.lock().get(&key).copied();
-        if known.is_some() {
-            return Ok(known);
+        let credentials = Credentials {
+            key: [self.hashers[0].hash_one(encoded), self.hashers[1].hash_one(encoded)],
+            encoded: encoded.into(),
+        };
+        match self.remembered(&credentials) {
+            Some(user) => Proof::User(user),
+            None => Proof::Unverified(credentials),
         }
-        self.hashes.take(client, now)?;
-        let Some(user) = self.verify(encoded) else { return Ok(None) };
+    }
+
+    /// Leave for one more hash.
+    ///
+    /// # Errors
+    /// The client has had too many passwords hashed; after this time it may have another one.
+    pub fn may_hash(&self, client: IpAddr, now: Moment) -> Result<(), Duration> {
+        self.hashes.take(client, now)
+    }
+
+    /// The place of the user whom credentials prove, at the price of a hash; it is remembered.
+    pub fn verify(&self, credentials: &Credentials) -> Option<u16> {
+        // Requests of one page come with the same credentials at once.
+        if let Some(user) = self.remembered(credentials) {
+            return Some(user);
+        }
+        let user = self.hash(&credentials.encoded)?;
         let mut verified = self.verified.lock();
         if verified.len() >= CREDENTIALS_KEPT_MAX {
             verified.clear();
         }
-        verified.insert(key, user);
-        Ok(Some(user))
+        verified.insert(credentials.key, user);
+        Some(user)
+    }
+
+    fn remembered(&self, credentials: &Credentials) -> Option<u16> {
+        self.verified.lock().get(&credentials.key).copied()
     }
 
     /// The name of a user.
@@ -83,18 +102,48 @@ impl Authenticator {
         self.plan.users.get(usize::from(user)).map(|(name, _)| name.as_str())
     }
 
-    fn verify(&self, encoded: &[u8]) -> Option<u16> {
+    fn hash(&self, encoded: &[u8]) -> Option<u16> {
         let decoded = BASE64_STANDARD.decode(encoded).ok()?;
         let colon = decoded.iter().position(|&byte| byte == b':')?;
         let (name, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
         if password.len() > PASSWORD_BYTES_MAX {
             return None;
         }
-        let place = self.plan.users.iter().position(|(user, _)| user.as_bytes() == name);
-        // An unknown user costs a hash like a known one, so that time does not tell them apart.
-        let (_, hash) = self.plan.users.get(place.unwrap_or(0))?;
+        let users = &self.plan.users;
+        let place = users.iter().position(|(user, _)| user.as_bytes() == name);
+        // A name that is unknown costs a hash as well: that of a user whom the name always leads to,
+        // so that neither the time nor its spread tells which names exist.
+        let instead = || self.hashers[0].hash_one(name) as usize % users.len().max(1);
+        let (_, hash) = users.get(place.unwrap_or_else(instead))?;
         let matches = ShaCrypt::default().verify_password(password, hash.as_str()).is_ok();
-        place.filter(|_| matches).map(|place| place as u16)
+        place.filter(|_| matches).and_then(|place| u16::try_from(place).ok())
+    }
+}
+
+/// What an Authorization field proves.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// That this user is there.
+    User(u16),
+    /// Nothing.
+    None,
+    /// That is not known before these are hashed.
+    Unverified(Credentials),
+}
+
+/// A name and a password as a client sent them.
+#[derive(PartialEq, Eq)]
+pub struct Credentials {
+    /// Stands for them among those that were verified.
+    key: [u64; 2],
+    /// In base64, as they came.
+    encoded: Box<[u8]>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the password.
+        f.write_str("Credentials")
     }
 }
 
@@ -109,9 +158,21 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    /// Whom a client proves to be that is in no hurry.
+    /// Whom a field proves to be there, whatever that costs.
     fn user(authenticator: &Authenticator, authorization: &[u8]) -> Option<u16> {
-        authenticator.user(authorization, CLIENT, Moment::NEVER).unwrap()
+        match authenticator.look_up(authorization) {
+            Proof::User(user) => Some(user),
+            Proof::None => None,
+            Proof::Unverified(credentials) => authenticator.verify(&credentials),
+        }
+    }
+
+    /// What has to be hashed for this name and password.
+    fn credentials(authenticator: &Authenticator, plain: &str) -> Credentials {
+        match authenticator.look_up(&basic(plain)) {
+            Proof::Unverified(credentials) => credentials,
+            proof => panic!("{plain} needs no hash: {proof:?}"),
+        }
     }
 
     fn authenticator() -> Authenticator {
@@ -150,21 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_few_hashes_and_whoever_is_known_needs_none() {
+    fn a_client_gets_few_hashes_and_another_has_its_own() {
         let authenticator = authenticator();
         let now = Moment::from_nanos(1 << 40);
-        let ann = basic("ann:secret");
-        assert_eq!(authenticator.user(&ann, CLIENT, now), Ok(Some(0)));
-        // Without a colon, so that the test need not wait for hashes.
-        let wrong = |number: u32| basic(&number.to_string());
-        let allowed =
-            (0..HASHES_AT_ONCE).filter(|&n| authenticator.user(&wrong(n), CLIENT, now).is_ok()).count();
-        assert_eq!(allowed, HASHES_AT_ONCE as usize - 1);
-        assert!(authenticator.user(&basic("bob:secret"), CLIENT, now).is_err());
-        assert_eq!(authenticator.user(&ann, CLIENT, now), Ok(Some(0)));
-        // Another client has its own, and time brings them back.
+        let allowed = (0..2 * HASHES_AT_ONCE).filter(|_| authenticator.may_hash(CLIENT, now).is_ok()).count();
+        assert_eq!(allowed, HASHES_AT_ONCE as usize);
+        assert!(authenticator.may_hash(CLIENT, now).is_err());
+        assert_eq!(authenticator.may_hash(CLIENT, now + Duration::from_secs(1)), Ok(()));
         let other = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-        assert_eq!(authenticator.user(&basic("bob:secret"), other, now), Ok(Some(1)));
-        assert_eq!(authenticator.user(&wrong(0), CLIENT, now + Duration::from_secs(1)), Ok(None));
+        assert_eq!(authenticator.may_hash(other, now), Ok(()));
+    }
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let authenticator = authenticator();
+        assert_eq!(format!("{:?}", credentials(&authenticator, "ann:secret")), "Credentials");
     }
 }

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod basic_auth;
 pub mod health;
 pub mod idle_connections;
+pub mod password_queue;
 pub mod pool;
 pub mod probe_requests;
 pub mod queue;

@@ -4,12 +4,14 @@
 //! The bounds are those of the design where it names one; both peers run on the same cores
 //! as the balancer, so a debug build gets some room.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 use super::balancer::{Balancer, raise_descriptor_limit};
 use super::client::{Client, Latencies, get_request};
@@ -177,6 +179,45 @@ fn no_upload_delays_others_whatever_its_framing() {
             // Peers and balancer share the processors, so the slowest request says little.
             assert!(seen.median() < FAST_P99, "beside {what}: median {:?}", seen.median());
         });
+    }
+}
+
+#[test]
+fn wrong_passwords_from_many_addresses_delay_nobody() {
+    let _turn = TURN.lock();
+    raise_descriptor_limit();
+    let origin = Origin::named("origin");
+    // What `openssl passwd -6 -salt abcdefgh secret` prints; one hash takes milliseconds.
+    let hash =
+        "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
+    let balancer = Balancer::start(json!({
+        "workers": 2,
+        "pools": { "p": { "backends": [origin.backend()] } },
+        "routes": [
+            { "match": { "path_prefix": "/guarded" }, "pool": "p", "basic_auth": { "users": { "ann": hash } } },
+            { "pool": "p" },
+        ],
+    }));
+    let wrong = format!(
+        "GET /guarded HTTP/1.1\r\nHost: test.example\r\nAuthorization: Basic {}\r\n\r\n",
+        "YW5uOndyb25n"
+    );
+    let guesses: Vec<_> = (1..=60_u8)
+        .map(|number| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&SocketAddr::from(([127, 9, 0, number], 0)).into()).expect("an address of its own");
+            socket.connect(&balancer.address().into()).expect("a connection");
+            let mut stream = TcpStream::from(socket);
+            stream.write_all(wrong.as_bytes()).expect("a request");
+            stream
+        })
+        .collect();
+    let seen = Latencies::of_gets(balancer.address(), "/", |count| count < 200);
+    assert!(seen.median() < FAST_P99, "beside wrong passwords: median {:?}", seen.median());
+    for mut guess in guesses {
+        let mut answer = [0; 12];
+        guess.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 401");
     }
 }
 

@@ -16,7 +16,8 @@ use super::{Found, Route, Routes};
 use crate::base::clock::Moment;
 use crate::config::plan::{BasicAuth, Matcher, RoutePlan};
 use crate::http::Field;
-use crate::upstream::basic_auth::Authenticator;
+use crate::upstream::basic_auth::{Authenticator, Credentials, Proof};
+use crate::upstream::password_queue::Ticket;
 use crate::upstream::rate_limit::RateLimiter;
 
 /// What one route asks of clients, and what is remembered of them.
@@ -36,6 +37,14 @@ pub struct User {
     pub number: u16,
 }
 
+/// How far a request has come that no guard has refused.
+pub enum Clearance {
+    /// It has passed all of them, as this user if one of them wanted to know.
+    Granted(Option<User>),
+    /// These credentials are to be hashed, and then the guards are to be asked again.
+    Pending(Arc<Authenticator>, Credentials),
+}
+
 /// Why a request may not take its route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -49,7 +58,8 @@ pub enum Refusal {
 
 impl Routes {
     /// Lets a request pass all guards on its way, and says which user it is if one of them wants
-    /// to know: the route's own, if that asks.
+    /// to know: the route's own, if that asks. A request that is back with a `hashed` password has
+    /// been charged already.
     ///
     /// # Errors
     /// The client's network is not served, it has asked too often, or it does not prove who
@@ -60,20 +70,39 @@ impl Routes {
         client: IpAddr,
         fields: &[Field<'_>],
         now: Moment,
-    ) -> Result<Option<User>, Refusal> {
+        hashed: Option<&Ticket>,
+    ) -> Result<Clearance, Refusal> {
         let guards =
             || found.guards().filter_map(|place| Some((place, &self.routes.get(usize::from(place))?.guard)));
         for (_, guard) in guards() {
             guard.check_network(client)?;
         }
-        for (_, guard) in guards() {
-            guard.charge(client, now)?;
+        if hashed.is_none() {
+            for (_, guard) in guards() {
+                guard.charge(client, now)?;
+            }
         }
         let mut user = None;
         for (place, guard) in guards() {
-            user = guard.authenticate(place, client, fields, now)?.or(user);
+            let Some(authenticator) = &guard.basic_auth else { continue };
+            let refused = Refusal::Credentials(place);
+            let number = match authenticator.look_up(authorization(fields).ok_or(refused)?) {
+                Proof::User(number) => Some(number),
+                Proof::None => None,
+                Proof::Unverified(credentials) => {
+                    let ticket = hashed.filter(|ticket| ticket.is_for(authenticator, &credentials));
+                    match ticket.and_then(Ticket::outcome) {
+                        Some(outcome) => outcome,
+                        None => {
+                            authenticator.may_hash(client, now).map_err(Refusal::TooMany)?;
+                            return Ok(Clearance::Pending(Arc::clone(authenticator), credentials));
+                        }
+                    }
+                }
+            };
+            user = Some(User { guard: place, number: number.ok_or(refused)? }).or(user);
         }
-        Ok(user)
+        Ok(Clearance::Granted(user))
     }
 }
 
@@ -98,25 +127,17 @@ impl Guard {
         limiter.take(client, now).map_err(Refusal::TooMany)
     }
 
-    fn authenticate(
-        &self,
-        place: u16,
-        client: IpAddr,
-        fields: &[Field<'_>],
-        now: Moment,
-    ) -> Result<Option<User>, Refusal> {
-        let Some(authenticator) = &self.basic_auth else { return Ok(None) };
-        let refused = Refusal::Credentials(place);
-        let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
-        let (Some(shown), None) = (named.next(), named.next()) else { return Err(refused) };
-        let number = authenticator.user(shown.value, client, now).map_err(Refusal::TooMany)?;
-        Ok(Some(User { guard: place, number: number.ok_or(refused)? }))
-    }
-
     /// The name of a user that was admitted.
     pub(super) fn user(&self, number: u16) -> Option<&str> {
         self.basic_auth.as_ref()?.name(number)
     }
+}
+
+/// The value of the only Authorization field; `None` if there is none, or several.
+fn authorization<'h>(fields: &'h [Field<'_>]) -> Option<&'h [u8]> {
+    let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
+    let only = named.next()?;
+    named.next().is_none().then_some(only.value)
 }
 
 /// The guards of a plan's routes. They go on with what those `before` know of clients.

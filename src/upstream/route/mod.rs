@@ -12,7 +12,7 @@ mod matches;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use admission::{Refusal, User};
+pub use admission::{Clearance, Refusal, User};
 pub use matches::{Mismatch, bare_host};
 
 use crate::base::limits::PLACES_MAX;
@@ -232,7 +232,10 @@ mod tests {
     /// Whether the guard of one route lets a client pass.
     fn admitted(routes: &Routes, place: u16, client: &str) -> Result<Option<User>, Refusal> {
         let found = Found { place, guarded: routes.is_guarded(place), others: Vec::new() };
-        routes.admit(&found, client.parse().unwrap(), &[], Moment::ZERO)
+        match routes.admit(&found, client.parse().unwrap(), &[], Moment::ZERO, None)? {
+            Clearance::Granted(user) => Ok(user),
+            Clearance::Pending(..) => panic!("no password was sent"),
+        }
     }
 
     /// What one route says to a request.
@@ -429,7 +432,7 @@ mod tests {
         let routes = Routes::new(&[limited, at(None)], None);
         let may = |target| {
             let found = routes.find(&Request { target, ..REQUEST }).unwrap();
-            routes.admit(&found, "127.0.0.1".parse().unwrap(), &[], Moment::ZERO).is_ok()
+            routes.admit(&found, "127.0.0.1".parse().unwrap(), &[], Moment::ZERO, None).is_ok()
         };
         // Several of its readings lead to the guard, and none of those of `/b;x`.
         assert_eq!([may("//h//a;x%2fb"), may("/b;x"), may("/a")], [true, true, false]);

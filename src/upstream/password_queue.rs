@@ -1,0 +1,259 @@
+//! Passwords that wait to be hashed, and the requests that wait for the outcome.
+//!
+//! A hash takes milliseconds by design. Made in a worker's turn, wrong passwords from many
+//! addresses delay every other client; so one thread per balancer makes them, one after another,
+//! and a request that needs one waits like a request that waits for a backend: parked, with a
+//! deadline. The line is bounded, and a request that finds it full is refused.
+//!
+//! INVARIANT: no wake-up is lost. A ticket is told where its task is [parked](Ticket::park) under
+//! the lock under which the outcome is stored: either the task learns the outcome there and does
+//! not sleep, or the thread learns where to wake it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::process::setpriority_process;
+
+use crate::base::limits::PASSWORDS_WAITING_MAX;
+use crate::net::parking::{Spot, Unpark};
+use crate::upstream::basic_auth::{Authenticator, Credentials};
+
+/// How much less of a processor that others want this thread gets: a tenth of what a worker gets.
+const NICENESS: i32 = 10;
+
+/// The line of passwords that wait to be hashed.
+#[derive(Default)]
+pub struct PasswordQueue {
+    /// LOCK: guards the line while a job is added or taken; hashing happens outside it.
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Arc<Job>>,
+    stopped: bool,
+}
+
+/// One password to be hashed for one request.
+struct Job {
+    authenticator: Arc<Authenticator>,
+    credentials: Credentials,
+    unpark: Weak<dyn Unpark>,
+    /// LOCK: guards the outcome and where the task is parked, for one assignment.
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Not hashed yet; the task may be parked already.
+    Waiting(Option<Spot>),
+    Hashed(Option<u16>),
+}
+
+/// As many passwords wait already as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// One request's place in the line. If it is dropped early, its password is not hashed.
+pub struct Ticket(Arc<Job>);
+
+impl PasswordQueue {
+    /// Puts credentials at the end of the line; `unpark` wakes the task when they are hashed.
+    ///
+    /// # Errors
+    /// The line is full.
+    pub fn join(
+        &self,
+        authenticator: &Arc<Authenticator>,
+        credentials: Credentials,
+        unpark: &Weak<dyn Unpark>,
+    ) -> Result<Ticket, Full> {
+        let job = Arc::new(Job {
+            authenticator: Arc::clone(authenticator),
+            credentials,
+            unpark: Weak::clone(unpark),
+            state: Mutex::new(State::Waiting(None)),
+        });
+        let mut line = self.line.lock();
+        if line.waiting.len() >= PASSWORDS_WAITING_MAX {
+            // Places that nobody waits in any more.
+            line.waiting.retain(Job::is_wanted);
+        }
+        if line.stopped || line.waiting.len() >= PASSWORDS_WAITING_MAX {
+            return Err(Full);
+        }
+        line.waiting.push_back(Arc::clone(&job));
+        drop(line);
+        self.changed.notify_one();
+        Ok(Ticket(job))
+    }
+
+    /// Hashes what is in the line until [`PasswordQueue::stop`] is called.
+    pub fn run(&self) {
+        // Requests come first: whoever keeps this thread busy must not slow down the workers. Should
+        // the system refuse, it gets its share like every other thread.
+        let _ = setpriority_process(None, NICENESS);
+        while let Some(job) = self.next() {
+            if Job::is_wanted(&job) {
+                job.finish();
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Arc<Job>> {
+        let mut line = self.line.lock();
+        loop {
+            if line.stopped {
+                return None;
+            }
+            match line.waiting.pop_front() {
+                Some(job) => return Some(job),
+                None => self.changed.wait(&mut line),
+            }
+        }
+    }
+
+    /// Ends [`PasswordQueue::run`]. Requests that wait are left to their deadlines.
+    pub fn stop(&self) {
+        self.line.lock().stopped = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Job {
+    /// Whether a request waits for it: it holds the ticket.
+    fn is_wanted(this: &Arc<Self>) -> bool {
+        Arc::strong_count(this) > 1
+    }
+
+    fn finish(&self) {
+        let user = self.authenticator.verify(&self.credentials);
+        let before = std::mem::replace(&mut *self.state.lock(), State::Hashed(user));
+        if let (State::Waiting(Some(spot)), Some(unpark)) = (before, self.unpark.upgrade()) {
+            unpark.unpark(spot);
+        }
+    }
+}
+
+impl Ticket {
+    /// The outcome, once there is one: the user, or that the credentials prove nothing.
+    pub fn outcome(&self) -> Option<Option<u16>> {
+        match *self.0.state.lock() {
+            State::Waiting(_) => None,
+            State::Hashed(user) => Some(user),
+        }
+    }
+
+    /// Whether the outcome is for these credentials of this authenticator.
+    pub fn is_for(&self, authenticator: &Arc<Authenticator>, credentials: &Credentials) -> bool {
+        Arc::ptr_eq(&self.0.authenticator, authenticator) && self.0.credentials == *credentials
+    }
+
+    /// Takes note of where the task is about to sleep. Returns whether it need not sleep, for the
+    /// outcome is there.
+    pub fn park(&self, spot: Spot) -> bool {
+        match &mut *self.0.state.lock() {
+            State::Waiting(parked) => {
+                *parked = Some(spot);
+                false
+            }
+            State::Hashed(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::plan::BasicAuth;
+    use crate::upstream::basic_auth::Proof;
+
+    /// Counts whom it wakes.
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Unpark for Counter {
+        fn unpark(&self, _: Spot) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Knows one user, with what `openssl passwd -5 -salt abcdefgh secret` prints.
+    fn authenticator() -> Authenticator {
+        let hash = "$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.";
+        let users = vec![("ann".to_owned(), hash.to_owned())];
+        Authenticator::new(BasicAuth { realm: "r".to_owned(), users })
+    }
+
+    /// What is to be hashed for this name and password, in base64.
+    fn credentials(authenticator: &Authenticator, encoded: &str) -> Credentials {
+        match authenticator.look_up(format!("Basic {encoded}").as_bytes()) {
+            Proof::Unverified(credentials) => credentials,
+            proof => panic!("{encoded} needs no hash: {proof:?}"),
+        }
+    }
+
+    const RIGHT: &str = "YW5uOnNlY3JldA==";
+    const WRONG: &str = "YW5uOndyb25n";
+
+    fn never() -> Weak<dyn Unpark> {
+        Weak::<Counter>::new()
+    }
+
+    /// Hashes what is in the line now.
+    fn hash_all(queue: &PasswordQueue) {
+        while let Some(job) = queue.line.lock().waiting.pop_front() {
+            job.finish();
+        }
+    }
+
+    #[test]
+    fn the_outcome_names_the_user_and_wakes_the_task() {
+        let (queue, authenticator) = (PasswordQueue::default(), Arc::new(authenticator()));
+        let counter = Arc::new(Counter::default());
+        let unpark = Arc::downgrade(&counter) as Weak<dyn Unpark>;
+        let right = queue.join(&authenticator, credentials(&authenticator, RIGHT), &unpark).unwrap();
+        let wrong = queue.join(&authenticator, credentials(&authenticator, WRONG), &unpark).unwrap();
+        assert!(right.is_for(&authenticator, &credentials(&authenticator, RIGHT)));
+        assert!(!right.is_for(&authenticator, &credentials(&authenticator, WRONG)));
+        assert_eq!((right.outcome(), right.park(Spot::nowhere())), (None, false));
+        hash_all(&queue);
+        assert_eq!((right.outcome(), wrong.outcome()), (Some(Some(0)), Some(None)));
+        // Only the one that slept is woken; the other learns it when it is about to sleep.
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        assert!(wrong.park(Spot::nowhere()));
+    }
+
+    #[test]
+    fn the_line_is_bounded_and_those_who_left_make_room() {
+        let (queue, authenticator) = (PasswordQueue::default(), Arc::new(authenticator()));
+        let join = || queue.join(&authenticator, credentials(&authenticator, WRONG), &never());
+        let mut tickets: Vec<_> = (0..PASSWORDS_WAITING_MAX).map(|_| join().unwrap()).collect();
+        assert_eq!(join().err(), Some(Full));
+        tickets.pop();
+        assert!(join().is_ok());
+    }
+
+    #[test]
+    fn the_thread_ends_when_it_is_told_to() {
+        let queue = Arc::new(PasswordQueue::default());
+        let (authenticator, thread) = (Arc::new(authenticator()), {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || queue.run())
+        });
+        let ticket = queue.join(&authenticator, credentials(&authenticator, RIGHT), &never()).unwrap();
+        while ticket.outcome().is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(ticket.outcome(), Some(Some(0)));
+        queue.stop();
+        thread.join().unwrap();
+        assert_eq!(
+            queue.join(&authenticator, credentials(&authenticator, WRONG), &never()).err(),
+            Some(Full)
+        );
+    }
+}
