@@ -494,6 +494,7 @@ fn limits() -> Limits {
         connections: 100,
         tunnels: 75,
         head: 8192,
+        interim: None,
         body: None,
         body_rate: None,
         response_rate: None,

@@ -12,7 +12,6 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use ropewalk::base::limits::INTERIM_RESPONSES_MAX;
 use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, Method, ResponseHead, head_end, parse_response,
     parse_trailers,
@@ -32,6 +31,9 @@ const INPUT_BYTES_MAX: usize = 16 * 1024;
 
 /// The limit on heads here: low, so that it is met.
 const HEAD_BYTES_MAX: usize = 1024;
+
+/// LIMIT: bytes of interim responses, as in the configuration of the stage.
+const INTERIM_BYTES_MAX: usize = 2048;
 
 /// LIMIT: turns of the task in one run, far more than the input has bytes.
 const TURNS_MAX: usize = 100_000;
@@ -151,7 +153,7 @@ struct Believed {
 
 impl Believed {
     fn of(mut bytes: &[u8], shape: Shape) -> Self {
-        let mut believed = Self::default();
+        let (mut believed, mut interim_bytes) = (Self::default(), 0);
         loop {
             let Some(end) = head_end(bytes, 0) else {
                 believed.refused = shape.closes || bytes.len() > HEAD_BYTES_MAX;
@@ -175,12 +177,12 @@ impl Believed {
                     return believed;
                 }
                 100..=199 => {
-                    believed.interim.push(parsed.status);
-                    if believed.interim.len() > INTERIM_RESPONSES_MAX as usize {
-                        believed.interim.pop();
+                    interim_bytes += end;
+                    if interim_bytes > INTERIM_BYTES_MAX {
                         believed.refused = true;
                         return believed;
                     }
+                    believed.interim.push(parsed.status);
                     bytes = rest;
                 }
                 _ => {
@@ -452,6 +454,7 @@ impl Scene {
         let backend = LISTENER.with(|listener| listener.local_addr().expect("an address"));
         let mut plan = stage::plan(Some(backend));
         plan.limits.head = HEAD_BYTES_MAX;
+        plan.limits.interim = Some(INTERIM_BYTES_MAX as u64);
         plan.routes.iter_mut().for_each(|route| route.retries = 0);
         let (task, cx, client) = stage::set(plan);
         Self { task: Some(task), cx, client, received: Vec::new(), closed: false }

@@ -80,18 +80,22 @@ pub const BULK_BYTES: usize = 64 * 1024;
 /// LIMIT: pipelined requests answered before the next task gets its turn.
 pub const TURN_REQUESTS: u32 = 16;
 
-/// LIMIT: interim (1xx) responses relayed for one request. Real servers send one or two.
-pub const INTERIM_RESPONSES_MAX: u32 = 16;
-
 /// LIMIT: our own Via in a request this often means that it goes round in a loop.
 pub const VIA_LOOPS_MAX: usize = 10;
 
-/// LIMIT: bytes read and thrown away from a client that is being closed, so that what we
-/// sent it is not destroyed by a reset.
+/// LIMIT: bytes read and thrown away from a client of the admin listener that is being closed,
+/// so that what we sent it is not destroyed by a reset.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// LIMIT: how long such a close may take.
+/// LIMIT: how long the close of a client's connection may take when its request has been read.
 pub const LINGER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// LIMIT: how long a client may be silent that was answered before the end of its request. Many
+/// clients read the answer only when they have sent everything.
+pub const LINGER_UNREAD_IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// LIMIT: how long such a client may go on to send. It holds its connection and no memory.
+pub const LINGER_UNREAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// LIMIT: connections that wait in the kernel to be accepted. std's 128 overflows in a burst.
 pub const ACCEPT_BACKLOG: i32 = 4096;

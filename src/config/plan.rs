@@ -373,6 +373,8 @@ pub struct Limits {
     pub tunnels: usize,
     /// Bytes of a request or response head. 32 KiB.
     pub head: usize,
+    /// Bytes of the interim responses to one request; `None` for no such limit. 64 KiB.
+    pub interim: Option<u64>,
     /// Bytes of a request body; `None` for no such limit.
     pub body: Option<u64>,
     /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;

@@ -98,6 +98,14 @@ pub(super) fn lists(value: &[u8], element: &[u8]) -> bool {
     elements(value).any(|candidate| candidate.eq_ignore_ascii_case(element))
 }
 
+/// Whether an Upgrade field lists WebSocket, in whichever version (RFC 9110, 7.8).
+pub(super) fn offers_websocket(protocols: &[u8]) -> bool {
+    elements(protocols).any(|protocol| {
+        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(b"websocket")
+    })
+}
+
 /// The `timeout` of a Keep-Alive field, in seconds.
 pub(super) fn keep_alive_timeout_s(value: &[u8]) -> Option<u64> {
     elements(value).find_map(|parameter| {
@@ -128,6 +136,16 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn websocket_is_found_in_an_offer() {
+        for offer in ["websocket", "WebSocket", "TLS/1.2, websocket", "websocket/13"] {
+            assert!(offers_websocket(offer.as_bytes()), "{offer}");
+        }
+        for offer in ["", "TLS/1.2", "tcp", "xwebsocket", "websockets", "a/websocket"] {
+            assert!(!offers_websocket(offer.as_bytes()), "{offer}");
+        }
+    }
 
     fn options(values: &[&str]) -> ConnectionOptions {
         let mut options = ConnectionOptions::default();

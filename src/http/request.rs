@@ -5,7 +5,7 @@
 //! routes, trust or rewriting.
 
 use super::authority::Authority;
-use super::connection::{ConnectionOptions, UpgradeField, lists};
+use super::connection::{ConnectionOptions, UpgradeField, lists, offers_websocket};
 use super::error::HeadError;
 use super::field::{Field, Known};
 use super::framing::{BodyLength, Framing, Repeats};
@@ -50,6 +50,12 @@ pub struct RequestHead<'b, 's> {
 }
 
 impl RequestHead<'_, '_> {
+    /// Whether the upgrade is to WebSocket. A client that offers it can do nothing with another
+    /// answer, while most other offers are made in passing.
+    pub fn offers_websocket(&self) -> bool {
+        self.upgrade.is_some_and(offers_websocket)
+    }
+
     /// Whether a Connection field names this field, so that it must not be
     /// forwarded (RFC 9110, 7.6.1).
     ///

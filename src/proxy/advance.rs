@@ -115,20 +115,39 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
 /// Moves the request up and the response down, as far as either goes.
 ///
 /// The way down is watched even while the request is still going up: a backend may answer
-/// before it has read everything, and the rest of the upload is then not forced on it
-/// (RFC 9112, section 9.3).
+/// before it has read everything. Its answer is relayed at once; the rest of the upload goes on
+/// unless the backend said that it closes, or has closed (RFC 9110, section 10.1.1).
 fn exchange(task: &mut Task, cx: &mut Context) -> Step {
     relay::probe(task);
     let up = if task.request.is_sent() { relay::Flow::Done } else { request::send(task, cx) };
-    if let relay::Flow::Fail(failure) = up {
-        return Step::Fail(failure);
+    match up {
+        // The client has its response, whatever is wrong with the rest of its request.
+        relay::Flow::Fail(failure) if task.request.is_relayed() && failure != Failure::ClientLeft => {
+            return request::give_up(task, failure);
+        }
+        relay::Flow::Fail(failure) => return Step::Fail(failure),
+        _ => {}
     }
+    let waited = task.request.awaits_continue;
     let down = response::receive(task, cx);
     match (up, down) {
         (_, relay::Flow::Fail(failure)) => Step::Fail(failure),
         (_, relay::Flow::Upgraded) => Step::Go(Stage::Tunnel),
+        (relay::Flow::Yield, relay::Flow::Done) if request::goes_on(task, cx) => Step::Yield,
+        (relay::Flow::Wait(mut up), relay::Flow::Done) if request::goes_on(task, cx) => {
+            up.upstream.read = true;
+            Step::Wait(up)
+        }
         (_, relay::Flow::Done) => request::finish(task, cx),
         (relay::Flow::Yield, _) | (_, relay::Flow::Yield) => Step::Yield,
+        // The client has got its 100: now the wait for the body is another.
+        (relay::Flow::Wait(_), relay::Flow::Wait(_)) if waited && !task.request.awaits_continue => {
+            Step::Go(Stage::Exchange)
+        }
+        // While the client sends its body, `request_timeout` stands still.
+        (relay::Flow::Wait(up), relay::Flow::Wait(down)) if up.reason == Reason::RequestBody => {
+            Step::Wait(up.and(down))
+        }
         (relay::Flow::Wait(up), relay::Flow::Wait(down)) => Step::Wait(within_request(task, up.and(down))),
         (_, relay::Flow::Wait(down)) => Step::Wait(within_request(task, down)),
     }
@@ -142,7 +161,7 @@ fn within_request(task: &Task, mut wait: Wait) -> Wait {
         Some(limit) if !task.request.is_answered() => wait.and(Wait {
             client: Interest::NONE,
             upstream: Interest::NONE,
-            deadline: task.request.started + limit,
+            deadline: task.request.timeout_from + limit,
             reason: Reason::WholeRequest,
         }),
         _ => wait,
@@ -152,6 +171,9 @@ fn within_request(task: &Task, mut wait: Wait) -> Wait {
 /// Which deadline fired decides what happens.
 fn timed_out(task: &mut Task, reason: Reason) -> Step {
     match reason {
+        // An upload that stalls is no reason to cut the response that came before its end.
+        Reason::RequestBody if task.request.is_relayed() => request::give_up(task, Failure::BodyTimeout),
+        Reason::SendRequest if task.request.is_answered() => request::give_up(task, Failure::SendTimeout),
         // Nobody is waiting for an answer.
         Reason::NextRequest | Reason::FirstByte | Reason::Linger => Step::Close,
         Reason::Tunnel => {

@@ -8,20 +8,12 @@ use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::relay;
-use crate::proxy::task::{Counted, Pipes, Stage, Task, Upstream};
+use crate::proxy::task::{Pipes, Stage, Task, Upstream};
 use crate::upstream::backend::Lease;
 use crate::upstream::queue::Admission;
 
 /// Picks a backend, or queues for one.
 pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
-    if task.request.upgrade && task.request.tunnel.is_none() {
-        // What may become a tunnel takes its place before a backend is troubled with it.
-        let tunnel = Counted::within(&cx.shared.tunnels, task.snapshot.plan.limits.tunnels);
-        if tunnel.is_none() {
-            return Step::Fail(Failure::TooManyTunnels);
-        }
-        task.request.tunnel = tunnel;
-    }
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
@@ -130,6 +122,7 @@ fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstr
         reused: kept,
         connected: kept,
         deaf: false,
+        reads_on: false,
         opened: cx.now,
         pipes: Pipes::default(),
         lifetime: None,

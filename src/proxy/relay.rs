@@ -2,7 +2,7 @@
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::base::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX};
+use crate::base::limits::{LINGER_TIME_MAX, LINGER_UNREAD_IDLE_MAX, LINGER_UNREAD_TIME_MAX};
 use crate::config::plan::HeaderOps;
 use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_line, parse_trailers};
 use crate::net::stream::Io;
@@ -100,26 +100,35 @@ pub(super) fn settle(client: &mut Client) {
 /// Reads and throws away what a client still sends, until it has closed or has had its
 /// chance. Closing a socket with unread input resets the connection, and a reset destroys
 /// what the client has not read yet of our answer (RFC 9112, section 9.6).
+///
+/// A client that was answered before the end of its request may read nothing until it has sent
+/// all of it, so it has longer, and may send as much as it likes: the bytes are charged to its
+/// turns, and no memory is held while it is waited for.
 pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
+    let (idle, whole) = match task.request.is_read() {
+        true => (LINGER_TIME_MAX, LINGER_TIME_MAX),
+        false => (LINGER_UNREAD_IDLE_MAX, LINGER_UNREAD_TIME_MAX),
+    };
     let client = &mut task.client;
     loop {
         client.inbound.clear();
+        if cx.now >= client.since + whole {
+            return Step::Close;
+        }
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(count)) => {
-                client.discarded += count;
+                client.heard = cx.now;
                 cx.turn.charge(count);
             }
             Ok(Io::Blocked) => {
                 client.inbound.release(&mut cx.buffers);
-                let deadline = client.since + LINGER_TIME_MAX;
+                let deadline = (client.since + whole).min(client.heard + idle);
                 return Step::Wait(wait_client(Interest::READ, deadline, Reason::Linger));
             }
             Ok(Io::End) | Err(_) => return Step::Close,
         }
-        if client.discarded > LINGER_BYTES_MAX {
-            return Step::Close;
-        }
         if cx.turn.is_over() {
+            client.inbound.release(&mut cx.buffers);
             return Step::Yield;
         }
     }

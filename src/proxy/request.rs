@@ -1,16 +1,18 @@
 //! The way up: reading a request head, sending the request, and what follows a response.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
+use crate::base::clock::Moment;
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, PASSWORD_WAIT, REPLAY_BYTES_MAX};
-use crate::config::plan::{HeaderOps, UNCHANGED};
+use crate::config::plan::{HeaderOps, Timeouts, UNCHANGED};
 use crate::http::{self, BodyLength, ChunkDecoder, ChunkPart, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason};
+use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::direction::{self, Direction};
@@ -18,9 +20,10 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
 };
-use crate::proxy::task::{Framing, Request, Stage, Task, Upload, Upstream};
+use crate::proxy::task::{Counted, Framing, Request, Stage, Task, Upload, Upstream};
 use crate::proxy::{record, reply, splice};
 use crate::upstream::idle_connections::Distrust;
+use crate::upstream::snapshot::Snapshot;
 
 /// Reads until a whole request head is there, then checks and rewrites it.
 pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
@@ -34,9 +37,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         let client = &mut task.client;
         let arrived = client.inbound.bytes();
         match http::head_end(arrived, client.scanned) {
-            Some(end) if end > head_max => {
-                return Step::Fail(Failure::BadHead(HeadError::HeadTooLarge));
-            }
+            Some(end) if end > head_max => return refuse(&mut task.request, HeadError::HeadTooLarge),
             Some(end) => return begin(task, cx, end),
             // One empty line is noise of old clients, which they send behind a body (RFC 9112,
             // section 2.2): it begins no head, so it is never a late one.
@@ -44,7 +45,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
                 client.head_began.get_or_insert(cx.now);
                 let scanned = std::mem::replace(&mut client.scanned, arrived.len());
                 if let Err(error) = http::check_partial_request(arrived, scanned, head_max) {
-                    return Step::Fail(Failure::BadHead(error));
+                    return refuse(&mut task.request, error);
                 }
             }
             None => {}
@@ -87,6 +88,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     client.scanned = 0;
     client.head_began = None;
     request.started = cx.now;
+    request.timeout_from = cx.now;
     request.begun = true;
     // A head as long as a small buffer does not fit into one when it is written anew.
     if end > BUFFER_SMALL_BYTES - REWRITING_ADDS
@@ -107,13 +109,23 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let mut storage = HeadStorage::new();
     let bytes = inbound.bytes().get(..end).unwrap_or_default();
     let verdict = match http::parse_request(bytes, &mut storage) {
-        Ok(head) => {
+        Ok(mut head) => {
+            if head.upgrade.is_some() && !may_upgrade(&head, snapshot, cx) {
+                head.upgrade = None;
+            }
             if request.password.is_none() {
                 note(&head, request, cx);
             }
+            request.upgrade = head.upgrade.is_some();
+            // A client that has sent some of its body already waits for no 100.
+            request.awaits_continue &= inbound.len() == end;
             direction::find(&head, client, request, snapshot, cx)
+                .and_then(|direction| take_place(&head, direction, request, snapshot, cx))
         }
-        Err(error) => Err(Failure::BadHead(error)),
+        Err(error) => {
+            request.upload = UNKNOWN_BODY;
+            Err(Failure::BadHead(error))
+        }
     };
     if !matches!(verdict, Ok(Direction::Password)) {
         request.password = None;
@@ -147,18 +159,50 @@ pub(super) fn await_password(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(wait_client(interest, task.request.started + PASSWORD_WAIT, Reason::Password))
 }
 
+/// Refuses a head that is not whole. What the client sends after it is not known.
+fn refuse(request: &mut Request, error: HeadError) -> Step {
+    request.upload = UNKNOWN_BODY;
+    Step::Fail(Failure::BadHead(error))
+}
+
+/// What may follow a head that was refused: the client can still be sending it when it is answered.
+const UNKNOWN_BODY: Upload = Upload::Fixed(u64::MAX);
+
+/// Whether an offer of an upgrade is forwarded. WebSocket is more than an offer: without a tunnel
+/// it is refused. Other protocols are offered by clients that do as well without (RFC 9110,
+/// section 7.8), so the offer is dropped while no tunnel is left.
+fn may_upgrade(head: &RequestHead<'_, '_>, snapshot: &Snapshot, cx: &Context) -> bool {
+    head.offers_websocket() || cx.shared.tunnels.load(Ordering::Relaxed) < snapshot.plan.limits.tunnels
+}
+
+/// Takes a tunnel's place for a request that will need one, before a backend is chosen. Any other
+/// upgrade takes its place when the backend agrees to it.
+fn take_place(
+    head: &RequestHead<'_, '_>,
+    direction: Direction,
+    request: &mut Request,
+    snapshot: &Snapshot,
+    cx: &Context,
+) -> Result<Direction, Failure> {
+    if matches!(direction, Direction::Pool) && head.offers_websocket() {
+        let tunnel = Counted::within(&cx.shared.tunnels, snapshot.plan.limits.tunnels);
+        request.tunnel = Some(tunnel.ok_or(Failure::TooManyTunnels)?);
+    }
+    Ok(direction)
+}
+
 /// Notes what of a head is needed later.
 fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
     request.method = head.method;
     request.ask.idempotent = head.method.is_idempotent();
     request.version = head.version;
     request.keep_alive = head.keep_alive;
-    request.upgrade = head.upgrade.is_some();
     request.upload = match head.body {
         BodyLength::None | BodyLength::Fixed(0) => Upload::Done,
         BodyLength::Fixed(length) => Upload::Fixed(length),
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
+    request.awaits_continue = head.expects_continue && !request.is_read();
     record::begin(request, head, cx);
 }
 
@@ -256,18 +300,78 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         client.inbound.release_if_empty(&mut cx.buffers);
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(count)) => {
-                request.moved = cx.now;
+                body_arrived(request, timeouts, cx.now);
                 cx.turn.charge(count);
             }
             Ok(Io::Blocked) => {
                 client.inbound.release_if_empty(&mut cx.buffers);
-                let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
-                return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+                return Flow::Wait(wait_for_body(request, timeouts));
             }
             Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
     Flow::Done
+}
+
+/// A wait for more of the body. Until a client that waits for a 100 has got it, the wait is the
+/// backend's (RFC 9110, section 10.1.1).
+pub(super) fn wait_for_body(request: &Request, timeouts: &Timeouts) -> Wait {
+    if request.awaits_continue {
+        let deadline = request.moved + timeouts.response_head;
+        return wait_client(Interest::READ, deadline, Reason::ResponseHead);
+    }
+    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
+    wait_client(Interest::READ, deadline, Reason::RequestBody)
+}
+
+/// Notes that the client has sent some of the body. All that it had sent before has been passed
+/// on, so the time since then was spent waiting for it.
+pub(super) fn body_arrived(request: &mut Request, timeouts: &Timeouts, now: Moment) {
+    if request.awaits_continue {
+        body_may_begin(request, timeouts, now);
+    } else {
+        request.timeout_from = request.timeout_from + now.since(request.moved);
+    }
+    request.moved = now;
+}
+
+/// The client need not wait for a 100 any longer: from now on the body's own deadlines apply.
+pub(super) fn body_may_begin(request: &mut Request, timeouts: &Timeouts, now: Moment) {
+    request.awaits_continue = false;
+    request.moved = now;
+    if request.too_slow_at != Moment::NEVER {
+        request.too_slow_at = now + timeouts.body_grace;
+    }
+}
+
+/// After a complete response, while the client still sends its request: whether the backend gets
+/// the rest of it. It does unless the backend said that it closes (RFC 9110, section 10.1.1), or
+/// has closed.
+pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
+    let Task { client, request, upstream: Some(upstream), .. } = task else { return false };
+    client.outbound.release_if_empty(&mut cx.buffers);
+    if !upstream.reads_on || upstream.deaf || !upstream.inbound.is_empty() {
+        return false;
+    }
+    // Bytes behind the response were asked for by nobody: such a connection is of no more use.
+    let read = upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Small);
+    upstream.inbound.release_if_empty(&mut cx.buffers);
+    if !matches!(read, Ok(Io::Blocked)) {
+        return false;
+    }
+    if std::mem::take(&mut request.ends_by_closing) {
+        client.stream.finish_writing();
+    }
+    true
+}
+
+/// Ends an upload whose response has begun, for a reason that is none to cut the response.
+pub(super) fn give_up(task: &mut Task, failure: Failure) -> Step {
+    task.request.fail(failure.word());
+    if let Some(upstream) = &mut task.upstream {
+        upstream.deaf = true;
+    }
+    Step::Go(Stage::Exchange)
 }
 
 /// What the fields that say who asked come to, as a rule.
@@ -338,7 +442,7 @@ fn take_body(
 pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     if let Some(mut upstream) = task.upstream.take() {
         let left_over = task.request.is_answered() && !upstream.inbound.is_empty();
-        let clean = task.request.is_sent() && upstream.inbound.is_empty();
+        let clean = task.request.is_sent() && upstream.inbound.is_empty() && !upstream.deaf;
         upstream.inbound.release(&mut cx.buffers);
         if left_over {
             // Had they come a moment later, another client would have been given them.
@@ -355,7 +459,8 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     client.outbound.release(&mut cx.buffers);
     client.inbound.release_if_empty(&mut cx.buffers);
     client.since = cx.now;
-    if request.keep_client {
+    client.heard = cx.now;
+    if request.keep_client && request.is_read() {
         *request = Request::new(cx.now);
         return Step::Go(Stage::Head);
     }

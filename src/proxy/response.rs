@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, INTERIM_RESPONSES_MAX};
+use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES};
 use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
 use crate::net::stream::Io;
@@ -17,7 +17,8 @@ use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
     wait_upstream,
 };
-use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
+use crate::proxy::request::body_may_begin;
+use crate::proxy::task::{Counted, Download, Framing, Request, Task, Upstream};
 use crate::proxy::{retry, rewrite, splice};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
@@ -73,6 +74,13 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
 
 /// Handles the response head that is the first `end` bytes of what has arrived.
 fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
+    if task.client.outbound.len() + end > task.snapshot.plan.limits.head {
+        // Interim responses that the client has not taken do not pile up: they go first.
+        match relay::flush(task, cx) {
+            Flow::Done => {}
+            flow => return Err(flow),
+        }
+    }
     let draining = cx.draining_since().is_some();
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
         return Err(Flow::Fail(Failure::Closed));
@@ -93,15 +101,23 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     }
     let out = client.outbound.prepare(&mut cx.buffers, Size::Small);
     request.received = cx.now;
+    let timeouts = snapshot.timeouts(request.route);
+    let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
 
     if head.status == 101 {
         if !request.upgrade || head.upgrade.is_none() || !request.is_sent() {
             return Err(Flow::Fail(Failure::UnaskedUpgrade));
         }
+        if request.tunnel.is_none() {
+            request.tunnel = Counted::within(&cx.shared.tunnels, snapshot.plan.limits.tunnels);
+        }
+        if request.tunnel.is_none() {
+            return Err(Flow::Fail(Failure::TooManyTunnels));
+        }
         upstream.lease.backend().record_success();
         request.status = 101;
         request.attempts.answered(cx.now);
-        rewrite::switching(&head, out);
+        rewrite::switching(&head, ops, out);
         relay::settle(client);
         upstream.inbound.consume(end);
         request.download = Download::Done;
@@ -112,15 +128,21 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         return Err(Flow::Upgraded);
     }
     if head.status < 200 {
-        request.interim += 1;
-        // Nor may those that the client has not taken come to more than one head.
-        if request.interim > INTERIM_RESPONSES_MAX || out.len() + end > snapshot.plan.limits.head {
+        request.interim += end as u64;
+        if snapshot.plan.limits.interim.is_some_and(|max| request.interim > max) {
             return Err(Flow::Fail(Failure::EndlessInterim));
         }
         // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
         if request.version == Version::Http11 {
-            rewrite::interim(&head, out);
+            rewrite::interim(&head, ops, out);
             relay::settle(client);
+        }
+        if head.status == 100 && request.awaits_continue {
+            body_may_begin(request, timeouts, cx.now);
+        }
+        // The backend is at work: it has as long again to answer (RFC 2518, section 10.1).
+        if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.deaf) {
+            request.moved = cx.now;
         }
         upstream.inbound.consume(end);
         return Ok(());
@@ -133,7 +155,10 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     if pool.is_some_and(|pool| retry::on_status(request, pool, from, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
     }
-    upstream.lifetime = lifetime(&head, snapshot.timeouts(request.route).upstream_keep_alive);
+    request.tunnel = None;
+    upstream.lifetime = lifetime(&head, timeouts.upstream_keep_alive);
+    // A client that was answered instead of getting its 100 need not send the body at all.
+    upstream.reads_on = head.keep_alive && !request.awaits_continue && !upstream.deaf;
     let framing = match request.version {
         Version::Http11 => Framing::Chunked,
         Version::Http10 => Framing::UntilClose,
@@ -144,15 +169,17 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         BodyLength::Chunked => Download::Chunked(ChunkDecoder::new(), framing),
         BodyLength::UntilClose => Download::UntilClose(framing),
     };
-    let ends_with_connection = matches!(
+    request.ends_by_closing = matches!(
         request.download,
         Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
     );
     let last = snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
-    request.keep_client =
-        request.keep_alive && request.is_read() && !ends_with_connection && !last && !draining;
+    request.keep_client = request.keep_alive
+        && (request.is_read() || upstream.reads_on)
+        && !request.ends_by_closing
+        && !last
+        && !draining;
     request.status = head.status;
-    let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
     rewrite::response(&head, request, ops, out);
     relay::settle(client);
     upstream.inbound.consume(end);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use crate::base::buffer::Buffer;
 use crate::base::limits::VIA_LOOPS_MAX;
-use crate::config::plan::{HeaderOps, UNCHANGED};
+use crate::config::plan::HeaderOps;
 use crate::http::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use crate::proxy::failure::Failure;
 use crate::proxy::task::{Download, Framing, Request, Text};
@@ -189,18 +189,23 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, ops: &Hea
 }
 
 /// Writes the interim response head that is relayed.
-pub(super) fn interim(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
+/// Writes no fields of the route's into 100 and 102: they say nothing about the response to come.
+pub(super) fn interim(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, &UNCHANGED, out, Length::Drop);
+    push_response_fields(head, ops, out, Length::Drop);
     push_via(out, head.version);
+    if !matches!(head.status, 100 | 102) {
+        push_ops(out, ops);
+    }
     out.extend(b"\r\n");
 }
 
 /// Writes the head that agrees to another protocol.
-pub(super) fn switching(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
+pub(super) fn switching(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, &UNCHANGED, out, Length::Drop);
+    push_response_fields(head, ops, out, Length::Drop);
     push_via(out, head.version);
+    push_ops(out, ops);
     let protocols = head.upgrade.unwrap_or_default();
     out.extend_all([&b"Connection: Upgrade\r\nUpgrade: "[..], protocols, b"\r\n\r\n"]);
 }

@@ -15,7 +15,8 @@ use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{Flow, wait_client, wait_to_write, wait_upstream};
+use crate::proxy::relay::{Flow, wait_to_write, wait_upstream};
+use crate::proxy::request::{body_arrived, wait_for_body};
 use crate::proxy::task::{Download, Framing, Request, Task, Upload, Upstream};
 
 /// The pipe for the response body: the one that holds a piece of it, or an empty one if what is
@@ -130,7 +131,7 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
         match client.stream.read_into(&mut pipe, room(left)) {
             Ok(Io::Moved(count)) => {
                 cx.turn.charge(count / SPLICED_PER_COPIED);
-                request.moved = cx.now;
+                body_arrived(request, timeouts, cx.now);
                 request.uploaded += count as u64;
                 if let Some(rate) = snapshot.plan.limits.body_rate {
                     let earned = Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
@@ -139,8 +140,7 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
             }
             Ok(Io::Blocked) => {
                 cx.pipes.put(pipe);
-                let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
-                return Flow::Wait(wait_client(Interest::READ, deadline, Reason::RequestBody));
+                return Flow::Wait(wait_for_body(request, timeouts));
             }
             Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }

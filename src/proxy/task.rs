@@ -92,8 +92,8 @@ pub(super) struct Client {
     pub(super) probed: usize,
     /// The connection broke.
     pub(super) broke: bool,
-    /// Bytes thrown away while lingering.
-    pub(super) discarded: usize,
+    /// When its last byte came, while it is being waited for to close.
+    pub(super) heard: Moment,
     _count: Counted,
 }
 
@@ -125,14 +125,19 @@ pub(super) struct Request {
     pub(super) version: Version,
     /// The client would like to keep the connection.
     pub(super) keep_alive: bool,
-    /// It asks for an upgrade.
+    /// It offers an upgrade, which is forwarded.
     pub(super) upgrade: bool,
-    /// It is counted as a tunnel, which it may become.
+    /// It is counted as a tunnel, which it may become or has become.
     pub(super) tunnel: Option<Counted>,
+    /// The client waits for a 100 before it sends the body: it has got none, and sent nothing yet.
+    pub(super) awaits_continue: bool,
     /// It would rather read JSON than text.
     pub(super) prefers_json: bool,
     pub(super) id: Text<64>,
     pub(super) started: Moment,
+    /// What `request_timeout` runs from: the start, moved on by the time that was spent waiting
+    /// for the client's body.
+    pub(super) timeout_from: Moment,
     /// What of the body is still to come from the client.
     pub(super) upload: Upload,
     /// Bytes of body seen so far, without framing.
@@ -162,10 +167,12 @@ pub(super) struct Request {
     /// The one try on a fresh connection after a kept one died has been used.
     pub(super) refreshed: bool,
     pub(super) download: Download,
-    /// Interim responses relayed; after the first, nothing is tried again.
-    pub(super) interim: u32,
-    /// The client connection is kept after this response.
+    /// Bytes of interim responses that came; after the first, nothing is tried again.
+    pub(super) interim: u64,
+    /// The client connection is kept after this response, if its request is read to the end.
     pub(super) keep_client: bool,
+    /// The end of the response is the end of our sending, and the client has not been sent that.
+    pub(super) ends_by_closing: bool,
     /// When the download last moved.
     pub(super) received: Moment,
 }
@@ -207,6 +214,8 @@ pub(super) struct Upstream {
     pub(super) connected: bool,
     /// It takes no more; only what it may have said before that is of interest.
     pub(super) deaf: bool,
+    /// It has answered, perhaps before the end of the request, and means to read on.
+    pub(super) reads_on: bool,
     pub(super) opened: Moment,
     /// Pieces of large bodies that are on their way through the kernel.
     pub(super) pipes: Pipes,
@@ -251,7 +260,7 @@ impl Task {
                 ended: false,
                 probed: 0,
                 broke: false,
-                discarded: 0,
+                heard: now,
                 _count: count,
             },
             request: Request::new(now),
@@ -349,9 +358,11 @@ impl Request {
             keep_alive: false,
             upgrade: false,
             tunnel: None,
+            awaits_continue: false,
             prefers_json: false,
             id: Text::default(),
             started: now,
+            timeout_from: now,
             upload: Upload::Done,
             uploaded: 0,
             outbound: Buffer::default(),
@@ -369,6 +380,7 @@ impl Request {
             download: Download::Head,
             interim: 0,
             keep_client: false,
+            ends_by_closing: false,
             received: now,
         }
     }
@@ -381,6 +393,11 @@ impl Request {
     /// The client's message has been read to its end, so that another may follow.
     pub(super) fn is_read(&self) -> bool {
         matches!(self.upload, Upload::Done)
+    }
+
+    /// The final response has been read to its end.
+    pub(super) fn is_relayed(&self) -> bool {
+        matches!(self.download, Download::Done)
     }
 
     /// The final response has begun, so that nothing else may be sent in its place.

@@ -73,6 +73,7 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         connections: CONNECTIONS,
         tunnels: tunnels_of(CONNECTIONS),
         head: 32 * 1024,
+        interim: Some(64 * 1024),
         body: None,
         body_rate: Some(500),
         response_rate: Some(500),
@@ -102,6 +103,9 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
             }
             None => {}
         }
+    }
+    if let Some(node) = fields.take("interim") {
+        limits.interim = reader::size(node, problems).filter(|size| *size > 0);
     }
     if let Some(node) = fields.take("body") {
         limits.body = reader::size(node, problems).filter(|size| *size > 0);

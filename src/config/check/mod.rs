@@ -262,6 +262,7 @@ mod tests {
                 connections: 10_000,
                 tunnels: 7_500,
                 head: 32 * 1024,
+                interim: Some(64 * 1024),
                 body: None,
                 body_rate: Some(500),
                 response_rate: Some(500),

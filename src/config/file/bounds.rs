@@ -49,14 +49,14 @@ pub struct Timeouts {
     /// - Example: `"500ms"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
-    /// A response head, from the last byte of the request.
+    /// A response head, from the last byte of the request or from the last 102 (Processing). It also bounds the wait for a 100 (Continue) that the client waits for.
     ///
     /// - Type: duration
     /// - Default: `"30s"`
     /// - Example: `"2m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_head: Option<String>,
-    /// The next bytes of a response body.
+    /// The next bytes of a response body, so also the next event of an event stream.
     ///
     /// - Type: duration
     /// - Default: `"30s"`
@@ -126,14 +126,14 @@ pub struct ForwardTimeouts {
     /// - Example: `"500ms"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
-    /// A response head, from the last byte of the request.
+    /// A response head, from the last byte of the request or from the last 102 (Processing). It also bounds the wait for a 100 (Continue) that the client waits for.
     ///
     /// - Type: duration
     /// - Default: that of `timeouts` further out
     /// - Example: `"2m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_head: Option<String>,
-    /// The next bytes of a response body.
+    /// The next bytes of a response body, so also the next event of an event stream.
     ///
     /// - Type: duration
     /// - Default: that of `timeouts` further out
@@ -175,7 +175,7 @@ pub struct Limits {
     /// - Example: `50000`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
-    /// Upgraded connections among them, such as WebSockets; 0 lets none through.
+    /// Upgraded connections among them, such as WebSockets; 0 lets none through. A WebSocket request beyond them gets 503; other offers of an upgrade are then forwarded without the offer.
     ///
     /// - Type: whole number from 0 to 1000000
     /// - Default: three quarters of `connections`
@@ -189,6 +189,13 @@ pub struct Limits {
     /// - Example: `"16KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<Size>,
+    /// The interim responses (1xx) to one request, all together; a backend that sends more gets its client a 502. `"0"` for no such limit.
+    ///
+    /// - Type: size
+    /// - Default: `"64KiB"`
+    /// - Example: `"1MiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interim: Option<Size>,
     /// A request body; those that are larger get 413. `"0"` for no such limit.
     ///
     /// - Type: size

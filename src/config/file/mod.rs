@@ -124,7 +124,7 @@ pub struct Config {
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
-    /// How long a request may take from its head to the head of the response, over all tries; `"0s"` for as long as it likes.
+    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: `"60s"`
@@ -378,7 +378,7 @@ mod tests {
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "tunnels": 1, "head": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
+            "connections": 1, "tunnels": 1, "head": "1KiB", "interim": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
             "requests_per_connection": 1, "queue": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"],

@@ -36,7 +36,7 @@ pub struct Pool {
     /// - Example: `{"path": "/health", "interval": "5s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// How long a request may take from its head to the head of the response, over all tries; `"0s"` for as long as it likes.
+    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: that of the top level
