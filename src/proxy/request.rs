@@ -469,5 +469,9 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
         // The client knew that this was the last.
         return Step::Close;
     }
+    // What the request counts for is not held while its client is waited for: only whether the
+    // client is still sending it is of interest.
+    let upload = std::mem::replace(&mut request.upload, Upload::Done);
+    *request = Request { upload, ..Request::new(cx.now) };
     Step::Go(Stage::Linger)
 }
