@@ -18,4 +18,4 @@ pub mod upstream;
 
 pub use config::Config;
 
-pub use app::{BackendState, Balancer, Handle, ReloadError, StartError, explain_plan};
+pub use app::{BackendState, Balancer, Handle, ReloadError, StartError, TooFewDescriptors, explain_plan};

@@ -39,5 +39,6 @@ fn main() -> ExitCode {
         Some(Command::Origin(options)) => cli::origin::origin(options),
         Some(Command::Operate(operation)) => cli::operate::operate(operation),
     };
+    cli::logging::flush();
     end.into()
 }

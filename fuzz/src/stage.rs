@@ -63,7 +63,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
         draining_since: AtomicU64::new(0),
         large_buffers: None,
-        pipes: PipeAllowance::new(),
+        pipes: PipeAllowance::new(ropewalk::base::limits::PIPES_MAX),
         connections,
         tunnels: Arc::default(),
         log: ArcSwapOption::empty(),

@@ -1,9 +1,11 @@
 //! Wires the threads of one balancer together, in start order, and takes them down again.
 
+mod descriptors;
 mod explain;
 mod operations;
 mod reload;
 
+pub use descriptors::TooFewDescriptors;
 pub use explain::explain_plan;
 pub use reload::ReloadError;
 
@@ -17,13 +19,12 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
-use rustix::process::{Resource, getrlimit};
 
 use crate::base::buffer::LargeBuffers;
 use crate::base::clock::{self, Moment};
 use crate::base::counted::Counted;
 use crate::base::ids;
-use crate::base::limits::{PIPES_MAX, THREAD_STACK_BYTES};
+use crate::base::limits::THREAD_STACK_BYTES;
 use crate::config::memory::WorstCase;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
@@ -81,6 +82,8 @@ struct Inner {
     log: Mutex<Option<AccessLog>>,
     /// Lines that were lost, of this access log and those before it.
     log_dropped: Arc<AtomicU64>,
+    /// Lines of diagnostics that the program's logger has lost, if it counts them.
+    diagnostics_dropped: OnceLock<Arc<AtomicU64>>,
     /// Where a configuration comes from when an operator asks for a reload.
     source: OnceLock<Source>,
 }
@@ -133,6 +136,8 @@ pub enum StartError {
         /// Its address.
         address: SocketAddr,
     },
+    /// The process may have too few descriptors to serve anybody.
+    Descriptors(TooFewDescriptors),
     /// The system refused a thread, a descriptor or memory.
     System(io::Error),
 }
@@ -152,7 +157,7 @@ impl Balancer {
     ///
     /// # Errors
     /// As for [`Balancer::start`], and when an inherited listener is not among the configured ones.
-    pub fn start_with(plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
+    pub fn start_with(mut plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
         let doors = plan.listeners.iter().map(|plan| {
             match inherited.iter().position(|inherited| inherited.address() == plan.address) {
                 Some(position) => Ok(door(plan, inherited.swap_remove(position))),
@@ -164,7 +169,9 @@ impl Balancer {
             return Err(StartError::NotConfigured { address: left.address() });
         }
         let admin = plan.admin.clone();
-        let mut balancer = Self::run(plan, doors).map_err(StartError::System)?;
+        let fitted = descriptors::fit(&mut plan).map_err(StartError::Descriptors)?;
+        fitted.log();
+        let mut balancer = Self::run(plan, doors, fitted.pipes).map_err(StartError::System)?;
         if let Some(AdminPlan { address, token }) = admin {
             let operations: Arc<dyn Operations> = Arc::new(balancer.handle());
             let thread = AdminThread::spawn(address, token, operations);
@@ -173,8 +180,7 @@ impl Balancer {
         Ok(balancer)
     }
 
-    fn run(mut plan: Plan, doors: Vec<Door>) -> io::Result<Self> {
-        fit_to_descriptors(&mut plan, log::Level::Info);
+    fn run(plan: Plan, doors: Vec<Door>, pipes: usize) -> io::Result<Self> {
         let workers = plan.workers;
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
@@ -183,7 +189,7 @@ impl Balancer {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
             draining_since: AtomicU64::new(0),
-            pipes: PipeAllowance::new(),
+            pipes: PipeAllowance::new(pipes),
             connections: Arc::new(AtomicUsize::new(0)),
             tunnels: Arc::new(AtomicUsize::new(0)),
             passwords: Arc::default(),
@@ -211,6 +217,7 @@ impl Balancer {
             reloads: Mutex::default(),
             log: Mutex::default(),
             log_dropped: Arc::default(),
+            diagnostics_dropped: OnceLock::new(),
             source: OnceLock::new(),
         };
         let handle = Handle { inner: Arc::new(inner) };
@@ -356,6 +363,13 @@ impl Handle {
         }
     }
 
+    /// Says where the program's logger counts lines that it has lost, for the metrics. Can be said
+    /// once; without it none are counted.
+    pub fn count_lost_diagnostics(&self, dropped: Arc<AtomicU64>) {
+        // The logger is the process's, so there is one count.
+        let _ = self.inner.diagnostics_dropped.set(dropped);
+    }
+
     /// The addresses where clients connect, with the port that was given for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.inner.hall.shared.entrances.load().iter().map(|entrance| entrance.address).collect()
@@ -417,25 +431,6 @@ fn large_buffers(plan: &Plan) -> Option<Arc<LargeBuffers>> {
     Some(Arc::new(LargeBuffers::new(usize::try_from(count).unwrap_or(usize::MAX))))
 }
 
-/// Lowers the limit on connections to what the process may have descriptors for: two for each
-/// client, its own and one to a backend, and some for everything else.
-/// Says so at `level`: a start is told what a reload need not repeat.
-fn fit_to_descriptors(plan: &mut Plan, level: log::Level) {
-    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return };
-    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_RESERVED) / 2;
-    let room = room.max(1);
-    if plan.limits.connections > room {
-        log::log!(
-            level,
-            "limits.connections lowered from {} to {room}: the process may have {descriptors} descriptors (ulimit -n)",
-            plan.limits.connections
-        );
-        // In proportion, so that as large a share as was meant is left for requests.
-        plan.limits.tunnels = plan.limits.tunnels.saturating_mul(room).div_ceil(plan.limits.connections);
-        plan.limits.connections = room;
-    }
-}
-
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -457,6 +452,7 @@ impl fmt::Display for StartError {
                 "the service manager passed a socket that listens on {address}, but the configuration has no \
                  such listener; put \"{address}\" into \"listen\", or change ListenStream= of the socket unit"
             ),
+            Self::Descriptors(source) => write!(f, "cannot start: {source}"),
             Self::System(source) => write!(f, "cannot start: {source}"),
         }
     }
@@ -466,14 +462,11 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } | Self::System(source) => Some(source),
+            Self::Descriptors(source) => Some(source),
             Self::NotConfigured { .. } => None,
         }
     }
 }
-
-/// Descriptors that are not for clients: listeners, epoll, bells, probes, kept connections, and the
-/// two ends of each pipe.
-const DESCRIPTORS_RESERVED: usize = 64 + 2 * PIPES_MAX;
 
 /// LIMIT: how long a start waits for the first probes.
 const FIRST_ROUND_WAIT: Duration = Duration::from_millis(200);

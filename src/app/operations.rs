@@ -65,6 +65,10 @@ impl Operations for Handle {
             retries,
             durations: durations.collect(),
             access_log_dropped: inner.log_dropped.load(Ordering::Relaxed),
+            diagnostics_dropped: inner
+                .diagnostics_dropped
+                .get()
+                .map_or(0, |count| count.load(Ordering::Relaxed)),
             reloads: inner.reloads.lock().clone(),
             panics: self.panics(),
             resident_bytes: resident_bytes(),

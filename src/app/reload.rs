@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::app::{Handle, Inner, StartError, bind, fit_to_descriptors, takes_notes};
+use crate::app::{Handle, Inner, StartError, bind, descriptors, takes_notes};
 use crate::config::changes::changes;
 use crate::config::plan::{ListenerPlan, LogPlan, Plan};
 use crate::observe::metrics::{GONE, Key};
@@ -94,7 +94,8 @@ impl Handle {
         let hall = &self.inner.hall;
         let shared = &hall.shared;
         let before = shared.snapshot.load_full();
-        fit_to_descriptors(&mut plan, log::Level::Debug);
+        // How many pipes there may be was settled at the start.
+        descriptors::fit(&mut plan).map_err(|error| ReloadError::Start(StartError::Descriptors(error)))?;
         // The ready channel was made for so many.
         plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
 

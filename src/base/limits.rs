@@ -307,6 +307,20 @@ pub const LOG_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(1)
 /// writing must have gone well before it is said to be.
 pub const LOG_RETRY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// LIMIT: lines of diagnostics that wait to be written to stderr. A list of all requests that
+/// SIGQUIT prints fits, and so does a burst of health changes of some thousand backends.
+pub const DIAGNOSTIC_LINES_MAX: usize = 4096;
+
+/// LIMIT: bytes of those lines.
+pub const DIAGNOSTIC_BYTES_MAX: usize = 1024 * 1024;
+
+/// LIMIT: bytes of one line of diagnostics. Error texts are shorter; what a peer has sent is not.
+pub const DIAGNOSTIC_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// LIMIT: how long the end of the process waits for diagnostics to be written. A reader of stderr
+/// that has stalled gets no more than this.
+pub const DIAGNOSTICS_FLUSH_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// LIMIT: connections to the admin listener. Operators and scrapers are few; one more than this
 /// closes the oldest.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;

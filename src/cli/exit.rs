@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::logging;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -31,7 +33,7 @@ pub(crate) fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line to stderr, likewise.
+/// Writes a line to stderr, likewise. Of a balancer that runs, it never waits for the reader.
 pub(crate) fn complain(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    logging::write(&line.to_string());
 }

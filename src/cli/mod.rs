@@ -2,14 +2,15 @@
 //!
 //! The commands for a running ropewalk are in [`operate`].
 //!
-//! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] where
-//! diagnostics go; [`notify`] what the service manager is told.
+//! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] what diagnostics look
+//! like and [`diagnostics`] how they are written; [`notify`] what the service manager is told.
 
 pub(crate) mod admin_client;
 pub(crate) mod args;
 pub(crate) mod check;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
+mod diagnostics;
 pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod logging;

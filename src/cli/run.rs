@@ -93,6 +93,9 @@ pub(crate) fn balance(
     };
     // Before anybody is told that it runs: a signal that comes at once must find the balancer.
     signals.serve(balancer.handle(), manager);
+    if let Some(dropped) = logging::dropped() {
+        balancer.handle().count_lost_diagnostics(dropped);
+    }
     started(&balancer);
     balancer.join();
     log::info!("stopped");

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::exit::complain;
+use super::logging;
 use super::notify::Manager;
 
 /// Signals that are caught, and the balancer that they are meant for once there is one.
@@ -86,7 +87,10 @@ impl Served {
 }
 
 fn stop(signal: &str, served: &OnceLock<Served>) {
-    let Some(Served { handle, manager }) = served.get() else { std::process::exit(0) };
+    let Some(Served { handle, manager }) = served.get() else {
+        logging::flush();
+        std::process::exit(0)
+    };
     let open = handle.connections();
     if handle.is_stopping() {
         log::warn!("{signal} again: stopping at once, with {} left", Counted(open, "open connection"));

@@ -75,12 +75,12 @@ fn transfer(from: impl AsFd, to: impl AsFd, count: usize) -> Result<usize, Errno
 pub struct PipeAllowance(Arc<AtomicUsize>);
 
 impl PipeAllowance {
-    /// The whole allowance; or none, if a peer that has gone would end the process: send(2) can
+    /// An allowance of so many pipes; or of none, if a peer that has gone would end the process: send(2) can
     /// be told not to raise SIGPIPE, splice(2) cannot. Rust's own start-up ignores the signal,
     /// but who embeds a balancer may have changed that.
-    pub fn new() -> Self {
+    pub fn new(pipes: usize) -> Self {
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-        let pipes = if ignores_sigpipe(&status) { PIPES_MAX } else { 0 };
+        let pipes = if ignores_sigpipe(&status) { pipes.min(PIPES_MAX) } else { 0 };
         Self(Arc::new(AtomicUsize::new(pipes)))
     }
 
@@ -88,12 +88,6 @@ impl PipeAllowance {
         // Relaxed: it is a count and publishes nothing.
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
         Some(Permit(Arc::clone(&self.0)))
-    }
-}
-
-impl Default for PipeAllowance {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -158,7 +152,7 @@ mod tests {
 
     #[test]
     fn there_are_no_more_pipes_than_allowed() {
-        let allowance = PipeAllowance::new();
+        let allowance = PipeAllowance::new(PIPES_MAX);
         let (mut first, mut second) = (PipePool::new(allowance.clone()), PipePool::new(allowance));
         let mut taken: Vec<_> = std::iter::from_fn(|| first.take()).take(PIPES_MAX + 1).collect();
         assert_eq!(taken.len(), PIPES_MAX);

@@ -11,6 +11,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("process_resident_memory_bytes", "gauge", &[]),
     ("process_start_time_seconds", "gauge", &[]),
     ("ropewalk_access_log_dropped_total", "counter", &[]),
+    ("ropewalk_diagnostics_dropped_total", "counter", &[]),
     ("ropewalk_backend_active_requests", "gauge", &["backend", "pool"]),
     ("ropewalk_backend_up", "gauge", &["backend", "pool"]),
     ("ropewalk_backend_weight", "gauge", &["backend", "pool"]),

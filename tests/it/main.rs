@@ -39,6 +39,7 @@ mod operating;
 mod probing;
 mod queueing;
 mod reloading;
+mod stalled;
 mod stopping;
 mod strategies;
 mod supervised;

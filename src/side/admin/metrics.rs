@@ -215,6 +215,11 @@ impl Snapshot {
             "Lines of the access log that were lost because nobody took them.",
         )?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.access_log_dropped, None)?;
+        let mut family = families.counter(
+            "ropewalk_diagnostics_dropped",
+            "Lines of diagnostics that were lost because stderr was not read.",
+        )?;
+        family.encode_counter::<NoLabelSet, _, f64>(&status.diagnostics_dropped, None)?;
         let mut family = families.counter("ropewalk_config_reloads", "Reloads of the configuration.")?;
         count(&mut family, &[("result", "applied")], status.reloads.applied)?;
         count(&mut family, &[("result", "refused")], status.reloads.refused)?;

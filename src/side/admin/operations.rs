@@ -93,6 +93,8 @@ pub struct Status {
     pub durations: Vec<(String, Histogram)>,
     /// Lines of the access log that were lost because nobody took them.
     pub access_log_dropped: u64,
+    /// Lines of diagnostics that were lost because nobody read stderr.
+    pub diagnostics_dropped: u64,
     /// Reloads since the start.
     pub reloads: ReloadsStatus,
     /// Panics that workers survived; anything but 0 is a bug.

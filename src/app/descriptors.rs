@@ -1,0 +1,158 @@
+//! How many connections the process's descriptors are enough for.
+//!
+//! Every client connection may need two descriptors, its own and one to a backend. What else needs
+//! some is counted first: in full where there are plenty, in proportion where there are few, so that
+//! a small limit still leaves most of them to clients.
+
+use std::fmt;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::base::limits::{ADMIN_CONNECTIONS_MAX, PIPES_MAX};
+use crate::config::plan::Plan;
+
+/// What the descriptors are enough for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Client connections.
+    pub(super) connections: usize,
+    /// Pipes for large bodies.
+    pub(super) pipes: usize,
+}
+
+/// The process may have too few descriptors to serve anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFewDescriptors {
+    /// How many it may have.
+    pub allowed: usize,
+    /// How many it needs at least.
+    pub needed: usize,
+}
+
+/// What fitting a plan to the descriptors has come to.
+#[derive(Debug)]
+pub(super) struct Fitted {
+    /// How many pipes there may be.
+    pub(super) pipes: usize,
+    asked: usize,
+    given: usize,
+    allowed: usize,
+}
+
+/// Lowers `limits.connections` to what the descriptors are enough for.
+///
+/// # Errors
+/// There are too few even for a handful of connections.
+pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
+    let asked = plan.limits.connections;
+    let Some(allowed) = getrlimit(Resource::Nofile).current else {
+        return Ok(Fitted { pipes: PIPES_MAX, asked, given: asked, allowed: usize::MAX });
+    };
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+    let Share { connections, pipes } = share(plan, allowed)?;
+    if connections < asked {
+        // In proportion, so that as large a share as was meant is left for requests.
+        plan.limits.tunnels = plan.limits.tunnels.saturating_mul(connections).div_ceil(asked);
+        plan.limits.connections = connections;
+    }
+    Ok(Fitted { pipes, asked, given: connections, allowed })
+}
+
+impl Fitted {
+    /// Logs how many connections fewer there may be. It is a warning only if it costs much: the
+    /// default limit of connections is more than many healthy machines are asked for.
+    pub(super) fn log(&self) {
+        let Self { asked, given, allowed, .. } = *self;
+        if given >= asked {
+            return;
+        }
+        let level = if given < asked / 2 { log::Level::Warn } else { log::Level::Debug };
+        log::log!(
+            level,
+            "at most {given} client connections at once, not the {asked} of limits.connections: the process \
+             may have {allowed} descriptors and needs {} for all of them (ulimit -n, LimitNOFILE=)",
+            allowed + 2 * (asked - given)
+        );
+    }
+}
+
+/// How many connections and pipes so many descriptors are enough for.
+fn share(plan: &Plan, allowed: usize) -> Result<Share, TooFewDescriptors> {
+    let logs = plan.log.access.iter().len();
+    let admin = plan.admin.iter().len();
+    // Open as long as the process is: each worker has an eventfd.
+    let fixed = DESCRIPTORS_OF_PROCESS + plan.workers + plan.listeners.len() + logs + 2 * admin;
+    let least = CONNECTIONS_MIN.min(plan.limits.connections);
+    let needed = fixed + (2 * least) * PART / (PART - 1) + 1;
+    if allowed < needed {
+        return Err(TooFewDescriptors { allowed, needed });
+    }
+    // What comes and goes gets all that it can use, but no more than a part of what is left.
+    let left = allowed - fixed;
+    let backends: usize = plan.pools.iter().map(|pool| pool.backends.len()).sum();
+    let others = admin * ADMIN_CONNECTIONS_MAX + backends.min(PROBES_COUNTED_MAX);
+    let passing = (others + 2 * PIPES_MAX).min(left / PART);
+    // A pipe has two ends. Half of a small share is left for probes and admin clients.
+    let pipes = (passing - others.min(passing / 2)) / 2;
+    let connections = ((left - passing) / 2).min(plan.limits.connections);
+    Ok(Share { connections, pipes: pipes.min(PIPES_MAX) })
+}
+
+/// Descriptors of every process: standard streams, the two epolls, those of signals, of the service
+/// manager, of files that are just being read.
+const DESCRIPTORS_OF_PROCESS: usize = 16;
+
+/// What comes and goes gets at most one part of so many.
+const PART: usize = 4;
+
+/// LIMIT: backends that are counted with a probe in flight. One probe lasts milliseconds, so more at
+/// once are a network that is down, and connections then wait for nothing else.
+const PROBES_COUNTED_MAX: usize = 256;
+
+/// With fewer connections than this a balancer is of no use.
+const CONNECTIONS_MIN: usize = 4;
+
+impl fmt::Display for TooFewDescriptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { allowed, needed } = self;
+        write!(
+            f,
+            "the process may have {allowed} descriptors and needs at least {needed}; each connection takes \
+             two: raise ulimit -n, or LimitNOFILE= of the unit"
+        )
+    }
+}
+
+impl std::error::Error for TooFewDescriptors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn plan() -> Plan {
+        let mut plan = Config::new().backend("http://127.0.0.1:1").check().unwrap().plan;
+        plan.workers = 2;
+        plan
+    }
+
+    #[test]
+    fn most_descriptors_are_for_connections_however_few_there_are() {
+        for (allowed, least) in [(64, 16), (128, 40), (200, 60), (1024, 460), (4096, 1950), (20_000, 9_900)] {
+            let Share { connections, pipes } = share(&plan(), allowed).unwrap();
+            assert!(connections >= least, "{connections} of {allowed}");
+            let fixed = DESCRIPTORS_OF_PROCESS + 2 + 1;
+            assert!(2 * connections + 2 * pipes + fixed <= allowed, "{connections}, {pipes} of {allowed}");
+        }
+        assert_eq!(share(&plan(), 1 << 20).unwrap(), Share { connections: 10_000, pipes: PIPES_MAX });
+    }
+
+    #[test]
+    fn with_too_few_the_remedy_is_named() {
+        let error = share(&plan(), 24).unwrap_err();
+        assert!(error.needed > 24 && error.to_string().contains("ulimit -n"), "{error}");
+        let enough = share(&plan(), error.needed).unwrap();
+        assert!(enough.connections >= CONNECTIONS_MIN, "{enough:?}");
+        assert!(share(&plan(), error.needed - 1).is_err());
+    }
+}
