@@ -168,10 +168,16 @@ fn check_reports_to_programs_as_json() {
 fn files_that_cannot_be_read_say_why() {
     let scratch = Scratch::new("");
     fs::write(scratch.path().with_file_name("latin1.json"), b"{ \"\xe9\": 1 }").unwrap();
+    let long = fs::File::create(scratch.path().with_file_name("long.json")).unwrap();
+    long.set_len(4 * 1024 * 1024 + 1).unwrap();
     for (file, expected) in [
         ("none.json", "none.json: error: there is no such file; check the path that was given\n1 error\n"),
         (".", ".: error: is a folder; name the file in it, such as config.json\n1 error\n"),
-        ("/dev/zero", "/dev/zero: error: is longer than 4 MiB\n1 error\n"),
+        ("long.json", "long.json: error: is longer than 4 MiB\n1 error\n"),
+        (
+            "/dev/zero",
+            "/dev/zero: error: is not a regular file; a pipe or a device cannot be read again at a reload\n1 error\n",
+        ),
         ("latin1.json", "latin1.json: error: is not UTF-8 text (byte 3)\n1 error\n"),
     ] {
         let output = scratch.run(&["check", "--config", file]);

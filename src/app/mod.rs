@@ -4,6 +4,7 @@ mod descriptors;
 mod explain;
 mod operations;
 mod reload;
+mod reloader;
 
 pub use descriptors::TooFewDescriptors;
 pub use explain::explain_plan;
@@ -24,7 +25,7 @@ use crate::base::buffer::LargeBuffers;
 use crate::base::clock::{self, Moment};
 use crate::base::counted::Counted;
 use crate::base::ids;
-use crate::base::limits::THREAD_STACK_BYTES;
+use crate::base::limits::{RELOAD_STOP_WAIT, THREAD_STACK_BYTES};
 use crate::config::memory::WorstCase;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
@@ -43,6 +44,7 @@ use crate::side::admin::operations::{Operations, ReloadsStatus};
 use crate::side::health_thread::HealthThread;
 use crate::upstream::snapshot::Snapshot;
 use reload::{Reloading, Source};
+use reloader::{ReloadThread, Reloads};
 
 /// A running balancer. Dropping it stops it at once; [`Balancer::join`] lets it run.
 ///
@@ -61,6 +63,7 @@ pub struct Balancer {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
     admin: Option<AdminThread>,
+    reload: Option<ReloadThread>,
 }
 
 /// Looks into a running [`Balancer`], changes it and stops it, from any thread.
@@ -78,6 +81,8 @@ struct Inner {
     reloading: Mutex<Reloading>,
     /// LOCK: guards what became of reloads, for one addition or copy.
     reloads: Mutex<ReloadsStatus>,
+    /// Reloads that were asked for.
+    reload_requests: Arc<Reloads>,
     /// LOCK: guards the access log while it is replaced or told something.
     log: Mutex<Option<AccessLog>>,
     /// Lines that were lost, of this access log and those before it.
@@ -102,6 +107,15 @@ enum Wish {
     Run,
     Drain,
     Stop,
+}
+
+impl Ending {
+    /// Makes whoever waits for the end look at everything again.
+    fn look_again(&self) {
+        // Taken, so that nobody is between a look and the wait that follows it.
+        drop(self.wish.lock());
+        self.changed.notify_all();
+    }
 }
 
 /// How one backend is.
@@ -215,13 +229,15 @@ impl Balancer {
             started: now,
             reloading: Mutex::default(),
             reloads: Mutex::default(),
+            reload_requests: Arc::default(),
             log: Mutex::default(),
             log_dropped: Arc::default(),
             diagnostics_dropped: OnceLock::new(),
             source: OnceLock::new(),
         };
         let handle = Handle { inner: Arc::new(inner) };
-        let mut balancer = Self { handle, threads: Vec::with_capacity(workers + 1), admin: None };
+        let mut balancer =
+            Self { handle, threads: Vec::with_capacity(workers + 1), admin: None, reload: None };
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
@@ -237,6 +253,7 @@ impl Balancer {
         }
         let passwords = Arc::clone(&hall.shared.passwords);
         balancer.spawn("rw-password".to_owned(), move || passwords.run())?;
+        balancer.reload = Some(ReloadThread::spawn(&balancer.handle)?);
         let acceptor = Acceptor::new(doors);
         acceptor.open(&hall)?;
         let poller = Poller::new(hall, acceptor);
@@ -273,12 +290,20 @@ impl Balancer {
     }
 
     fn wait_for_end(&self) {
-        let Inner { hall, ending, .. } = &*self.handle.inner;
+        let Inner { hall, ending, reload_requests, .. } = &*self.handle.inner;
         let mut deadline = Moment::NEVER;
         let mut wish = ending.wish.lock();
         loop {
             match *wish {
-                Wish::Run => ending.changed.wait(&mut wish),
+                Wish::Run => {
+                    let late_at = reload_requests.late_at();
+                    if late_at == Moment::NEVER {
+                        ending.changed.wait(&mut wish);
+                    } else {
+                        ending.changed.wait_for(&mut wish, late_at.since(clock::now()));
+                        reload_requests.log_if_late();
+                    }
+                }
                 Wish::Stop => return,
                 Wish::Drain => {
                     let now = clock::now();
@@ -300,14 +325,18 @@ impl Balancer {
     }
 
     fn take_down(&mut self) {
-        // It looks into everything else.
+        // They look into everything else.
         drop(self.admin.take());
+        drop(self.reload.take());
         let hall = &self.handle.inner.hall;
         hall.stop.store(true, Ordering::Relaxed);
         hall.ready.wake_all();
         hall.parking.wake();
         hall.shared.passwords.stop();
-        drop(self.handle.inner.reloading.lock().health.take());
+        // A reload that is being applied and does not come to its end stops the probes itself.
+        if let Some(mut reloading) = self.handle.inner.reloading.try_lock_for(RELOAD_STOP_WAIT) {
+            drop(reloading.health.take());
+        }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 log::error!("a thread ended with a panic");

@@ -13,7 +13,7 @@ use crate::observe::metrics::{Counts, Key, Series};
 use crate::proxy::inspection::Inspection;
 use crate::side::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
-    RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
+    ReloadDone, RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
 };
 use crate::upstream::backend::Backend;
 use crate::upstream::health::{ProbeResult, Record};
@@ -92,8 +92,12 @@ impl Operations for Handle {
         explain::explain(&shared.snapshot.load(), &shared.entrances.load(), question)
     }
 
-    fn reload(&self) -> Result<Vec<String>, String> {
-        self.reload_from_source()
+    fn reload(&self, done: ReloadDone) {
+        self.inner.reload_requests.request(done);
+    }
+
+    fn reload_progress(&self) -> String {
+        self.inner.reload_requests.progress()
     }
 
     fn set_weight(&self, name: &str, change: WeightChange) -> Result<String, String> {

@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crossbeam::channel::{RecvTimeoutError, bounded};
+
+use crate::app::reloader::Step;
 use crate::app::{Handle, Inner, StartError, bind, descriptors, takes_notes};
+use crate::base::limits::RELOAD_WAIT;
 use crate::config::changes::changes;
 use crate::config::plan::{ListenerPlan, LogPlan, Plan};
 use crate::observe::metrics::{GONE, Key};
@@ -38,6 +42,8 @@ pub(super) type Source = Box<dyn Fn() -> Result<Plan, String> + Send + Sync>;
 pub enum ReloadError {
     /// A listener could not be bound, or the system is out of threads or descriptors.
     Start(StartError),
+    /// Another reload is being applied and does not come to its end.
+    Busy,
     /// The balancer is being stopped.
     Stopping,
 }
@@ -84,7 +90,8 @@ impl Handle {
     /// # }
     /// ```
     pub fn reload(&self, plan: Plan) -> Result<Vec<String>, ReloadError> {
-        self.apply(plan, &mut self.inner.reloading.lock())
+        let mut reloading = self.inner.reloading.try_lock_for(RELOAD_WAIT).ok_or(ReloadError::Busy)?;
+        self.apply(plan, &mut reloading)
     }
 
     fn apply(&self, mut plan: Plan, reloading: &mut Reloading) -> Result<Vec<String>, ReloadError> {
@@ -140,6 +147,10 @@ impl Handle {
         // What is removed is closed when this returns, so that the next reload may open it again.
         hall.doors_changed.wait_while_for(&mut doors, |doors| doors.is_some(), DOORS_PATIENCE);
         drop(doors);
+        // A stop that did not wait for this found no probes to end.
+        if hall.stop.load(Ordering::Relaxed) {
+            drop(reloading.health.take());
+        }
         // Workers that sleep let go of the old access log.
         hall.ready.wake_all();
         self.forget_what_is_gone(&before, &after);
@@ -154,20 +165,39 @@ impl Handle {
         }
     }
 
-    /// Applies the configuration that the source has now, and logs what came of it.
+    /// Asks for a reload from the source and returns at once. `done` is called from another thread
+    /// with what has changed, a line for each change, or why nothing has; the log is told too.
+    /// Requests that come while a reload runs share the next one.
+    pub fn request_reload(&self, done: impl FnOnce(Result<Vec<String>, String>) + Send + 'static) {
+        self.inner.reload_requests.request(Box::new(done));
+    }
+
+    /// The same, but waits for the end of the reload.
     ///
     /// # Errors
-    /// As for [`Handle::reload`], or the source has none that is right. The text is for people.
+    /// As for [`Handle::reload`], or the source has no configuration that is right, or it hangs: then
+    /// the reload goes on and may yet be applied. The text is for people.
     pub fn reload_from_source(&self) -> Result<Vec<String>, String> {
-        // Before it is read: or of two reloads at once, the one that read an older file might be
-        // the one that ends last.
-        let mut reloading = self.inner.reloading.lock();
+        let (result, ended) = bounded(1);
+        self.request_reload(move |what| drop(result.send(what)));
+        match ended.recv_timeout(RELOAD_WAIT) {
+            Ok(what) => what,
+            Err(RecvTimeoutError::Disconnected) => Err(ReloadError::Stopping.to_string()),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("the reload has not ended yet: {}", self.inner.reload_requests.progress()))
+            }
+        }
+    }
+
+    /// Applies the configuration that the source has now, and logs what came of it. Only the reload
+    /// thread calls this, so there is one at a time and the last one that was asked for counts.
+    pub(super) fn reload_now(&self) -> Result<Vec<String>, String> {
         let read = match self.inner.source.get() {
             Some(source) => source(),
             None => Err("there is no configuration file to read again".to_owned()),
         };
-        let result =
-            read.and_then(|plan| self.apply(plan, &mut reloading).map_err(|error| error.to_string()));
+        self.inner.reload_requests.at(Step::Apply);
+        let result = read.and_then(|plan| self.reload(plan).map_err(|error| error.to_string()));
         match &result {
             Ok(lines) => {
                 match lines.len() {
@@ -250,6 +280,7 @@ impl fmt::Display for ReloadError {
         match self {
             Self::Start(StartError::System(source)) => write!(f, "cannot apply it: {source}"),
             Self::Start(error) => error.fmt(f),
+            Self::Busy => f.write_str("another reload is being applied and has not ended"),
             Self::Stopping => f.write_str("the balancer is being stopped"),
         }
     }
@@ -259,7 +290,7 @@ impl std::error::Error for ReloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Start(error) => Some(error),
-            Self::Stopping => None,
+            Self::Busy | Self::Stopping => None,
         }
     }
 }

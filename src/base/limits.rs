@@ -307,6 +307,16 @@ pub const LOG_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(1)
 /// writing must have gone well before it is said to be.
 pub const LOG_RETRY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// LIMIT: how long whoever asks for a reload waits for its end before being told what it waits for.
+/// Ten thousand routes take a second or two; what takes longer hangs.
+pub const RELOAD_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// LIMIT: requests for a reload that wait to be told what came of it.
+pub const RELOAD_WAITERS_MAX: usize = 64;
+
+/// LIMIT: how long a stop waits for a reload that is just being applied.
+pub const RELOAD_STOP_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// LIMIT: lines of diagnostics that wait to be written to stderr. A list of all requests that
 /// SIGQUIT prints fits, and so does a burst of health changes of some thousand backends.
 pub const DIAGNOSTIC_LINES_MAX: usize = 4096;

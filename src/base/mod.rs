@@ -5,3 +5,4 @@ pub mod clock;
 pub mod counted;
 pub mod ids;
 pub mod limits;
+pub mod regular_file;

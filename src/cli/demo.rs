@@ -60,11 +60,17 @@ pub(crate) fn demo() -> Exit {
         }
     };
     logging::start(checked.plan.log.level);
-    run::balance(checked.plan, Vec::new(), Manager::default(), |balancer| {
-        if let Some(address) = balancer.addresses().first() {
-            say(welcome(*address, &origins));
-        }
-    })
+    run::balance(
+        checked.plan,
+        Vec::new(),
+        Manager::default(),
+        |_| {},
+        |balancer| {
+            if let Some(address) = balancer.addresses().first() {
+                say(welcome(*address, &origins));
+            }
+        },
+    )
 }
 
 fn start_origin(index: u16) -> io::Result<SocketAddr> {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use ropewalk::Balancer;
 use ropewalk::base::counted::Counted;
 use ropewalk::config::plan::Plan;
 use ropewalk::net::inherit;
 use ropewalk::net::listen::Listener;
+use ropewalk::{Balancer, Handle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::Settings;
@@ -47,12 +47,13 @@ pub(crate) fn run(settings: &Settings) -> Exit {
         Ok(checked.plan)
     };
     let watched = settings.file().filter(|_| settings.watch).map(Path::to_owned);
-    balance(checked.plan, inherited, Manager::of_this_process(), |balancer| {
-        let handle = balancer.handle();
+    let prepare = |handle: &Handle| {
         handle.set_source(source);
         if let Some(file) = watched {
-            watch::start(file, handle);
+            watch::start(file, handle.clone());
         }
+    };
+    balance(checked.plan, inherited, Manager::of_this_process(), prepare, |balancer| {
         let addresses = balancer.addresses();
         let addresses: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
         log::info!(
@@ -68,12 +69,13 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     })
 }
 
-/// Starts the balancer, shows it to `started`, and waits for its end. `inherited` are listeners
+/// Starts the balancer, has it prepared for signals, shows it to `started`, and waits for its end. `inherited` are listeners
 /// that are bound already; `manager` hears when clients are served, and what signals do.
 pub(crate) fn balance(
     plan: Plan,
     inherited: Vec<Listener>,
     manager: Manager,
+    prepare: impl FnOnce(&Handle),
     started: impl FnOnce(&Balancer),
 ) -> Exit {
     raise_descriptor_limit();
@@ -91,7 +93,9 @@ pub(crate) fn balance(
             return Exit::Failed;
         }
     };
-    // Before anybody is told that it runs: a signal that comes at once must find the balancer.
+    // Before anybody is told that it runs: a signal that comes at once must find the balancer, and a
+    // SIGHUP that came before finds the source of its configuration.
+    prepare(&balancer.handle());
     signals.serve(balancer.handle(), manager);
     if let Some(dropped) = logging::dropped() {
         balancer.handle().count_lost_diagnostics(dropped);

@@ -5,6 +5,7 @@
 //! task in flight is doing is printed.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -20,32 +21,47 @@ use super::logging;
 use super::notify::Manager;
 
 /// Signals that are caught, and the balancer that they are meant for once there is one.
-pub(crate) struct Obedience(Arc<OnceLock<Served>>);
+pub(crate) struct Obedience(Arc<Caught>);
+
+/// What the threads that catch signals share.
+#[derive(Default)]
+struct Caught {
+    served: OnceLock<Served>,
+    /// A SIGHUP came before there was a balancer. The file may have changed after it was read, so a
+    /// reload follows. SeqCst: either the thread that noted it sees the balancer, or whoever
+    /// brought the balancer sees the note.
+    hangup: AtomicBool,
+}
 
 /// A balancer, and who is told what becomes of it.
+#[derive(Clone)]
 struct Served {
     handle: Handle,
-    manager: Manager,
+    manager: Arc<Manager>,
 }
 
 impl Obedience {
     /// Starts to catch signals. Until there is a balancer, one that would stop it ends the
-    /// process: nothing is in flight that could finish. Others mean nothing yet.
+    /// process: nothing is in flight that could finish. A SIGHUP is remembered; others mean nothing
+    /// yet.
     ///
     /// # Errors
     /// Somebody else in this process handles these signals.
     pub(crate) fn begin() -> Result<Self, Box<dyn Error>> {
-        let served = Arc::new(OnceLock::new());
-        let of_interrupt = Arc::clone(&served);
-        ctrlc::set_handler(move || stop("SIGINT", &of_interrupt))?;
+        let caught = Arc::new(Caught::default());
+        let of_interrupt = Arc::clone(&caught);
+        ctrlc::set_handler(move || stop("SIGINT", &of_interrupt.served))?;
 
-        let of_others = Arc::clone(&served);
+        let of_others = Arc::clone(&caught);
         let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGQUIT])?;
         thread::Builder::new().name("rw-signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
-                match (signal, of_others.get()) {
-                    (SIGTERM, _) => stop("SIGTERM", &of_others),
-                    (SIGHUP, Some(served)) => served.reload(),
+                match (signal, of_others.served.get()) {
+                    (SIGTERM, _) => stop("SIGTERM", &of_others.served),
+                    (SIGHUP, _) => {
+                        of_others.hangup.store(true, Ordering::SeqCst);
+                        of_others.reload_if_asked();
+                    }
                     (SIGUSR1, Some(Served { handle, .. })) => handle.reopen_logs(),
                     (SIGQUIT, Some(Served { handle, .. })) => {
                         complain(requests_table(handle.requests()).trim_end());
@@ -54,27 +70,42 @@ impl Obedience {
                 }
             }
         })?;
-        Ok(Self(served))
+        Ok(Self(caught))
     }
 
     /// From now on, signals are for the balancer behind `handle`, which serves clients; `manager`
     /// is told so.
     pub(crate) fn serve(&self, handle: Handle, manager: Manager) {
         // A second balancer would be a second process.
-        let served = self.0.get_or_init(|| Served { handle, manager });
+        let served = self.0.served.get_or_init(|| Served { handle, manager: Arc::new(manager) });
         served.manager.ready(&served.status());
+        self.0.reload_if_asked();
+    }
+}
+
+impl Caught {
+    /// Asks for a reload if a SIGHUP has come and there is a balancer.
+    fn reload_if_asked(&self) {
+        if let Some(served) = self.served.get()
+            && self.hangup.swap(false, Ordering::SeqCst)
+        {
+            served.reload();
+        }
     }
 }
 
 impl Served {
-    /// What came of it is logged.
+    /// Asks for a reload and returns at once. What came of it is logged.
     fn reload(&self) {
         self.manager.reloading();
-        let status = match self.handle.reload_from_source() {
-            Ok(_) => self.status(),
-            Err(error) => format!("{}; the last reload was refused: {error}", self.status()),
-        };
-        self.manager.ready(&status);
+        let served = self.clone();
+        self.handle.request_reload(move |result| {
+            let status = match result {
+                Ok(_) => served.status(),
+                Err(error) => format!("{}; the last reload was refused: {error}", served.status()),
+            };
+            served.manager.ready(&status);
+        });
     }
 
     /// What there is to say while nothing special happens.

@@ -31,7 +31,7 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
             } else if std::mem::take(&mut unread) {
                 log::info!("{} has changed", file.display());
                 // What came of it is logged.
-                let _ = handle.reload_from_source();
+                handle.request_reload(drop);
             }
         }
     };

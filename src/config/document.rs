@@ -6,7 +6,6 @@
 //! the value's place. Knows nothing of what the keys mean.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use serde_json::value::RawValue;
 use super::error::{ConfigErrors, Place, Problem, Severity, finish};
 use super::habits;
 use crate::base::limits::CONFIG_BYTES_MAX;
+use crate::base::regular_file::open_regular;
 
 /// A configuration that has been read but not checked.
 #[derive(Clone, Debug)]
@@ -363,13 +363,18 @@ fn one_error(place: Place, message: String, text: &str) -> ConfigErrors {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let opened = open_regular(path).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err("there is no such file; check the path that was given".to_owned());
         }
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             return Err("is a folder; name the file in it, such as config.json".to_owned());
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(
+                "is not a regular file; a pipe or a device cannot be read again at a reload".to_owned()
+            );
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(format!(

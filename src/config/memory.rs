@@ -258,8 +258,8 @@ const PROCESS_BYTES: usize = 12 << 20;
 /// What a thread touches of its stack, and its lists. The deepest calls take a tenth of a stack.
 const THREAD_BYTES: usize = crate::base::limits::THREAD_STACK_BYTES / 4;
 
-/// `main`, the poller, health, admin, the access log and signals.
-const OTHER_THREADS: usize = 6;
+/// `main`, the poller, health, admin, the access log, diagnostics, reloads and signals.
+const OTHER_THREADS: usize = 8;
 
 /// A slot in a shard of the car park and its link in the wheel, in lists that double, and a place in
 /// the ready channel. Every connection may have been parked by every worker.

@@ -1,11 +1,12 @@
 //! The verbs: what reaches the balancer, and what comes back.
 
+use std::io::Write;
 use std::time::Duration;
 
 use ropewalk::side::admin::operations::WeightChange;
 
 use crate::fake::Call;
-use crate::wire::Admin;
+use crate::wire::{Admin, PATIENCE, read_answer, until_some};
 
 fn set(backend: &str, change: WeightChange) -> Call {
     Call::SetWeight(backend.into(), change)
@@ -71,6 +72,32 @@ fn a_reload_tells_what_has_changed_or_why_nothing_has() {
     assert_eq!(answer.status, 422);
     assert_eq!(answer.body, "config.json:2:3  /prot  unknown key \"prot\"\n1 error\n");
     assert_eq!(admin.fake.calls(), [Call::Reload, Call::Reload, Call::Reload]);
+}
+
+#[test]
+fn a_reload_that_hangs_is_told_of_and_keeps_nobody_else_waiting() {
+    let admin = Admin::start();
+    let ask = || {
+        let mut stream = admin.connect();
+        stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        write!(stream, "POST /reload HTTP/1.1\r\nHost: {}\r\n\r\n", admin.address()).unwrap();
+        stream
+    };
+    admin.fake.reloads_hang();
+    let mut asked = ask();
+    until_some("it has asked", || (admin.fake.calls().len() == 1).then_some(()));
+    assert_eq!(admin.get("/healthz").status, 200);
+    admin.fake.end_reloads(Ok(vec!["at last".into()]));
+    assert_eq!(read_answer(&mut asked).body, "at last\n");
+
+    // One that does not end at all.
+    let mut asked = ask();
+    let answer = read_answer(&mut asked);
+    assert_eq!(answer.status, 504);
+    let says = "504: the reload has not ended after 10 s: it is reading the configuration, for 10 s so far. It goes on";
+    assert!(answer.body.starts_with(says), "{}", answer.body);
+    admin.fake.end_reloads(Ok(Vec::new()));
+    assert_eq!(admin.get("/healthz").status, 200);
 }
 
 #[test]

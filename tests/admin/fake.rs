@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use ropewalk::observe::histogram::Histogram;
 use ropewalk::side::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
-    ReloadsStatus, RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
+    ReloadDone, ReloadsStatus, RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
 };
 
 /// What was asked for.
@@ -27,7 +27,9 @@ pub struct Fake {
     /// LOCK: guards the list for a push or a copy.
     calls: Mutex<Vec<Call>>,
     /// LOCK: guards the answer to the next reloads.
-    reload: Mutex<Result<Vec<String>, String>>,
+    reload: Mutex<Option<Result<Vec<String>, String>>>,
+    /// LOCK: guards those who wait for a reload that hangs, for a push.
+    hanging: Mutex<Vec<ReloadDone>>,
     /// LOCK: guards the list for a change or a copy.
     requests: Mutex<Vec<RequestInFlight>>,
     panics: AtomicBool,
@@ -40,7 +42,8 @@ impl Fake {
         Arc::new(Self {
             status: Mutex::new(status()),
             calls: Mutex::default(),
-            reload: Mutex::new(Ok(vec!["added backend api-4".into(), "removed backend api-0".into()])),
+            reload: Mutex::new(Some(Ok(vec!["added backend api-4".into(), "removed backend api-0".into()]))),
+            hanging: Mutex::default(),
             requests: Mutex::new(vec![in_flight("req-1", 12), in_flight("req-2", 61_500)]),
             panics: AtomicBool::new(false),
         })
@@ -58,7 +61,18 @@ impl Fake {
 
     /// What reloads come to from now on.
     pub fn reloads_with(&self, outcome: Result<Vec<String>, String>) {
-        *self.reload.lock() = outcome;
+        *self.reload.lock() = Some(outcome);
+    }
+
+    /// Reloads do not end from now on, until [`Fake::end_reloads`].
+    pub fn reloads_hang(&self) {
+        *self.reload.lock() = None;
+    }
+
+    /// Ends the reloads that hang.
+    pub fn end_reloads(&self, outcome: Result<Vec<String>, String>) {
+        let hanging = std::mem::take(&mut *self.hanging.lock());
+        hanging.into_iter().for_each(|done| done(outcome.clone()));
     }
 
     /// What is in flight from now on.
@@ -91,9 +105,17 @@ impl Operations for Fake {
         }
     }
 
-    fn reload(&self) -> Result<Vec<String>, String> {
+    fn reload(&self, done: ReloadDone) {
         self.calls.lock().push(Call::Reload);
-        self.reload.lock().clone()
+        match self.reload.lock().clone() {
+            Some(outcome) => done(outcome),
+            // It hangs: whoever asked is never told.
+            None => self.hanging.lock().push(done),
+        }
+    }
+
+    fn reload_progress(&self) -> String {
+        "it is reading the configuration, for 10 s so far".to_owned()
     }
 
     fn set_weight(&self, backend: &str, change: WeightChange) -> Result<String, String> {

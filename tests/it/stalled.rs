@@ -6,12 +6,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use crossbeam::channel::bounded;
+use rustix::fs::{FileType, Mode};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::balancer::{BINARY, free_address, raise_descriptor_limit};
+use super::balancer::{BINARY, Process, free_address, raise_descriptor_limit};
 use super::client::{Client, get};
+use super::operator::Operated;
+use super::origin::Origin;
 use super::wait::{self, Enough};
 
 /// Bytes that the pipe behind stderr holds. What does not fit another line is full.
@@ -85,15 +90,115 @@ fn a_stalled_reader_of_stderr_holds_up_no_request() {
         assert_eq!(client.response().expect("an answer").head.status(), 200);
 
         // It stops in good time, too, and says what it still can.
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(process.0.id() as i32).expect("a process id"),
-            rustix::process::Signal::TERM,
-        )
-        .expect("send a signal");
+        let pid = Pid::from_raw(process.0.id() as i32).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("send a signal");
         let status = wait::within(wait::PATIENCE, || process.0.try_wait().expect("wait for a child"));
         assert!(status.expect("it has ended").success());
     });
     let mut text = String::new();
     stderr.read_to_string(&mut text).expect("lines");
     assert!(text.contains("listening on"), "{text}");
+}
+
+/// Starts of the test: the moment in question is a few milliseconds long.
+const STARTS: usize = 12;
+
+#[test]
+fn a_hangup_sent_as_soon_as_the_port_accepts_is_obeyed() {
+    for _ in 0..STARTS {
+        let front = free_address();
+        let mut command = Command::new(BINARY);
+        command.args(["--listen", &front.to_string(), "--backend", "http://127.0.0.1:9"]);
+        let process = Process::start(&mut command);
+        wait::until("the port accepts", || std::net::TcpStream::connect(front).is_ok());
+        process.signal(Signal::HUP);
+        process.wait_for_line(&["configuration reloaded"]);
+    }
+}
+
+/// Puts a named pipe in the place of the configuration: it hangs whoever reads it as a plain file.
+fn put_a_pipe(balancer: &Operated) {
+    let pipe = balancer.file().with_file_name("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    std::fs::rename(pipe, balancer.file()).expect("put it into its place");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_configuration_is_refused_and_stops_nothing() {
+    let origin = Origin::named("origin");
+    let mut balancer = Operated::start(&json!({
+        "listen": free_address().to_string(),
+        "backends": [{ "url": format!("http://{}", origin.address()) }],
+    }));
+    put_a_pipe(&balancer);
+    balancer.process().signal(Signal::HUP);
+    balancer.process().wait_for_line(&["configuration not reloaded", "is not a regular file"]);
+    let answer = balancer.post("/reload");
+    assert_eq!(answer.head.status(), 422, "{}", answer.text());
+    assert!(answer.text().contains("is not a regular file"), "{}", answer.text());
+    assert_eq!(balancer.get("/healthz").head.status(), 200);
+    balancer.process().terminate();
+    assert!(balancer.process().wait_exit(wait::PATIENCE).success());
+}
+
+#[test]
+fn a_reload_that_hangs_stops_neither_probes_nor_operators_nor_the_end() {
+    let plan = |port: u16| {
+        let text = json!({
+            "listen": format!("127.0.0.1:{port}"), "workers": 2, "admin": "127.0.0.1:0",
+            "routes": [{ "respond": { "status": 200, "body": "ok" } }],
+        });
+        ropewalk::config::Document::from_json("c", &text.to_string())
+            .expect("JSON")
+            .check()
+            .expect("a plan")
+            .plan
+    };
+    let balancer = ropewalk::Balancer::start(plan(0)).expect("start");
+    let (front, admin) = (balancer.addresses()[0], balancer.admin_address().expect("an admin listener"));
+    let handle = balancer.handle();
+    let (entered, has_entered) = bounded(1);
+    let (release, released) = bounded::<()>(0);
+    handle.set_source(move || {
+        let _ = entered.send(());
+        // Until the test lets it go, as a file on a network that is gone.
+        let _ = released.recv();
+        Ok(plan(0))
+    });
+    let ask = |method: &str, path: &str| {
+        let mut client = Client::connect(admin);
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n"));
+        client
+    };
+    let (told, first) = bounded(2);
+    let second = told.clone();
+    handle.request_reload(move |result| drop(told.send(result)));
+    has_entered.recv_timeout(wait::PATIENCE).expect("the reload has begun");
+    handle.request_reload(move |result| drop(second.send(result)));
+    let mut asked = ask("POST", "/reload");
+    for path in ["/healthz", "/status", "/metrics"] {
+        assert_eq!(ask("GET", path).response().expect("an answer").head.status(), 200);
+    }
+    assert_eq!(get(front, "/").head.status(), 200);
+
+    // Both that came while it hung share the next reload.
+    release.send(()).expect("it hangs");
+    assert!(first.recv_timeout(wait::PATIENCE).expect("what came of it").is_ok());
+    has_entered.recv_timeout(wait::PATIENCE).expect("another reload has begun");
+    release.send(()).expect("it hangs");
+    assert!(first.recv_timeout(wait::PATIENCE).expect("what came of it").is_ok());
+    assert_eq!(asked.response().expect("an answer").head.status(), 200);
+    assert!(has_entered.is_empty(), "a third reload for three requests");
+
+    // And one that never ends does not keep the balancer.
+    handle.request_reload(drop);
+    has_entered.recv_timeout(wait::PATIENCE).expect("the reload has begun");
+    let (ended, end) = bounded(1);
+    let join = thread::spawn(move || {
+        balancer.join();
+        let _ = ended.send(());
+    });
+    handle.drain();
+    end.recv_timeout(wait::PATIENCE).expect("it ends while a reload hangs");
+    join.join().expect("no panic");
 }

@@ -3,7 +3,6 @@
 //! They are read while the configuration is checked, so that a file that is missing is found
 //! then and not by a client, and a running balancer never touches the disk for an answer.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use super::super::document::Node;
 use super::super::reader::{self, Fields, Problems, quoted};
 use crate::base::limits::ATTACHED_BYTES_MAX;
+use crate::base::regular_file::open_regular;
 
 /// Where relative file names start from.
 pub(super) struct Folder<'a>(pub(super) &'a Path);
@@ -45,14 +45,11 @@ impl Folder<'_> {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => "is not a regular file".to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    // Opening a pipe would wait for whoever writes into it.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_regular(path).map_err(unreadable)?;
     file.take(ATTACHED_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > ATTACHED_BYTES_MAX {
         return Err(format!("is larger than {} KiB", ATTACHED_BYTES_MAX / 1024));

@@ -12,10 +12,12 @@ use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{
     ADMIN_BODY_BYTES_MAX, ADMIN_DEADLINE, ADMIN_HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIME_MAX,
+    RELOAD_WAIT,
 };
 use crate::http::{BodyLength, HeadError, HeadStorage, check_partial_request, head_end, parse_request};
 use crate::net::stream::{Io, Stream};
 
+use super::pending::{Answer, Pending};
 use super::request::{Method, Request};
 use super::response::Response;
 
@@ -32,6 +34,9 @@ enum Stage {
     /// A body is arriving, `left` bytes of it. Nobody reads it, but an answer that is sent before
     /// it has come could be destroyed by a reset.
     Body { request: Box<Request>, left: u64 },
+    /// What a reload comes to is waited for. Nothing is read meanwhile, so an event says that the
+    /// client is gone.
+    Later { pending: Pending, method: Method, gone: bool },
     /// An answer is leaving.
     Answer { bytes: Vec<u8>, sent: usize },
     /// The answer has left. What the client still sends is thrown away until it closes.
@@ -63,6 +68,7 @@ impl Connection {
     pub(super) fn interest(&self) -> PollFlags {
         match self.stage {
             Stage::Answer { .. } => PollFlags::OUT,
+            Stage::Later { .. } => PollFlags::empty(),
             _ => PollFlags::IN,
         }
     }
@@ -74,6 +80,9 @@ impl Connection {
 
     /// Notes that the socket is ready.
     pub(super) fn wake(&mut self) {
+        if let Stage::Later { gone, .. } = &mut self.stage {
+            *gone = true;
+        }
         self.stream.mark_readable();
     }
 
@@ -82,12 +91,14 @@ impl Connection {
         &mut self,
         now: Moment,
         buffers: &mut BufferPool,
-        answer: &mut dyn FnMut(&Request) -> Response,
+        answer: &mut dyn FnMut(&Request) -> Answer,
     ) -> Progress {
         loop {
             let step = match &mut self.stage {
                 Stage::Head { .. } => self.take_head(buffers),
                 Stage::Body { .. } => self.take_body(buffers),
+                Stage::Later { gone: true, .. } => Step::Close,
+                Stage::Later { pending, .. } => pending.take().map_or(Step::Wait, Step::Answer),
                 Stage::Answer { bytes, sent } => send_rest(&mut self.stream, bytes, sent),
                 Stage::Linger { thrown } => throw_away(&mut self.stream, thrown, buffers),
             };
@@ -96,11 +107,17 @@ impl Connection {
                 Step::Again => {}
                 Step::Close => return Progress::Done,
                 Step::Receive(request, left) => self.stage = Stage::Body { request, left },
-                Step::Ask(request) => {
-                    let bytes = answer(&request).into_bytes(request.method);
-                    // A reload may have taken seconds, which are not the client's.
-                    self.begin_answer(bytes, clock::now());
-                }
+                Step::Ask(request) => match answer(&request) {
+                    Answer::Now(response) => {
+                        // A long list takes a while, which is not the client's.
+                        self.begin_answer(response.into_bytes(request.method), clock::now());
+                    }
+                    Answer::Later(pending) => {
+                        self.stage = Stage::Later { pending, method: request.method, gone: false };
+                        self.deadline = now + RELOAD_WAIT;
+                    }
+                },
+                Step::Answer(response) => self.answer_later(response, now),
                 Step::Refuse(response) => self.begin_answer(response.into_bytes(Method::Other), now),
                 Step::Linger => {
                     self.stream.finish_writing();
@@ -111,13 +128,25 @@ impl Connection {
         }
     }
 
-    /// The client was too slow with its request: it is told so, as far as it still listens.
-    pub(super) fn expire(&mut self) {
+    fn answer_later(&mut self, response: Response, now: Moment) {
+        let method = if let Stage::Later { method, .. } = self.stage { method } else { Method::Other };
+        self.begin_answer(response.into_bytes(method), now);
+    }
+
+    /// The deadline has passed. A client that was too slow with its request is told so, as far as it
+    /// still listens; one that waits for a reload is told what that does, and is kept.
+    pub(super) fn expire(&mut self, now: Moment) -> Progress {
+        if let Stage::Later { pending, .. } = &self.stage {
+            let response = pending.give_up();
+            self.answer_later(response, now);
+            return Progress::Waits;
+        }
         if matches!(self.stage, Stage::Head { .. } | Stage::Body { .. }) {
             let text = format!("408: the request did not arrive within {} s", ADMIN_DEADLINE.as_secs());
             // Whatever the socket does not take now is lost.
             let _ = self.stream.write(&Response::text(408, text).into_bytes(Method::Other));
         }
+        Progress::Done
     }
 
     fn begin_answer(&mut self, bytes: Vec<u8>, now: Moment) {
@@ -204,6 +233,8 @@ enum Step {
     Receive(Box<Request>, u64),
     /// Answer this request.
     Ask(Box<Request>),
+    /// The answer has come.
+    Answer(Response),
     /// Answer a request that makes no sense.
     Refuse(Response),
     Linger,

@@ -7,6 +7,7 @@ use crate::base::clock::Moment;
 use super::access::Access;
 use super::history::History;
 use super::operations::{Operations, Question};
+use super::pending::{Answer, Wake};
 use super::request::{Method, Request};
 use super::response::Response;
 use super::verbs::{self, Verb};
@@ -58,16 +59,18 @@ pub(super) struct Desk {
     operations: Arc<dyn Operations>,
     history: History,
     started_unix_s: u64,
+    wake: Wake,
 }
 
 impl Desk {
-    pub(super) fn new(token: Option<String>, operations: Arc<dyn Operations>) -> Self {
+    pub(super) fn new(token: Option<String>, operations: Arc<dyn Operations>, wake: Wake) -> Self {
         Self {
             access: Access::new(token),
             operations,
             history: History::default(),
             // Once: the clocks drift apart, and a start that moves looks like a restart.
             started_unix_s: process::started_unix_s(),
+            wake,
         }
     }
 
@@ -77,12 +80,12 @@ impl Desk {
     }
 
     /// Answers one request.
-    pub(super) fn answer(&mut self, request: &Request) -> Response {
-        self.admitted(request).unwrap_or_else(|refusal| refusal)
+    pub(super) fn answer(&mut self, request: &Request) -> Answer {
+        self.admitted(request).unwrap_or_else(Answer::Now)
     }
 
     /// The answer, or the refusal.
-    fn admitted(&self, request: &Request) -> Result<Response, Response> {
+    fn admitted(&self, request: &Request) -> Result<Answer, Response> {
         let endpoint = Endpoint::of(&request.path);
         if !endpoint.as_ref().is_some_and(Endpoint::is_for_anybody) {
             self.access.admit(request)?;
@@ -94,12 +97,17 @@ impl Desk {
                     .with("Allow", "POST"));
             }
             Access::admit_change(request)?;
-            return verbs::run(verb, &request.query, &*self.operations);
+            return verbs::run(verb, &request.query, &self.operations, &self.wake);
         }
         if !matches!(request.method, Method::Get | Method::Head) {
             return Err(Response::text(405, "405: this only shows something, so it takes GET")
                 .with("Allow", "GET, HEAD"));
         }
+        self.view(&endpoint, request).map(Answer::Now)
+    }
+
+    /// What there is to see.
+    fn view(&self, endpoint: &Endpoint<'_>, request: &Request) -> Result<Response, Response> {
         let allowed = |once: &[&str], often: &[&str]| request.query.allow(once, often).map_err(bad_request);
         match endpoint {
             Endpoint::Page => {

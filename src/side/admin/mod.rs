@@ -15,6 +15,7 @@ mod history;
 mod metrics;
 pub mod operations;
 mod page;
+mod pending;
 mod process;
 mod request;
 mod response;

@@ -21,13 +21,13 @@ pub trait Operations: Send + Sync {
     /// The URL or a field is malformed; the text says what is wrong with it.
     fn explain(&self, question: &Question) -> Result<String, String>;
 
-    /// Reads the configuration file again and applies it. Returns what has changed, one line
-    /// for each change.
-    ///
-    /// # Errors
-    /// The file has mistakes, or a listener cannot be bound; nothing has changed then, and the
-    /// text says why.
-    fn reload(&self) -> Result<Vec<String>, String>;
+    /// Has the configuration file read again and applied, and returns at once. `done` is called,
+    /// perhaps from another thread, with what has changed, one line for each change. If the file has
+    /// mistakes or a listener cannot be bound nothing has changed, and the text says why.
+    fn reload(&self, done: ReloadDone);
+
+    /// What the reload that runs is doing and since when; empty while none does.
+    fn reload_progress(&self) -> String;
 
     /// Changes a backend's share of requests, for all pools that have a backend of this name.
     ///
@@ -35,6 +35,9 @@ pub trait Operations: Send + Sync {
     /// There is no such backend; the text names those that there are.
     fn set_weight(&self, backend: &str, change: WeightChange) -> Result<String, String>;
 }
+
+/// Is called once with what came of a reload.
+pub type ReloadDone = Box<dyn FnOnce(Result<Vec<String>, String>) + Send>;
 
 /// A request that `explain` is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]

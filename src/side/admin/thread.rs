@@ -23,6 +23,7 @@ use crate::net::listen::{Accept, Listener};
 use super::connection::{Connection, Progress};
 use super::endpoint::Desk;
 use super::operations::Operations;
+use super::pending::Answer;
 use super::response::Response;
 
 /// The running admin listener. Dropping it closes it and waits for the end of its thread.
@@ -55,13 +56,15 @@ impl AdminThread {
             stop: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         });
+        let of_desk = Arc::clone(&shared);
+        let wake = Arc::new(move || of_desk.wake());
         let server = Server {
             shared: Arc::clone(&shared),
             listener,
             resume_at: Moment::ZERO,
             connections: Vec::new(),
             buffers: BufferPool::new(),
-            desk: Desk::new(token, operations),
+            desk: Desk::new(token, operations, wake),
             sample_at: Moment::ZERO,
         };
         let thread = Builder::new().name("rw-admin".to_owned()).spawn(move || server.run())?;
@@ -77,13 +80,20 @@ impl AdminThread {
 impl Drop for AdminThread {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // A full counter means that a wake-up is pending.
-        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+        self.shared.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             log::error!("the admin thread ended with a panic");
         }
+    }
+}
+
+impl Shared {
+    /// Makes the thread look at everything.
+    fn wake(&self) {
+        // A full counter means that a wake-up is pending.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
@@ -149,6 +159,10 @@ impl Server {
             Err(Errno::INTR) => return Ok(false),
             Err(error) => return Err(error),
         }
+        if fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
+            // Nothing was written if it fails.
+            let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
+        }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         for (connection, ready) in self.connections.iter_mut().zip(ready.iter().skip(2)) {
             if *ready {
@@ -165,11 +179,7 @@ impl Server {
             if advance(connection, now, buffers, desk) == Progress::Done {
                 return false;
             }
-            if now >= connection.deadline() {
-                connection.expire();
-                return false;
-            }
-            true
+            now < connection.deadline() || connection.expire(now) == Progress::Waits
         });
     }
 
@@ -210,7 +220,7 @@ fn advance(connection: &mut Connection, now: Moment, buffers: &mut BufferPool, d
     connection.advance(now, buffers, &mut |request| {
         catch_unwind(AssertUnwindSafe(|| desk.answer(request))).unwrap_or_else(|_| {
             log::error!("the admin listener survived a panic over /{}", request.path.join("/"));
-            Response::text(500, "500: a bug in ropewalk; its log has the panic")
+            Answer::Now(Response::text(500, "500: a bug in ropewalk; its log has the panic"))
         })
     })
 }

@@ -1,11 +1,13 @@
 //! What an operator may ask a running balancer to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits::{DURATION_SECS_MAX, WEIGHT_MAX};
 
 use super::endpoint::bad_request;
 use super::operations::{Operations, WeightChange};
+use super::pending::{Answer, Pending, Wake};
 use super::request::Query;
 use super::response::Response;
 
@@ -22,11 +24,16 @@ pub(super) enum Verb<'a> {
 ///
 /// # Errors
 /// The refusal to answer with: nothing has changed.
-pub(super) fn run(verb: Verb<'_>, query: &Query, operations: &dyn Operations) -> Result<Response, Response> {
+pub(super) fn run(
+    verb: Verb<'_>,
+    query: &Query,
+    operations: &Arc<dyn Operations>,
+    wake: &Wake,
+) -> Result<Answer, Response> {
     let (backend, change) = match verb {
         Verb::Reload => {
             query.allow(&[], &[]).map_err(bad_request)?;
-            return reload(operations);
+            return Ok(Answer::Later(Pending::begin(operations, wake)));
         }
         Verb::Drain(backend) => {
             query.allow(&["for"], &[]).map_err(bad_request)?;
@@ -43,16 +50,8 @@ pub(super) fn run(verb: Verb<'_>, query: &Query, operations: &dyn Operations) ->
         }
     };
     match operations.set_weight(backend, change) {
-        Ok(text) => Ok(Response::text(200, text)),
+        Ok(text) => Ok(Answer::Now(Response::text(200, text))),
         Err(text) => Err(Response::text(404, text)),
-    }
-}
-
-fn reload(operations: &dyn Operations) -> Result<Response, Response> {
-    match operations.reload() {
-        Ok(changes) if changes.is_empty() => Ok(Response::text(200, "nothing has changed")),
-        Ok(changes) => Ok(Response::text(200, changes.join("\n"))),
-        Err(errors) => Err(Response::text(422, errors)),
     }
 }
 

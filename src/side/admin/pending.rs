@@ -1,0 +1,67 @@
+//! An answer that is not there yet: what a reload comes to.
+//!
+//! A reload takes as long as its file system does, and the admin thread has others to serve. So a
+//! connection that asked for one waits, with a deadline, and the thread is woken when it has ended.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::operations::Operations;
+use super::response::Response;
+use crate::base::limits::RELOAD_WAIT;
+
+/// Makes the admin thread look at its connections.
+pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What a request comes to.
+pub(super) enum Answer {
+    /// This.
+    Now(Response),
+    /// What a reload comes to.
+    Later(Pending),
+}
+
+/// A reload that has not ended.
+pub(super) struct Pending {
+    operations: Arc<dyn Operations>,
+    /// LOCK: guards the outcome, for putting it in or taking it out.
+    outcome: Arc<Mutex<Option<Outcome>>>,
+}
+
+/// What has changed, or why nothing has.
+type Outcome = Result<Vec<String>, String>;
+
+impl Pending {
+    /// Asks for a reload.
+    pub(super) fn begin(operations: &Arc<dyn Operations>, wake: &Wake) -> Self {
+        let outcome = Arc::new(Mutex::new(None));
+        let (put, wake) = (Arc::clone(&outcome), Arc::clone(wake));
+        operations.reload(Box::new(move |what| {
+            *put.lock() = Some(what);
+            wake();
+        }));
+        Self { operations: Arc::clone(operations), outcome }
+    }
+
+    /// The answer, once there is one.
+    pub(super) fn take(&self) -> Option<Response> {
+        let outcome = self.outcome.lock().take()?;
+        Some(match outcome {
+            Ok(changes) if changes.is_empty() => Response::text(200, "nothing has changed"),
+            Ok(changes) => Response::text(200, changes.join("\n")),
+            Err(errors) => Response::text(422, errors),
+        })
+    }
+
+    /// The answer when whoever asked has waited for long enough.
+    pub(super) fn give_up(&self) -> Response {
+        let progress = self.operations.reload_progress();
+        let text = format!(
+            "504: the reload has not ended after {} s: {progress}. It goes on, and the log will say what comes \
+             of it; until then the old configuration serves",
+            RELOAD_WAIT.as_secs()
+        );
+        Response::text(504, text)
+    }
+}
