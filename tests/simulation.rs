@@ -491,6 +491,7 @@ fn backend(index: usize, weight: u32, max_connections: Option<u32>) -> BackendPl
 
 fn limits() -> Limits {
     Limits {
+        connections_per_client: None,
         connections: 100,
         tunnels: 75,
         head: 8192,

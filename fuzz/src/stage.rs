@@ -13,8 +13,8 @@ use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck};
 use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::net::pipe::PipeAllowance;
-use ropewalk::proxy::context::{Context, Entrance, Shared};
-use ropewalk::proxy::task::{Counted, Task};
+use ropewalk::proxy::context::{Context, Entrance, Shared, TurnedAway};
+use ropewalk::proxy::task::{Counted, Counts, Task};
 use ropewalk::upstream::snapshot::Snapshot;
 
 /// Where the client claims to come from.
@@ -54,7 +54,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     client.set_nonblocking(true).expect("a flag");
     ours.set_nonblocking(true).expect("a flag");
     let connections = Arc::new(AtomicUsize::new(0));
-    let count = Counted::new(&connections);
+    let counts = Counts { connections: Counted::new(&connections), of_client: Counted::new(&Arc::default()) };
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
     let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
     let shared = Arc::new(Shared {
@@ -65,6 +65,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         large_buffers: None,
         pipes: PipeAllowance::new(ropewalk::base::limits::PIPES_MAX),
         connections,
+        turned_away: TurnedAway::default(),
         tunnels: Arc::default(),
         log: ArcSwapOption::empty(),
         takes_notes: AtomicBool::new(true),
@@ -73,7 +74,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     // The clock stands still, so no deadline ever fires.
     let now = Moment::ZERO + Duration::from_secs(1000);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    let task = Box::new(Task::new(ours.into(), peer, entrance, snapshot, count, now));
+    let task = Box::new(Task::new(ours.into(), peer, entrance, snapshot, counts, now));
     (task, Context::new(0, shared, Weak::<Nobody>::new(), now), client)
 }
 

@@ -32,7 +32,7 @@ use crate::net::listen::Listener;
 use crate::net::parking::Parking;
 use crate::net::pipe::PipeAllowance;
 use crate::observe::metrics::Shard;
-use crate::proxy::context::{Entrance, Shared};
+use crate::proxy::context::{Entrance, Shared, TurnedAway};
 use crate::server::accept::{Acceptor, Door};
 use crate::server::census::Census;
 use crate::server::poller::Poller;
@@ -205,6 +205,7 @@ impl Balancer {
             draining_since: AtomicU64::new(0),
             pipes: PipeAllowance::new(pipes),
             connections: Arc::new(AtomicUsize::new(0)),
+            turned_away: TurnedAway::default(),
             tunnels: Arc::new(AtomicUsize::new(0)),
             passwords: Arc::default(),
             log: ArcSwapOption::empty(),

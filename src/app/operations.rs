@@ -55,6 +55,9 @@ impl Operations for Handle {
                 warm: hall.warm.iter().map(|warm| warm.load(Ordering::Relaxed)).sum(),
                 parked: hall.parking.len(),
                 tunnel: shared.tunnels.load(Ordering::Relaxed),
+                displaced: shared.turned_away.idle.load(Ordering::Relaxed),
+                refused: shared.turned_away.of_all.load(Ordering::Relaxed),
+                refused_of_client: shared.turned_away.of_client.load(Ordering::Relaxed),
             },
             workers: WorkersStatus {
                 running: hall.warm.len() - hall.ready.sleepers(),

@@ -120,6 +120,22 @@ pub const WIDEN_AFTER_BYTES: u64 = PIPE_BYTES as u64;
 /// LIMIT: connections accepted before the poller looks at its other events.
 pub const ACCEPT_BATCH: usize = 64;
 
+/// Clients that are remembered though they hold no connection, before a sweep forgets them.
+pub const CLIENT_ADDRESSES_KEPT: usize = 1024;
+
+/// LIMIT: idle connections that one newcomer displaces: one, unless a reload has lowered the limit.
+pub const DISPLACED_AT_ONCE_MAX: usize = 8;
+
+/// How long what is known of idle connections is good for, in times of what finding it out took: the
+/// poller spends at most a sixteenth of its time on that. For 10 000 it takes a millisecond.
+pub const LOOK_OVER_SHARE: u32 = 16;
+
+/// How long it is good for at least.
+pub const LOOK_OVER_EVERY_MIN: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// LIMIT: parked tasks that are looked at under one hold of their lock, which a worker may want.
+pub const SURVEY_BATCH: usize = 256;
+
 /// LIMIT: events that a thread takes from the kernel at once.
 pub const EVENTS_BATCH: usize = 512;
 

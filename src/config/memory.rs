@@ -191,7 +191,7 @@ fn of_small_connection(plan: &Plan) -> u64 {
 fn of_task(plan: &Plan) -> u64 {
     let noted = plan.log.access.is_some() || plan.admin.is_some();
     let note = if noted { TARGET_BYTES_MAX + 4 * LOG_TEXT_BYTES_MAX + NOTE_BYTES } else { 0 };
-    (TASK_BYTES_MAX + plan.workers * PARKED_BYTES + TRIES_BYTES + note) as u64
+    (TASK_BYTES_MAX + plan.workers * PARKED_BYTES + TRIES_BYTES + CLIENT_BYTES + note) as u64
 }
 
 /// The most that a configuration adds to a head, or puts into an answer of ours.
@@ -264,6 +264,10 @@ const OTHER_THREADS: usize = 8;
 /// A slot in a shard of the car park and its link in the wheel, in lists that double, and a place in
 /// the ready channel. Every connection may have been parked by every worker.
 const PARKED_BYTES: usize = 160;
+
+/// A client's entry in the table of connections by address, which is at least half full and has up to
+/// two for each that is in use, its count, and the connection's place among those that may give way.
+const CLIENT_BYTES: usize = 2 * (2 * 40 + 48) + 2 * 64;
 
 /// A task's entry in a warm set and in the list for `poll`, both of which double.
 const WARM_BYTES: usize = 128;

@@ -368,6 +368,9 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Client connections at once. 10 000.
     pub connections: usize,
+    /// Client connections of one address, or of one /64 network of IPv6 addresses; `None` for no such
+    /// limit, which is the default.
+    pub connections_per_client: Option<usize>,
     /// Upgraded connections among them, such as WebSockets; 0 lets none through. Three quarters
     /// of `connections`.
     pub tunnels: usize,

@@ -21,7 +21,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use crate::base::clock::Moment;
-use crate::base::limits::EVENTS_BATCH;
+use crate::base::limits::{EVENTS_BATCH, SURVEY_BATCH};
 use crate::net::stream::Stream;
 use crate::net::sys;
 use crate::net::wait::{Interest, Sockets, Wait, Waiter};
@@ -190,6 +190,25 @@ impl<T: Waiter> Parking<T> {
     pub fn look(&self, mut see: impl FnMut(&T)) {
         for shard in &self.shards {
             shard.lock().slots.iter().filter_map(|slot| slot.task.as_deref()).for_each(&mut see);
+        }
+    }
+
+    /// Shows every parked task to `see`, with the place where it can be taken out. The lock of a shard
+    /// is held for a batch of them at a time, so tasks that come or go meanwhile may be missed.
+    pub fn survey(&self, mut see: impl FnMut(&T, Spot)) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut next = 0;
+            loop {
+                let shard = shard.lock();
+                let Some(slots @ [_, ..]) = shard.slots.get(next..) else { break };
+                for (place, slot) in (next..).zip(slots.iter().take(SURVEY_BATCH)) {
+                    if let (State::Parked, Some(task)) = (slot.state, &slot.task) {
+                        let (shard, slot, generation) = (number as u8, place as u32, slot.generation);
+                        see(task, Spot(Token { shard, slot, generation }));
+                    }
+                }
+                next += SURVEY_BATCH;
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Shared {
     pub pipes: PipeAllowance,
     /// Open client connections.
     pub connections: Arc<AtomicUsize>,
+    /// Connections that were not let in, or had to go for others.
+    pub turned_away: TurnedAway,
     /// Those of them that are tunnels, or have asked to become one.
     pub tunnels: Arc<AtomicUsize>,
     /// There is an access log or an admin listener, so what heads say is written down.
@@ -46,6 +48,17 @@ pub struct Shared {
     pub large_buffers: Option<Arc<LargeBuffers>>,
     /// What each worker has counted.
     pub shards: Box<[Shard]>,
+}
+
+/// Connections for which there was no room, since the start. Ordering: Relaxed; shown and no more.
+#[derive(Debug, Default)]
+pub struct TurnedAway {
+    /// Newcomers over `limits.connections`.
+    pub of_all: AtomicU64,
+    /// Newcomers over `limits.connections_per_client`.
+    pub of_client: AtomicU64,
+    /// Idle ones that gave way to newcomers.
+    pub idle: AtomicU64,
 }
 
 impl Shared {

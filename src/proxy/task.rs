@@ -1,7 +1,7 @@
 //! A task: one client connection and whatever it is in the middle of.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
 use crate::net::parking::Spot;
 use crate::net::pipe::Pipe;
-use crate::net::stream::Stream;
+use crate::net::stream::{Rest, Stream};
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
 use crate::proxy::failure::Failure;
@@ -94,7 +94,7 @@ pub(super) struct Client {
     pub(super) broke: bool,
     /// When its last byte came, while it is being waited for to close.
     pub(super) heard: Moment,
-    _count: Counted,
+    _counts: Counts,
 }
 
 /// The request under way.
@@ -237,7 +237,7 @@ impl Task {
         peer: SocketAddr,
         entrance: Arc<Entrance>,
         snapshot: Arc<Snapshot>,
-        count: Counted,
+        counts: Counts,
         now: Moment,
     ) -> Self {
         let mut peer_text = Text::default();
@@ -261,7 +261,7 @@ impl Task {
                 probed: 0,
                 broke: false,
                 heard: now,
-                _count: count,
+                _counts: counts,
             },
             request: Request::new(now),
             upstream: None,
@@ -285,6 +285,20 @@ impl Task {
     /// Whether its last turn was a long one, so that its next is likely to be: it moves a large body.
     pub fn is_bulk(&self) -> bool {
         self.bulk
+    }
+
+    /// If it is between requests: its client's address, and since when. A connection that has not sent
+    /// a byte is idle since it was accepted.
+    pub fn idle_since(&self) -> Option<(IpAddr, Moment)> {
+        self.is_idle().then(|| (self.client.peer.ip(), self.client.since))
+    }
+
+    /// Whether its client has sent something that was not read yet.
+    pub fn unread(&self) -> Unread {
+        match self.client.stream.at_rest() {
+            Rest::Talking => Unread::Something,
+            Rest::Quiet | Rest::Closed => Unread::Nothing,
+        }
     }
 
     /// Gives all its memory back to the worker.
@@ -404,6 +418,23 @@ impl Request {
     pub(super) fn is_answered(&self) -> bool {
         !matches!(self.download, Download::Head)
     }
+}
+
+/// Whether there are bytes to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// A request has begun to arrive.
+    Something,
+    /// Nobody would miss the connection.
+    Nothing,
+}
+
+/// Where a client connection is counted for as long as it is open.
+pub struct Counts {
+    /// Among all of them.
+    pub connections: Counted,
+    /// Among those of its client.
+    pub of_client: Counted,
 }
 
 /// Counts an open connection, or something else there may be many of, until it is dropped.

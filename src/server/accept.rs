@@ -1,5 +1,6 @@
 //! Accepting connections, and what happens when there are too many.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,16 +8,22 @@ use std::sync::atomic::Ordering;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::base::clock::Moment;
-use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, RETRY_AFTER_S};
+use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, DISPLACED_AT_ONCE_MAX, RETRY_AFTER_S};
 use crate::net::listen::{Accept, Listener};
 use crate::proxy::context::Entrance;
-use crate::proxy::task::{Counted, Task};
+use crate::proxy::task::{Counted, Counts, Task};
+use crate::server::clients::{Client, Clients};
+use crate::server::displace::Idle;
 use crate::server::worker::Hall;
 
 /// The listening sockets, owned by the poller.
 pub struct Acceptor {
     /// A place stays that of its listener for as long as that is open, since events name it.
     doors: Vec<Option<Door>>,
+    /// How many connections each client holds.
+    clients: Clients,
+    /// Connections that may give way to others.
+    idle: Idle,
     /// Out of descriptors: nothing is accepted before this moment.
     paused_until: Option<Moment>,
     /// Connections could not be accepted last time; told once, not ten times a second.
@@ -57,7 +64,13 @@ impl Change {
 impl Acceptor {
     /// An acceptor for bound sockets.
     pub fn new(doors: Vec<Door>) -> Self {
-        Self { doors: doors.into_iter().map(Some).collect(), paused_until: None, exhausted: false }
+        Self {
+            doors: doors.into_iter().map(Some).collect(),
+            clients: Clients::new(),
+            idle: Idle::new(),
+            paused_until: None,
+            exhausted: false,
+        }
     }
 
     /// Starts to watch the sockets.
@@ -105,22 +118,14 @@ impl Acceptor {
 
     /// Accepts a batch from one listener.
     pub fn accept(&mut self, number: u32, hall: &Hall, now: Moment) {
-        let Some(Some(Door { listener, entrance })) = self.doors.get(number as usize) else { return };
         for _ in 0..ACCEPT_BATCH {
+            let Some(Some(Door { listener, entrance })) = self.doors.get(number as usize) else { return };
             match listener.accept() {
                 Accept::Connection(fd, peer) => {
                     self.exhausted = false;
-                    let shared = &hall.shared;
-                    let snapshot = shared.snapshot.load_full();
-                    if shared.connections.load(Ordering::Relaxed) >= snapshot.plan.limits.connections {
-                        turn_away(&fd);
-                        continue;
-                    }
-                    let count = Counted::new(&shared.connections);
                     // The change of its name may be on its way to us yet.
-                    let entrance = shared.present(entrance);
-                    let task = Task::new(fd, peer, entrance, snapshot, count, now);
-                    hall.ready.put(Box::new(task));
+                    let entrance = hall.shared.present(entrance);
+                    self.admit(fd, peer, entrance, hall, now);
                 }
                 Accept::Nobody => return,
                 Accept::Exhausted(error) => {
@@ -133,6 +138,40 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// Makes a task of a connection, or turns it away.
+    fn admit(&mut self, fd: OwnedFd, peer: SocketAddr, entrance: Arc<Entrance>, hall: &Hall, now: Moment) {
+        let shared = &hall.shared;
+        let snapshot = shared.snapshot.load_full();
+        let client = Client::at(peer.ip());
+        let limits = &snapshot.plan.limits;
+        if limits.connections_per_client.is_some_and(|max| self.clients.held_by(client) >= max) {
+            shared.turned_away.of_client.fetch_add(1, Ordering::Relaxed);
+            return turn_away(&fd, "this client holds as many connections as it may");
+        }
+        if !self.has_room(client, limits.connections, hall) {
+            shared.turned_away.of_all.fetch_add(1, Ordering::Relaxed);
+            return turn_away(&fd, "the connection limit is reached");
+        }
+        let connections = Counted::new(&shared.connections);
+        let counts = Counts { connections, of_client: self.clients.count(client) };
+        hall.ready.put(Box::new(Task::new(fd, peer, entrance, snapshot, counts, now)));
+    }
+
+    /// Whether there is room for one more connection of a client, perhaps because others give way.
+    fn has_room(&mut self, newcomer: Client, limit: usize, hall: &Hall) -> bool {
+        let open = || hall.shared.connections.load(Ordering::Relaxed);
+        for _ in 0..DISPLACED_AT_ONCE_MAX {
+            if open() < limit {
+                return true;
+            }
+            let busy = |task| hall.ready.put(task);
+            let Some(task) = self.idle.displace(&hall.parking, &self.clients, newcomer, busy) else { break };
+            hall.shared.turned_away.idle.fetch_add(1, Ordering::Relaxed);
+            drop(task);
+        }
+        open() < limit
     }
 
     /// When accepting goes on, if it is paused.
@@ -192,8 +231,8 @@ fn shed(hall: &Hall) {
 }
 
 /// Answers a connection over the limit without troubling a worker.
-fn turn_away(fd: &OwnedFd) {
-    let body = "503 Service Unavailable: the connection limit is reached\n";
+fn turn_away(fd: &OwnedFd, why: &str) {
+    let body = format!("503 Service Unavailable: {why}\n");
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
          Content-Length: {}\r\nRetry-After: {RETRY_AFTER_S}\r\n\

@@ -2,7 +2,9 @@
 
 pub mod accept;
 pub mod census;
+mod clients;
 pub mod crew;
+mod displace;
 pub mod poller;
 pub mod ready;
 pub mod worker;

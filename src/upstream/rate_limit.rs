@@ -91,7 +91,7 @@ impl RateLimiter {
 }
 
 /// Who counts as one client: an IPv4 address, or the network that an IPv6 subscriber is given.
-fn network_of(client: IpAddr) -> u128 {
+pub fn network_of(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64 | 1,

@@ -195,7 +195,16 @@ fn status() -> Status {
                 ],
             ),
         ],
-        connections: ConnectionsStatus { open: 1_284, limit: 10_000, warm: 61, parked: 1_214, tunnel: 17 },
+        connections: ConnectionsStatus {
+            open: 1_284,
+            limit: 10_000,
+            warm: 61,
+            parked: 1_214,
+            tunnel: 17,
+            displaced: 3,
+            refused: 2,
+            refused_of_client: 1,
+        },
         workers: WorkersStatus { running: 1, idle: 3 },
         ready_queue_length: 2,
         requests: vec![

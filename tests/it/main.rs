@@ -28,6 +28,7 @@ mod bodies;
 mod causes;
 mod chaos;
 mod cut;
+mod displacement;
 mod early_answers;
 mod embedding;
 mod explaining;

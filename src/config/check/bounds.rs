@@ -71,6 +71,7 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     let tunnels_of = |connections: usize| (connections * 3).div_ceil(4);
     let mut limits = Limits {
         connections: CONNECTIONS,
+        connections_per_client: None,
         tunnels: tunnels_of(CONNECTIONS),
         head: 32 * 1024,
         interim: Some(64 * 1024),
@@ -86,6 +87,10 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     if let Some(node) = fields.take("connections") {
         let read = reader::number(node, 1..=1_000_000, problems);
         limits.connections = read.map_or(limits.connections, |number| number as usize);
+    }
+    if let Some(node) = fields.take("connections_per_client") {
+        let read = reader::number(node, 1..=1_000_000, problems);
+        limits.connections_per_client = read.map(|number| number as usize);
     }
     limits.tunnels = tunnels_of(limits.connections);
     if let Some(node) = fields.take("tunnels") {

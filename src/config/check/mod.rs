@@ -259,6 +259,7 @@ mod tests {
                 drain: seconds(30),
             },
             limits: Limits {
+                connections_per_client: None,
                 connections: 10_000,
                 tunnels: 7_500,
                 head: 32 * 1024,

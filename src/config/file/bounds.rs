@@ -168,13 +168,20 @@ pub struct ForwardTimeouts {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Client connections at once; those beyond get 503.
+    /// Client connections at once. A newcomer takes the place of one that is idle, or gets 503.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: `10000`
     /// - Example: `50000`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
+    /// Client connections of one address at once, or of one /64 network of IPv6 addresses; further ones get 503. None for no such limit.
+    ///
+    /// - Type: whole number from 1 to 1000000
+    /// - Default: none
+    /// - Example: `100`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_client: Option<u64>,
     /// Upgraded connections among them, such as WebSockets; 0 lets none through. A WebSocket request beyond them gets 503; other offers of an upgrade are then forwarded without the offer.
     ///
     /// - Type: whole number from 0 to 1000000

@@ -200,6 +200,15 @@ impl Snapshot {
             "Client connections that there may be.",
             connections.limit as u64,
         )?;
+        let mut family = families
+            .counter("ropewalk_idle_displaced", "Idle client connections that were closed for newcomers.")?;
+        family.encode_counter::<NoLabelSet, _, f64>(&connections.displaced, None)?;
+        let mut family = families.counter(
+            "ropewalk_connections_refused",
+            "Client connections that were answered 503 at once, by the limit that was reached.",
+        )?;
+        count(&mut family, &[("limit", "connections")], connections.refused)?;
+        count(&mut family, &[("limit", "connections_per_client")], connections.refused_of_client)?;
         families.states(
             "ropewalk_workers",
             "Threads that carry requests.",

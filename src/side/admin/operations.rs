@@ -216,6 +216,12 @@ pub struct ConnectionsStatus {
     pub parked: usize,
     /// Tunnels, wherever they are.
     pub tunnel: usize,
+    /// Idle ones that gave way to newcomers, since the start.
+    pub displaced: u64,
+    /// Newcomers over the limit on all connections, since the start.
+    pub refused: u64,
+    /// Newcomers over the limit on those of one client, since the start.
+    pub refused_of_client: u64,
 }
 
 /// Threads that carry requests.
