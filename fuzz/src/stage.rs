@@ -65,6 +65,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
         large_buffers: None,
         pipes: PipeAllowance::new(ropewalk::base::limits::PIPES_MAX),
         connections,
+        bare: Arc::clone(&snapshot),
         turned_away: TurnedAway::default(),
         tunnels: Arc::default(),
         log: ArcSwapOption::empty(),

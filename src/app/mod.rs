@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ struct Inner {
     reloading: Mutex<Reloading>,
     /// LOCK: guards what became of reloads, for one addition or copy.
     reloads: Mutex<ReloadsStatus>,
+    /// LOCK: guards the list of configurations that may be in memory yet, for one addition or count.
+    configurations: Mutex<Vec<Weak<Snapshot>>>,
     /// Reloads that were asked for.
     reload_requests: Arc<Reloads>,
     /// LOCK: guards the access log while it is replaced or told something.
@@ -201,6 +203,7 @@ impl Balancer {
         let snapshot = Arc::new(Snapshot::new(plan));
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
+            bare: Arc::new(Snapshot::bare(&snapshot.plan)),
             entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
             draining_since: AtomicU64::new(0),
             pipes: PipeAllowance::new(pipes),
@@ -230,6 +233,7 @@ impl Balancer {
             started: now,
             reloading: Mutex::default(),
             reloads: Mutex::default(),
+            configurations: Mutex::new(vec![Arc::downgrade(&snapshot)]),
             reload_requests: Arc::default(),
             log: Mutex::default(),
             log_dropped: Arc::default(),

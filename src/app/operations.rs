@@ -73,6 +73,7 @@ impl Operations for Handle {
                 .get()
                 .map_or(0, |count| count.load(Ordering::Relaxed)),
             reloads: inner.reloads.lock().clone(),
+            configurations: inner.configurations.lock().iter().filter(|old| old.strong_count() > 0).count(),
             panics: self.panics(),
             resident_bytes: resident_bytes(),
         }

@@ -1,7 +1,7 @@
 //! A new configuration for a running balancer: all of it at once, or nothing.
 //!
 //! What can fail comes first: listeners are bound before anything else changes. Then one
-//! atomic store publishes the new snapshot. Requests and tunnels under way keep the one that
+//! atomic store publishes the new snapshot. Requests under way keep the one that
 //! they began with; backends that both name keep their health, counters and connections.
 
 use std::collections::HashSet;
@@ -135,6 +135,10 @@ impl Handle {
         let added = change.add.iter().map(|door| &door.entrance);
         shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
         shared.snapshot.store(Arc::clone(&after));
+        let mut configurations = self.inner.configurations.lock();
+        configurations.retain(|old| old.strong_count() > 0);
+        configurations.push(Arc::downgrade(&after));
+        drop(configurations);
         // Bounds, weights and members may be other ones now, and requests wait for them.
         after.backends().for_each(Backend::offer);
         reloading.health = Some(health);

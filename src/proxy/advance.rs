@@ -132,7 +132,10 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
     let down = response::receive(task, cx);
     match (up, down) {
         (_, relay::Flow::Fail(failure)) => Step::Fail(failure),
-        (_, relay::Flow::Upgraded) => Step::Go(Stage::Tunnel),
+        (_, relay::Flow::Upgraded) => {
+            tunnel::begin(task, cx);
+            Step::Go(Stage::Tunnel)
+        }
         (relay::Flow::Yield, relay::Flow::Done) if request::goes_on(task, cx) => Step::Yield,
         (relay::Flow::Wait(mut up), relay::Flow::Done) if request::goes_on(task, cx) => {
             up.upstream.read = true;

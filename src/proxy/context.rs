@@ -24,6 +24,8 @@ use crate::upstream::snapshot::Snapshot;
 pub struct Shared {
     /// The present configuration.
     pub snapshot: ArcSwap<Snapshot>,
+    /// What a connection refers to while it serves no request.
+    pub bare: Arc<Snapshot>,
     /// Where clients connect; a reload may change it.
     pub entrances: ArcSwap<Vec<Arc<Entrance>>>,
     /// When the stop began, in nanoseconds; 0 while there is none. Ordering: Relaxed; a

@@ -45,7 +45,10 @@ impl Task {
             target: target.to_owned(),
             stage: self.doing(),
             client: client.peer.to_string(),
-            route: request.route.map(|route| self.snapshot.route(route).name.clone()),
+            route: match &self.kept {
+                Some(kept) => kept.route.clone(),
+                None => request.route.map(|route| self.snapshot.route(route).name.clone()),
+            },
             backend: self.upstream.as_ref().map(|upstream| upstream.lease.backend().name().to_owned()),
             began,
             deadline: self.waits_until,

@@ -125,6 +125,11 @@ impl Attempts {
         }
     }
 
+    /// The numbers of the backends that were tried.
+    pub(super) fn backends(&self) -> impl Iterator<Item = u32> {
+        self.iter().map(|attempt| attempt.backend)
+    }
+
     /// How many there were.
     pub(super) fn len(&self) -> usize {
         self.earlier.len() + usize::from(self.last.is_some())
@@ -155,14 +160,17 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
     if !std::mem::replace(&mut task.request.begun, false) {
         return;
     }
-    let Task { client, request, snapshot, .. } = task;
+    let Task { client, request, snapshot, kept, .. } = task;
     let took = cx.now.since(request.started);
     // Nobody was told anything: what nginx and HAProxy made the custom for a client that left.
     let code = if request.status == 0 { 499 } else { request.status };
-    let pool = request.pool.map(|pool| snapshot.pool(pool));
+    let pool = match kept {
+        Some(kept) => kept.pool.as_ref().map(|(id, _)| *id),
+        None => request.pool.map(|pool| snapshot.pool(pool).id()),
+    };
     let key = Key {
         listener: client.entrance.id,
-        pool: pool.map_or(0, |pool| pool.id()),
+        pool: pool.unwrap_or(0),
         backend: request.attempts.last.map_or(0, |attempt| attempt.backend),
         code,
     };
@@ -184,12 +192,15 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
 /// Writes the line of a request that has ended. `newer` is the present configuration,
 /// if that is another than its own.
 fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: u16, total: Duration) {
-    let Task { client, request, snapshot, .. } = task;
-    let pool = request.pool.map(|pool| snapshot.pool(pool));
+    let Task { client, request, snapshot, kept, .. } = task;
     let end = request.end.unwrap_or("completed");
     let since = |began: Moment, then: Option<Moment>| then.map(|then| then.since(began));
     // Whoever waited in the queue may have been given a backend that only the present one knows.
+    let kept_names = kept.as_ref().map_or(&[][..], |kept| &kept.backends);
     let name_of = |id: u32| {
+        if let Some((_, name)) = kept_names.iter().find(|(known, _)| *known == id) {
+            return Some(name.as_str());
+        }
         let mut known = [Some(&**snapshot), newer].into_iter().flatten().flat_map(Snapshot::backends);
         known.find(|backend| backend.id() == id).map(|backend| backend.name())
     };
@@ -210,12 +221,22 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         &all
     };
     let note = request.note.as_deref().unwrap_or(&NOTHING);
+    let (route, pool, user) = match kept {
+        Some(kept) => {
+            (kept.route.as_deref(), kept.pool.as_ref().map(|(_, name)| name.as_str()), kept.user.as_deref())
+        }
+        None => (
+            request.route.map(|route| snapshot.route(route).name.as_str()),
+            request.pool.map(|pool| snapshot.pool(pool).name()),
+            request.user.and_then(|user| snapshot.routes.user(user)),
+        ),
+    };
     batch.append(&Record {
         time: clock::wall_time(request.started),
         id: request.id.as_bytes(),
         client: client.peer,
         listener: &client.entrance.name,
-        user: request.user.and_then(|user| snapshot.routes.user(user)),
+        user,
         method: note.text(&note.method),
         host: note.text(&note.host),
         target: note.text(&note.target),
@@ -228,8 +249,8 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         status,
         bytes_in: request.uploaded,
         bytes_out: request.downloaded,
-        route: request.route.map(|route| snapshot.route(route).name.as_str()),
-        pool: pool.map(|pool| pool.name()),
+        route,
+        pool,
         attempts,
         queue: request.waited,
         total,

@@ -32,6 +32,7 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         // A request may have arrived unnoticed; it is still answered.
         task.client.stream.mark_readable();
     }
+    adopt(task, cx);
     let head_max = task.snapshot.plan.limits.head;
     loop {
         let client = &mut task.client;
@@ -76,13 +77,18 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(wait_client(Interest::READ, deadline, reason))
 }
 
-/// Begins the request whose head is the first `end` bytes of what has arrived.
-fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
+/// Takes the present configuration for the request that comes next. While it waited the connection
+/// held none, or that of the request before.
+fn adopt(task: &mut Task, cx: &mut Context) {
     if !Arc::ptr_eq(&task.snapshot, cx.snapshot()) {
         task.snapshot = Arc::clone(cx.snapshot());
         // Routes of the new configuration ask for its listener by the name it has there.
         task.client.entrance = cx.shared.present(&task.client.entrance);
     }
+}
+
+/// Begins the request whose head is the first `end` bytes of what has arrived.
+fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let Task { client, request, .. } = task;
     client.served += 1;
     client.scanned = 0;

@@ -17,6 +17,7 @@ use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::record::{Attempts, Note};
+use crate::proxy::tunnel::Kept;
 use crate::proxy::uptake::Uptake;
 use crate::upstream::backend::Lease;
 use crate::upstream::password_queue;
@@ -37,8 +38,11 @@ pub struct Task {
     pub(super) waits_until: Moment,
     /// Its last turn was a long one.
     pub(super) bulk: bool,
-    /// The configuration that the request under way began with.
+    /// The configuration that the request under way began with; a bare one between requests and in
+    /// a tunnel.
     pub(super) snapshot: Arc<Snapshot>,
+    /// What a tunnel keeps of the configuration that it began with.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// What a task is in the middle of.
@@ -269,6 +273,7 @@ impl Task {
             waits_until: Moment::NEVER,
             bulk: false,
             snapshot,
+            kept: None,
         }
     }
 
@@ -311,8 +316,12 @@ impl Task {
         }
     }
 
-    /// Gives back the memory that it does not need while it waits.
-    pub fn shrink(&mut self, pool: &mut BufferPool) {
+    /// Gives back the memory that it does not need while it waits. While no request is under way that
+    /// is the configuration too: the next request takes that of its time.
+    pub fn shrink(&mut self, pool: &mut BufferPool, bare: &Arc<Snapshot>) {
+        if matches!(self.stage, Stage::Head | Stage::Linger) && !Arc::ptr_eq(&self.snapshot, bare) {
+            self.snapshot = Arc::clone(bare);
+        }
         self.client.inbound.shrink(pool);
         self.client.outbound.shrink(pool);
         self.request.outbound.shrink(pool);

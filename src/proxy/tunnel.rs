@@ -1,4 +1,10 @@
 //! After an upgrade: bytes both ways, until both sides have finished or fall silent.
+//!
+//! A tunnel may last for days and outlive many reloads. So it lets go of the configuration that its
+//! request began with, and keeps only how long it may be silent and what its record will say.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::net::stream::{Io, Stream};
@@ -19,9 +25,44 @@ enum Way {
     Broken,
 }
 
+/// What a tunnel keeps of the configuration that it began with.
+pub(super) struct Kept {
+    /// How long it may be silent.
+    idle: Duration,
+    /// The route's name.
+    pub(super) route: Option<String>,
+    /// The pool's number and name.
+    pub(super) pool: Option<(u32, String)>,
+    /// The user that Basic authentication let in.
+    pub(super) user: Option<String>,
+    /// The backends that were tried, by their numbers.
+    pub(super) backends: Vec<(u32, String)>,
+}
+
+/// Lets go of the configuration.
+pub(super) fn begin(task: &mut Task, cx: &mut Context) {
+    let Task { request, snapshot, kept, .. } = task;
+    let tried = |id: u32| {
+        let backend = snapshot.backends().find(|backend| backend.id() == id);
+        Some((id, backend?.name().to_owned()))
+    };
+    *kept = Some(Box::new(Kept {
+        idle: snapshot.timeouts(request.route).tunnel_idle,
+        route: request.route.map(|route| snapshot.route(route).name.clone()),
+        pool: request.pool.map(|pool| (snapshot.pool(pool).id(), snapshot.pool(pool).name().to_owned())),
+        user: request.user.and_then(|user| snapshot.routes.user(user).map(str::to_owned)),
+        backends: request.attempts.backends().filter_map(tried).collect(),
+    }));
+    // They are places in the configuration that is no longer there.
+    (request.route, request.pool, request.user) = (None, None, None);
+    *snapshot = Arc::clone(&cx.shared.bare);
+}
+
 /// Relays what there is, in both directions.
 pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
-    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Step::Close };
+    let Task { client, request, upstream: Some(upstream), kept: Some(kept), .. } = task else {
+        return Step::Close;
+    };
     let before = cx.turn.charged();
     request.end = Some("tunnel_closed");
     // What waits for the client is what the backend said; and the other way round.
@@ -37,7 +78,7 @@ pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let mut wait = Wait {
         client: Interest::NONE,
         upstream: Interest::NONE,
-        deadline: request.received + snapshot.timeouts(request.route).tunnel_idle,
+        deadline: request.received + kept.idle,
         reason: Reason::Tunnel,
     };
     match (&down, &up) {

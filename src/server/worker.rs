@@ -116,6 +116,10 @@ impl Worker {
                 (true, true) => Patience::Endless,
             };
             let before_sleep = if patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
+            if before_sleep == BeforeSleep::Yes {
+                // A worker that sleeps through reloads would keep the configuration it last saw.
+                self.cx.snapshot();
+            }
             self.cx.flush_log(before_sleep);
             let watches = patience == Patience::None || self.hall.ready.watches(self.number);
             let parked = watches.then_some(&self.hall.parking);
@@ -259,7 +263,7 @@ impl Worker {
     }
 
     fn park(&mut self, mut task: Box<Task>, wait: Wait) {
-        task.shrink(&mut self.cx.buffers);
+        task.shrink(&mut self.cx.buffers, &self.hall.shared.bare);
         match self.hall.parking.park(self.number, task, &wait) {
             Ok(()) => {}
             // What it waited for has happened meanwhile.

@@ -8,7 +8,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::route::Routes;
 
 /// What a request needs of the configuration. A request keeps the snapshot that it began
-/// with; what is known of backends and clients outlives snapshots.
+/// with, and nothing else does: a connection between requests and a tunnel hold a bare one; what is known of backends and clients outlives snapshots.
 pub struct Snapshot {
     /// The checked configuration.
     pub plan: Plan,
@@ -33,6 +33,20 @@ impl Snapshot {
         let pools = pools.collect();
         let routes = Routes::new(&plan.routes, Some(&before.routes));
         Self { plan, pools, routes }
+    }
+
+    /// What is left of a plan without its routes, pools and pages: what a connection refers to that
+    /// serves no request, so that it keeps no configuration alive.
+    pub fn bare(plan: &Plan) -> Self {
+        let plan = Plan {
+            routes: Vec::new(),
+            pools: Vec::new(),
+            error_pages: Vec::new(),
+            listeners: Vec::new(),
+            ..plan.clone()
+        };
+        let routes = Routes::new(&plan.routes, None);
+        Self { plan, pools: Vec::new(), routes }
     }
 
     /// A route by its place.

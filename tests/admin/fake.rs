@@ -217,6 +217,7 @@ fn status() -> Status {
         durations: vec![("api".into(), durations(402_118, 6)), ("web".into(), durations(2_409_100, 3))],
         access_log_dropped: 0,
         diagnostics_dropped: 0,
+        configurations: 1,
         reloads: ReloadsStatus { applied: 7, refused: 1, last_error: String::new() },
         panics: 0,
         resident_bytes: 12_058_624,

@@ -16,6 +16,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("ropewalk_backend_weight", "gauge", &["backend", "pool"]),
     ("ropewalk_build_info", "gauge", &["version"]),
     ("ropewalk_config_reloads_total", "counter", &["result"]),
+    ("ropewalk_configurations", "gauge", &[]),
     ("ropewalk_connections", "gauge", &["state"]),
     ("ropewalk_connections_limit", "gauge", &[]),
     ("ropewalk_connections_refused_total", "counter", &["limit"]),

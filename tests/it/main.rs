@@ -34,6 +34,7 @@ mod embedding;
 mod explaining;
 mod failover;
 mod health;
+mod holding;
 mod hostile;
 mod memory;
 mod operating;

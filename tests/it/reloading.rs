@@ -243,7 +243,7 @@ impl Footprint {
     }
 }
 
-fn open_tunnel(address: SocketAddr) -> Client {
+pub(super) fn open_tunnel(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
     client.send("GET /tunnel HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
     let head = client.wire.read_head(super::wire::Role::Response).expect("a head");
@@ -258,7 +258,7 @@ fn echo(tunnel: &mut Client, number: usize) {
     assert_eq!(tunnel.wire.read_raw(8).expect("an echo"), said.as_bytes());
 }
 
-fn echo_for_ever(wire: &mut Wire) -> Next {
+pub(super) fn echo_for_ever(wire: &mut Wire) -> Next {
     let switched = wire.send(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
     switched.expect("send");
     while let Ok(said) = wire.read_raw(8) {

@@ -229,6 +229,11 @@ impl Snapshot {
             "Lines of diagnostics that were lost because stderr was not read.",
         )?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.diagnostics_dropped, None)?;
+        families.value(
+            "ropewalk_configurations",
+            "Configurations in memory: the present one, and older ones that requests began with.",
+            status.configurations as u64,
+        )?;
         let mut family = families.counter("ropewalk_config_reloads", "Reloads of the configuration.")?;
         count(&mut family, &[("result", "applied")], status.reloads.applied)?;
         count(&mut family, &[("result", "refused")], status.reloads.refused)?;

@@ -100,6 +100,8 @@ pub struct Status {
     pub diagnostics_dropped: u64,
     /// Reloads since the start.
     pub reloads: ReloadsStatus,
+    /// Configurations in memory: the present one, and older ones that requests under way began with.
+    pub configurations: usize,
     /// Panics that workers survived; anything but 0 is a bug.
     pub panics: u64,
     /// Resident memory of the process in bytes.
