@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ropewalk::base::limits::LOG_BUFFER_BYTES;
+use ropewalk::base::limits::{LOG_BUFFER_BYTES, TARGET_BYTES_MAX};
+use ropewalk::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, Timeouts};
 use ropewalk::http::{
     ChunkDecoder, ChunkPart, HeadStorage, Known, Method, chunk_size_line, head_end, parse_request,
     parse_response,
 };
 use ropewalk::observe::line::Format;
 use ropewalk::observe::record::{Attempt, Record};
+use ropewalk::upstream::route::{Request, Routes};
 
 /// What curl sends.
 const SMALL: &[u8] =
@@ -162,5 +164,58 @@ fn lines(bench: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, heads, names, chunks, lines);
+/// The route of a request among 10 000: by host, by path, and for paths that have many readings where
+/// something is guarded.
+fn routes(bench: &mut Criterion) {
+    let plan = |matcher, guarded| {
+        let deny = if guarded { vec!["192.0.2.0/24".parse().expect("a network")] } else { Vec::new() };
+        RoutePlan { matcher, deny, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
+    };
+    let of_host = |n: u32| Matcher {
+        hosts: vec![HostMatch::Exact(format!("h{n}.example.com"))],
+        path: Some(PathMatch::Prefix("/v1".to_owned())),
+        ..Matcher::default()
+    };
+    let of_path = |n: u32| Matcher {
+        path: Some(PathMatch::Prefix(format!("/api/service-{n}/v1"))),
+        ..Matcher::default()
+    };
+    let hosts = Routes::new(&(0..10_000).map(|n| plan(of_host(n), false)).collect::<Vec<_>>(), None);
+    let paths = Routes::new(&(0..10_000).map(|n| plan(of_path(n), false)).collect::<Vec<_>>(), None);
+    let guarded = Routes::new(&(0..10_000).map(|n| plan(of_path(n), n % 2 == 0)).collect::<Vec<_>>(), None);
+    let deep = |piece: &str| format!("/{}", piece.repeat(TARGET_BYTES_MAX / piece.len() - 1));
+    let separators = format!("//h;x%2F{}", deep("a//b;c%2F\\"));
+    let mut group = bench.benchmark_group("route of 10 000");
+    for (name, routes, host, target) in [
+        ("first host", &hosts, "h0.example.com", "/v1/orders"),
+        ("last host", &hosts, "h9999.example.com:8080", "/v1/orders"),
+        ("first path", &paths, "example.com", "/api/service-0/v1/orders"),
+        ("last path", &paths, "example.com", "/api/service-9999/v1/orders"),
+        ("none", &paths, "example.com", "/api/service-10000/v1/orders"),
+        ("last path, guards", &guarded, "example.com", "/api/service-9999/v1/orders"),
+        ("space, guards", &guarded, "example.com", "/api/service-9998/v1/a%20b"),
+        ("8 KiB of separators, guards", &guarded, "example.com", &separators[..TARGET_BYTES_MAX]),
+        (
+            "8 KiB of slashes, guards",
+            &guarded,
+            "example.com",
+            &format!("//h;%2F\\{}", deep("/"))[..TARGET_BYTES_MAX],
+        ),
+        (
+            "8 KiB of parameters, guards",
+            &guarded,
+            "example.com",
+            &format!("//h\\%2F;{}", deep("%3B"))[..TARGET_BYTES_MAX],
+        ),
+        ("8 KiB of dots, guards", &guarded, "example.com", &deep("a/../")),
+    ] {
+        let request = Request { listener: "l", host, method: "GET", target, fields: &[] };
+        group.bench_function(name, |timer| {
+            timer.iter(|| routes.find(black_box(&request)).map(|found| found.place));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, heads, names, chunks, lines, routes);
 criterion_main!(benches);

@@ -189,7 +189,8 @@ fn forward(
     head: &RequestHead<'_, '_>,
     out: &mut String,
 ) {
-    let pool = snapshot.pool(pool as u16);
+    // INVARIANT: the plan was checked, so its routes name pools that are there.
+    let pool = &snapshot.pools[pool];
     push(out, format_args!("pool {}: {}, in listed order:", pool.name(), pool.strategy().name()));
     for backend in pool.backends() {
         let state = match backend.usability() {

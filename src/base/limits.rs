@@ -236,6 +236,10 @@ pub const RETRY_WINDOW: std::time::Duration = std::time::Duration::from_secs(10)
 /// little traffic could never retry.
 pub const RETRIES_IN_FLIGHT_MIN: u32 = 3;
 
+/// LIMIT: earlier routes that `check` compares a route with, to say that it can never be reached. Of
+/// very many with the same host and path it may then miss one.
+pub const ROUTES_COMPARED_MAX: usize = 256;
+
 /// LIMIT: routes, pools, backends of a pool and users of a route. A request remembers each of them
 /// by its place, in two bytes.
 pub const PLACES_MAX: usize = u16::MAX as usize;

@@ -1,6 +1,7 @@
 //! What one configuration changes about another, in lines for people: what a reload reports,
 //! and what `ropewalk plan` prints without running anything.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 
 use super::plan::{BackendPlan, Limits, Plan, PoolPlan, RoutePlan, Timeouts};
@@ -37,7 +38,8 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
 
 /// What is in the first list and not in the second.
 fn missing<'a>(list: &'a [String], other: &'a [String]) -> impl Iterator<Item = &'a String> {
-    list.iter().filter(|name| !other.contains(name))
+    let other: HashSet<_> = other.iter().collect();
+    list.iter().filter(move |name| !other.contains(name))
 }
 
 /// Says that something is not the same, where it would be long to say how.
@@ -114,9 +116,10 @@ fn routes(lines: &mut Vec<String>, before: &Plan, after: &Plan) {
     let (old, new) = (names(before), names(after));
     lines.extend(missing(&old, &new).map(|name| format!("route {name}: removed")));
     lines.extend(missing(&new, &old).map(|name| format!("route {name}: added")));
+    let known: HashMap<_, _> = before.routes.iter().map(|route| (&route.name, route)).collect();
     for after_route in &after.routes {
         let name = &after_route.name;
-        let Some(before_route) = before.routes.iter().find(|route| route.name == *name) else { continue };
+        let Some(before_route) = known.get(name).copied() else { continue };
         // Pools are numbered by their place, which may differ for the same pool.
         let leads_to = |plan: &Plan, route: &RoutePlan| match &route.action {
             super::plan::Action::Forward(pool) => plan.pools.get(*pool).map(|pool| pool.name.clone()),

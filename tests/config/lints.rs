@@ -112,3 +112,48 @@ fn found(routes: &Routes, head: &str, listener: &str) -> Option<u16> {
         .ok()
         .map(|found| found.place)
 }
+
+#[test]
+fn more_routes_than_a_request_can_tell_apart_are_refused() {
+    let routes = |count: usize| {
+        let routes = vec![json!({ "respond": {} }); count];
+        json!({ "routes": routes }).to_string()
+    };
+    let said = |text: &str| match Document::from_json("c", text).and_then(|document| document.check()) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.to_string(),
+    };
+    let message = said(&routes(65_536));
+    assert!(message.contains("/routes"), "{message}");
+    assert!(message.contains("there are 65536 routes here, and the most is 65535"), "{message}");
+
+    let backends: Vec<_> = (0..65_536).map(|n| json!({ "url": format!("http://h:{n}") })).collect();
+    let message = said(&json!({ "backends": backends }).to_string());
+    assert!(message.contains("there are 65536 backends here"), "{message}");
+    let pools: Map<_, _> = (0..65_536).map(|n| (format!("p{n}"), json!({}))).collect();
+    let message = said(&json!({ "pools": pools }).to_string());
+    assert!(message.contains("there are 65536 pools here"), "{message}");
+    let users: Map<_, _> = (0..65_536).map(|n| (format!("u{n}"), json!("$5$"))).collect();
+    let message =
+        said(&json!({ "routes": [{ "respond": {}, "basic_auth": { "users": users } }] }).to_string());
+    assert!(message.contains("there are 65536 users here"), "{message}");
+}
+
+/// Comparing every two of so many would take minutes here.
+#[test]
+fn many_routes_are_checked_and_the_last_is_found() {
+    let hosts = (0..30_000).map(|n| json!({ "match": { "host": format!("h{n}.x") }, "respond": {} }));
+    let paths = (0..30_000).map(|n| json!({ "match": { "path_prefix": format!("/a/{n}") }, "respond": {} }));
+    let covered = json!({ "match": { "host": "h7.x", "path": "/b" }, "respond": {} });
+    let last = json!({ "match": { "path": "/b" }, "respond": {} });
+    let routes: Vec<_> = hosts.chain(paths).chain([covered, last]).collect();
+    let (plan, warnings) = check(&routes);
+    let warned: Vec<_> = warnings.iter().map(|warning| warning.pointer.as_str()).collect();
+    assert_eq!(warned, ["/routes/60000"]);
+    let running = Routes::new(&plan.routes, None);
+    for (host, path, place) in [("h29999.x", "/b", 29_999), ("x", "/a/29999/b", 59_999), ("x", "/b", 60_001)]
+    {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(found(&running, &head, "l1"), Some(place), "{host}{path}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::document::{Entry, Node};
 use super::super::plan::{BasicAuth, RateLimit, RateLimitKey};
 use super::super::reader::{self, Fields, Problems, Zero, quoted};
+use super::bounds;
 use crate::base::limits::CRYPT_ROUNDS_MAX;
 
 /// Names and password hashes. `None` only after an error has been written down.
@@ -24,6 +25,8 @@ pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAu
         let message = "the list of users is empty, so no one could log in; write {\"name\": \"$6$...\"}";
         problems.error(&users?.at, message);
     }
+    let remedy = "let something in front authenticate so many";
+    bounds::places(&users?.at, entries.len(), "users", remedy, problems)?;
     let read: Vec<_> = entries.iter().map(|entry| user(entry, problems)).collect();
     Some(BasicAuth { realm: realm?, users: read.into_iter().collect::<Option<_>>()? })
 }

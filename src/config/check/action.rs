@@ -48,7 +48,7 @@ pub(super) fn read(
 /// The place of a pool that is named.
 fn pool(node: &Node, pools: &Pools<'_>, problems: &mut Problems) -> Option<usize> {
     let typed = reader::text(node, problems)?;
-    let found = pools.list.iter().position(|pool| pool.name == typed);
+    let found = pools.place(typed);
     if found.is_none() && pools.are_all {
         let names: Vec<_> = pools.list.iter().map(|pool| pool.name).collect();
         let advice = match names.as_slice() {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::document::Node;
+use super::super::document::{At, Node};
 use super::super::plan::{Limits, Timeouts};
 use super::super::reader::{self, Fields, Problems, Zero, shown};
+use crate::base::limits::PLACES_MAX;
 
 /// What the timeouts are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub(super) enum Scope {
     /// What is forwarded: a pool or a route. The waits that are over before a route is known,
     /// or that belong to no request, are not among them.
     Forwarding,
+}
+
+/// Refuses a list with more members than a request can tell apart by their places.
+pub(super) fn places(at: &At, count: usize, what: &str, remedy: &str, problems: &mut Problems) -> Option<()> {
+    if count <= PLACES_MAX {
+        return Some(());
+    }
+    let message = format!("there are {count} {what} here, and the most is {PLACES_MAX}; {remedy}");
+    problems.error(at, message);
+    None
 }
 
 /// `timeouts` and `request_timeout`, laid over those of what this is a part of.

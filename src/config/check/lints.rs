@@ -1,9 +1,12 @@
 //! What is right by itself and makes no sense together: a route behind another that takes all
 //! its requests, a pool that no route names, a redirect to where it came from.
 //!
-//! A route is compared with each earlier one alone. So what two of them cover only together is
+//! A route is compared with each earlier one alone that may cover it ([`wider`](super::wider)). So what two of them cover only together is
 //! not found, but whatever is found is true.
 
+use std::collections::{HashMap, HashSet};
+
+use super::super::document::At;
 use super::super::plan::{
     Action, BackendPlan, HostMatch, ListenerPlan, Matcher, PathMatch, RoutePlan, Template, TemplatePart,
     ValueMatch,
@@ -11,6 +14,7 @@ use super::super::plan::{
 use super::super::reader::Problems;
 use super::pool::{Named, Pools};
 use super::route::Placed;
+use super::wider::Earlier;
 
 /// Warns of all of it.
 pub(super) fn warn(
@@ -19,10 +23,11 @@ pub(super) fn warn(
     listeners: &[ListenerPlan],
     problems: &mut Problems,
 ) {
+    let mut earlier = Earlier::default();
     for (index, route) in routes.iter().enumerate() {
-        let earlier = &routes[..index];
-        let covered =
-            earlier.iter().find(|other| covers(&other.plan.matcher, &route.plan.matcher, listeners));
+        let mut candidates =
+            earlier.that_may_cover(&route.plan.matcher).into_iter().map(|place| &routes[place]);
+        let covered = candidates.find(|other| covers(&other.plan.matcher, &route.plan.matcher, listeners));
         if let Some(first) = covered {
             let what = if is_for_all(&first.plan.matcher, listeners) {
                 "takes every request"
@@ -31,20 +36,29 @@ pub(super) fn warn(
             };
             let message = format!("can never be reached: {}, which comes first, {what}", first.at.pointer);
             problems.warn(route.at, message);
-        } else if leads_back(&route.plan, earlier) {
+        } else if leads_back(&route.plan, &earlier) {
             problems.warn(route.at, "redirects to a path that it is for: clients would go round in a circle");
         }
+        earlier.add(index, &route.plan.matcher);
     }
+    let used: HashSet<usize> = routes
+        .iter()
+        .filter_map(|route| match route.plan.action {
+            Action::Forward(pool) => Some(pool),
+            _ => None,
+        })
+        .collect();
+    let mut names = HashMap::new();
     for (index, pool) in pools.list.iter().enumerate() {
-        if !routes.iter().any(|route| route.plan.action == Action::Forward(index)) {
+        if !used.contains(&index) {
             problems.warn(pool.at, format!("no route leads to the pool {:?}", pool.name));
         }
-        warn_of_shared_names(pool, &pools.list[..index], problems);
+        warn_of_shared_names(pool, &mut names, problems);
     }
 }
 
 /// Whether a route certainly gets the request again that it sends a client to make.
-fn leads_back(route: &RoutePlan, earlier: &[Placed<'_>]) -> bool {
+fn leads_back(route: &RoutePlan, earlier: &Earlier<'_>) -> bool {
     let Action::Redirect { location: Template(parts), .. } = &route.action else { return false };
     let ([TemplatePart::Text(text)] | [TemplatePart::Text(text), TemplatePart::Query]) = parts.as_slice()
     else {
@@ -60,24 +74,31 @@ fn leads_back(route: &RoutePlan, earlier: &[Placed<'_>]) -> bool {
         Some(PathMatch::Exact(exact)) => exact == path,
         Some(PathMatch::Prefix(prefix)) => is_below(path, prefix),
     };
-    is_for(&route.matcher) && !earlier.iter().any(|earlier| is_for(&earlier.plan.matcher))
+    is_for(&route.matcher) && !earlier.is_for(path)
 }
 
+/// The servers that have had a name so far: the first one, and the first of another address.
+type Servers<'a> = HashMap<&'a str, Vec<(&'a BackendPlan, &'a At)>>;
+
 /// Commands and metrics name backends without their pools.
-fn warn_of_shared_names(pool: &Named<'_>, earlier: &[Named<'_>], problems: &mut Problems) {
-    let backends =
-        |named: &Named<'_>| named.pool.iter().flat_map(|pool| pool.plan.backends.clone()).collect::<Vec<_>>();
-    for backend in backends(pool) {
-        let another = |other: &BackendPlan| {
-            other.name == backend.name && (&other.host, other.port) != (&backend.host, backend.port)
-        };
-        let shared = earlier.iter().find(|named| backends(named).iter().any(another));
-        if let Some(shared) = shared {
+fn warn_of_shared_names<'a>(pool: &'a Named<'a>, names: &mut Servers<'a>, problems: &mut Problems) {
+    let backends = pool.pool.iter().flat_map(|pool| &pool.plan.backends);
+    let same = |a: &BackendPlan, b: &BackendPlan| (&a.host, a.port) == (&b.host, b.port);
+    for backend in backends.clone() {
+        let known = names.get(backend.name.as_str()).into_iter().flatten();
+        if let Some((_, shared)) = known.clone().find(|(other, _)| !same(other, backend)) {
             let message = format!(
                 "its backend {:?} has the name of another server in {}: commands that name it mean both",
-                backend.name, shared.at.pointer
+                backend.name, shared.pointer
             );
             problems.warn(pool.at, message);
+        }
+    }
+    for backend in backends {
+        let known = names.entry(&backend.name).or_default();
+        // Two tell enough: whatever comes next differs from one of them.
+        if known.len() < 2 && !known.iter().any(|(other, _)| same(other, backend)) {
+            known.push((backend, pool.at));
         }
     }
 }

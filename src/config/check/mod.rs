@@ -24,6 +24,7 @@ mod network;
 mod pool;
 mod route;
 mod template;
+mod wider;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
@@ -151,14 +152,14 @@ fn pools<'a>(
     // Routes that only redirect and respond need no pool.
     if simple.is_empty() && fields.take("routes").is_some() {
         let are_all = !fields.misspelt("pools") && !fields.misspelt("backends");
-        return Pools { list: Vec::new(), are_all };
+        return Pools::new(Vec::new(), are_all);
     }
     if simple.is_empty() && fields.misspelt("pools") {
-        return Pools { list: Vec::new(), are_all: false };
+        return Pools::new(Vec::new(), false);
     }
     let pool = pool::read(fields, "default", timeouts.clone(), listeners, problems);
     let at = fields.take("backends").map_or(fields.at, |node| &node.at);
-    Pools { list: vec![Named { name: "default", at, pool }], are_all: true }
+    Pools::new(vec![Named { name: "default", at, pool }], true)
 }
 
 /// Reports keys of the simple form that stand beside the list of the full form.

@@ -3,7 +3,7 @@
 //! In the simple form the keys of the one pool stand at the top level of the document; the
 //! `pools` of the full form hold the same keys, one object for each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ pub(super) struct Pool {
 pub(super) struct Pools<'a> {
     /// One for each that was written, in order.
     pub(super) list: Vec<Named<'a>>,
+    /// Their places in it, by name.
+    places: HashMap<&'a str, usize>,
     /// Whether one that is not in the list does not exist; otherwise nothing can be said.
     pub(super) are_all: bool,
 }
@@ -38,6 +40,18 @@ pub(super) struct Named<'a> {
     pub(super) name: &'a str,
     pub(super) at: &'a At,
     pub(super) pool: Option<Pool>,
+}
+
+impl<'a> Pools<'a> {
+    pub(super) fn new(list: Vec<Named<'a>>, are_all: bool) -> Self {
+        let places = list.iter().enumerate().map(|(place, pool)| (pool.name, place)).collect();
+        Self { list, places, are_all }
+    }
+
+    /// The place of a pool in the list.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
 }
 
 /// The keys of a pool, which stand at the top level in the simple form.
@@ -51,17 +65,21 @@ pub(super) fn read_all<'a>(
     problems: &mut Problems,
 ) -> Pools<'a> {
     let Some(entries) = reader::entries(node, problems) else {
-        return Pools { list: Vec::new(), are_all: false };
+        return Pools::new(Vec::new(), false);
     };
     if entries.is_empty() {
         let message =
             r#"there are no pools in it; write {"web": {"backends": [{"url": "http://127.0.0.1:9001"}]}}"#;
         problems.error(&node.at, message);
     }
+    let remedy = "put backends that serve the same into one pool";
+    if bounds::places(&node.at, entries.len(), "pools", remedy, problems).is_none() {
+        return Pools::new(Vec::new(), false);
+    }
     // A name given twice has been reported, and is one pool to whoever reads on.
-    let is_first = |index: usize| !entries[..index].iter().any(|other| other.name == entries[index].name);
-    let firsts = entries.iter().enumerate().filter(|(index, _)| is_first(*index));
-    let list = firsts.map(|(_, entry)| {
+    let mut names = HashSet::new();
+    let firsts = entries.iter().filter(|entry| names.insert(&entry.name));
+    let list = firsts.map(|entry| {
         reader::is_name(&entry.name, &entry.at, problems);
         let pool = Fields::open(&entry.node, problems).and_then(|mut fields| {
             let timeouts = bounds::timeouts(&mut fields, Scope::Forwarding, timeouts, problems);
@@ -71,7 +89,7 @@ pub(super) fn read_all<'a>(
         });
         Named { name: &entry.name, at: &entry.at, pool }
     });
-    Pools { list: list.collect(), are_all: !entries.is_empty() }
+    Pools::new(list.collect(), !entries.is_empty())
 }
 
 /// The pool whose keys stand in `fields`. `None` only after an error has been written down.
@@ -162,6 +180,7 @@ fn backends<'a>(node: &'a Node, problems: &mut Problems) -> Option<Vec<(&'a Node
         problems.error(&node.at, r#"the list is empty; write [{"url": "http://127.0.0.1:9001"}]"#);
         return None;
     }
+    bounds::places(&node.at, nodes.len(), "backends", "divide them among several pools", problems)?;
     let mut names: HashMap<String, &str> = HashMap::new();
     let mut addresses: HashMap<(String, u16), &str> = HashMap::new();
     let read: Vec<_> = nodes.iter().map(|node| backend(node, problems)).collect();

@@ -3,6 +3,8 @@
 //! In the simple form there is one route for every request, whose conditions stand at the
 //! top level of the document.
 
+use std::collections::HashMap;
+
 use super::super::document::{At, Node};
 use super::super::plan::{
     Action, ErrorPage, HeaderOps, Limits, Matcher, PathMatch, RoutePlan, TemplatePart, Timeouts,
@@ -49,16 +51,19 @@ pub(super) fn read_all<'a>(
         problems.error(&node.at, r#"the list is empty; leave it out, or write [{"pool": "web"}]"#);
         return None;
     }
+    bounds::places(&node.at, nodes.len(), "routes", "put hosts that get the same into one list", problems)?;
+    let mut names: HashMap<String, &At> = HashMap::new();
     let mut found: Vec<Option<Placed<'_>>> = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         let plan = route(node, index, around, problems);
-        let double = plan.as_ref().and_then(|plan| {
-            found.iter().flatten().find(|earlier: &&Placed<'_>| earlier.plan.name == plan.name)
-        });
-        if let (Some(plan), Some(earlier)) = (&plan, double) {
-            let message =
-                format!("{:?} is already the name of {}; names are unique", plan.name, earlier.at.pointer);
-            problems.error(node.child("name").map_or(&node.at, |name| &name.at), message);
+        if let Some(plan) = &plan {
+            if let Some(earlier) = names.get(&plan.name) {
+                let message =
+                    format!("{:?} is already the name of {}; names are unique", plan.name, earlier.pointer);
+                problems.error(node.child("name").map_or(&node.at, |name| &name.at), message);
+            } else {
+                names.insert(plan.name.clone(), &node.at);
+            }
         }
         found.push(plan.map(|plan| Placed { at: &node.at, plan }));
     }
