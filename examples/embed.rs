@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     handle.drain();
-    balancer.join();
+    balancer.join()?;
     Ok(())
 }
 

@@ -18,4 +18,6 @@ pub mod upstream;
 
 pub use config::Config;
 
+pub use base::supervisor::ThreadEnded;
+
 pub use app::{BackendState, Balancer, Handle, ReloadError, StartError, TooFewDescriptors, explain_plan};

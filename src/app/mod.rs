@@ -26,6 +26,7 @@ use crate::base::clock::{self, Moment};
 use crate::base::counted::Counted;
 use crate::base::ids;
 use crate::base::limits::{RELOAD_STOP_WAIT, THREAD_STACK_BYTES};
+use crate::base::supervisor::{Supervisor, ThreadEnded};
 use crate::config::memory::WorstCase;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::net::listen::Listener;
@@ -55,7 +56,7 @@ use reloader::{ReloadThread, Reloads};
 /// let config = ropewalk::Config::from_file("config.json")?;
 /// let balancer = ropewalk::Balancer::start(config.check()?.plan)?;
 /// println!("listening on {:?}", balancer.addresses());
-/// balancer.join();
+/// balancer.join()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -74,8 +75,10 @@ pub struct Handle {
 
 /// What a balancer and its handles share.
 struct Inner {
+    /// Spawns every thread, and knows of the first that ended and should not have.
+    threads: Supervisor,
     hall: Arc<Hall>,
-    ending: Ending,
+    ending: Arc<Ending>,
     started: Moment,
     /// LOCK: held for a whole reload, so that there is one at a time. No request asks for it.
     reloading: Mutex<Reloading>,
@@ -190,7 +193,7 @@ impl Balancer {
         let mut balancer = Self::run(plan, doors, fitted.pipes).map_err(StartError::System)?;
         if let Some(AdminPlan { address, token }) = admin {
             let operations: Arc<dyn Operations> = Arc::new(balancer.handle());
-            let thread = AdminThread::spawn(address, token, operations);
+            let thread = AdminThread::spawn(address, token, operations, &balancer.handle.inner.threads);
             balancer.admin = Some(thread.map_err(|source| StartError::Bind { address, source })?);
         }
         Ok(balancer)
@@ -227,9 +230,12 @@ impl Balancer {
             stop: AtomicBool::new(false),
             panics: AtomicU64::new(0),
         });
+        let ending = Arc::new(Ending::default());
+        let of_threads = Arc::clone(&ending);
         let inner = Inner {
+            threads: Supervisor::new(move || of_threads.look_again()),
             hall: Arc::clone(&hall),
-            ending: Ending::default(),
+            ending,
             started: now,
             reloading: Mutex::default(),
             reloads: Mutex::default(),
@@ -246,7 +252,10 @@ impl Balancer {
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
-        let health = HealthThread::spawn(snapshot.backends().map(Arc::clone).collect())?;
+        let health = HealthThread::spawn(
+            snapshot.backends().map(Arc::clone).collect(),
+            &balancer.handle.inner.threads,
+        )?;
         health.wait_first_round(FIRST_ROUND_WAIT);
         balancer.handle.inner.reloading.lock().health = Some(health);
 
@@ -254,10 +263,16 @@ impl Balancer {
         balancer.handle.inner.replace_log(log);
         for number in 0..workers {
             let worker = Worker::new(number, Arc::clone(&hall));
-            balancer.spawn(format!("rw-worker-{number:02}"), move || worker.run())?;
+            balancer.spawn(format!("rw-worker-{number:02}"), move || {
+                worker.run();
+                Ok(())
+            })?;
         }
         let passwords = Arc::clone(&hall.shared.passwords);
-        balancer.spawn("rw-password".to_owned(), move || passwords.run())?;
+        balancer.spawn("rw-password".to_owned(), move || {
+            passwords.run();
+            Ok(())
+        })?;
         balancer.reload = Some(ReloadThread::spawn(&balancer.handle)?);
         let acceptor = Acceptor::new(doors);
         acceptor.open(&hall)?;
@@ -266,8 +281,13 @@ impl Balancer {
         Ok(balancer)
     }
 
-    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.threads.push(Builder::new().name(name).stack_size(THREAD_STACK_BYTES).spawn(run)?);
+    fn spawn(
+        &mut self,
+        name: String,
+        run: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> io::Result<()> {
+        let thread = Builder::new().name(name).stack_size(THREAD_STACK_BYTES);
+        self.threads.push(self.handle.inner.threads.spawn(thread, run)?);
         Ok(())
     }
 
@@ -289,16 +309,21 @@ impl Balancer {
     /// Serves until somebody asks for a stop, and returns when that is complete: after a
     /// [`Handle::drain`] when the last request has been answered or the drain timeout is
     /// over, after a [`Handle::stop_now`] at once.
-    pub fn join(mut self) {
+    ///
+    /// # Errors
+    /// One of its threads has ended without having been asked to. Connections are cut then: what is
+    /// left of the balancer may not be able to serve them.
+    pub fn join(mut self) -> Result<(), ThreadEnded> {
         self.wait_for_end();
         self.take_down();
+        self.handle.failure().map_or(Ok(()), Err)
     }
 
     fn wait_for_end(&self) {
-        let Inner { hall, ending, reload_requests, .. } = &*self.handle.inner;
+        let Inner { hall, ending, reload_requests, threads, .. } = &*self.handle.inner;
         let mut deadline = Moment::NEVER;
         let mut wish = ending.wish.lock();
-        loop {
+        while threads.failure().is_none() {
             match *wish {
                 Wish::Run => {
                     let late_at = reload_requests.late_at();
@@ -343,9 +368,8 @@ impl Balancer {
             drop(reloading.health.take());
         }
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                log::error!("a thread ended with a panic");
-            }
+            // How it ended is known already.
+            let _ = thread.join();
         }
         // After the workers, so that it has their last lines.
         self.handle.inner.replace_log(None);
@@ -434,6 +458,12 @@ impl Handle {
         self.inner.hall.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// The first thread that has ended without having been asked to: [`Balancer::join`] then returns,
+    /// and what is left does not serve.
+    pub fn failure(&self) -> Option<ThreadEnded> {
+        self.inner.threads.failure().cloned()
+    }
+
     /// Panics over a request that a worker survived; anything but 0 is a bug.
     pub fn panics(&self) -> u64 {
         self.inner.hall.panics.load(Ordering::Relaxed)
@@ -507,3 +537,24 @@ const FIRST_ROUND_WAIT: Duration = Duration::from_millis(200);
 
 /// How often a drain looks whether the last connection has closed.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_poller_that_cannot_wait_ends_the_balancer_and_join_says_so() {
+        let plan = Config::new().listen("127.0.0.1:0").backend("http://127.0.0.1:1").check().unwrap().plan;
+        let balancer = Balancer::start(plan).unwrap();
+        let handle = balancer.handle();
+        assert_eq!(handle.failure(), None);
+        handle.inner.hall.parking.is_broken.store(true, Ordering::Relaxed);
+        handle.inner.hall.parking.wake();
+        // It returns at all: nobody has asked for a stop.
+        let ended = balancer.join().unwrap_err();
+        assert_eq!(ended.thread, "rw-poller");
+        assert!(ended.reason.starts_with("epoll failed: "), "{ended}");
+        assert_eq!(handle.failure(), Some(ended));
+    }
+}

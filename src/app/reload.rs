@@ -51,7 +51,7 @@ pub enum ReloadError {
 impl Inner {
     /// Opens the access log that a plan describes, if it describes one.
     pub(super) fn open_log(&self, plan: &LogPlan) -> io::Result<Option<AccessLog>> {
-        plan.access.as_ref().map(|plan| AccessLog::open(plan, &self.log_dropped)).transpose()
+        plan.access.as_ref().map(|plan| AccessLog::open(plan, &self.log_dropped, &self.threads)).transpose()
     }
 
     /// Puts an access log in the place of the one there is, whose last lines are still written.
@@ -115,16 +115,17 @@ impl Handle {
         plan.admin.clone_from(&before.plan.admin);
         // From here on, backends that stay are as the new configuration wants them.
         let after = Arc::new(Snapshot::after(plan, &before));
-        let health = match HealthThread::spawn(after.backends().map(Arc::clone).collect()) {
-            Ok(health) => health,
-            Err(error) => {
-                // They are to be as the old one wanted them again.
-                let back = Arc::new(Snapshot::after(before.plan.clone(), &before));
-                shared.snapshot.store(Arc::clone(&back));
-                back.backends().for_each(Backend::offer);
-                return Err(ReloadError::Start(StartError::System(error)));
-            }
-        };
+        let health =
+            match HealthThread::spawn(after.backends().map(Arc::clone).collect(), &self.inner.threads) {
+                Ok(health) => health,
+                Err(error) => {
+                    // They are to be as the old one wanted them again.
+                    let back = Arc::new(Snapshot::after(before.plan.clone(), &before));
+                    shared.snapshot.store(Arc::clone(&back));
+                    back.backends().for_each(Backend::offer);
+                    return Err(ReloadError::Start(StartError::System(error)));
+                }
+            };
 
         if !same_log {
             self.inner.replace_log(log);

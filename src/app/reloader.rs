@@ -136,7 +136,11 @@ impl ReloadThread {
         let inner = Arc::downgrade(&handle.inner);
         let of_thread = Weak::clone(&inner);
         let reloads = Arc::clone(&handle.inner.reload_requests);
-        let thread = Builder::new().name("rw-reload".to_owned()).spawn(move || run(&reloads, &of_thread))?;
+        let thread = Builder::new().name("rw-reload".to_owned());
+        let thread = handle.inner.threads.spawn(thread, move || {
+            run(&reloads, &of_thread);
+            Ok(())
+        })?;
         Ok(Self { inner, thread: Some(thread) })
     }
 }

@@ -6,3 +6,4 @@ pub mod counted;
 pub mod ids;
 pub mod limits;
 pub mod regular_file;
+pub mod supervisor;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::thread::Builder;
 
 use super::logging;
 
@@ -25,6 +27,20 @@ impl From<Exit> for ExitCode {
             Exit::Refused => Self::from(2),
         }
     }
+}
+
+/// Starts a thread of the command line's own, without which the process is not to go on.
+pub(crate) fn spawn_vital(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    Builder::new().name(name.to_owned()).spawn(move || {
+        // The panic itself has been logged.
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            log::error!("thread {name} has ended, without which nothing works: it panicked");
+            logging::flush();
+            std::process::exit(1);
+        }
+    })?;
+    Ok(())
 }
 
 /// Writes a line to stdout. `println!` would panic when the reader has gone, as in

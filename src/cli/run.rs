@@ -101,9 +101,14 @@ pub(crate) fn balance(
         balancer.handle().count_lost_diagnostics(dropped);
     }
     started(&balancer);
-    balancer.join();
-    log::info!("stopped");
-    Exit::Fine
+    match balancer.join() {
+        Ok(()) => {
+            log::info!("stopped");
+            Exit::Fine
+        }
+        // It has been logged. Whoever starts programs starts this one again.
+        Err(_) => Exit::Failed,
+    }
 }
 
 /// Asks for as many descriptors as the system allows: the soft limit is for programs that use

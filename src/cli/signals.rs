@@ -7,7 +7,6 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use ropewalk::Handle;
 use ropewalk::base::counted::Counted;
@@ -16,7 +15,7 @@ use ropewalk::side::admin::requests_table;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use super::exit::complain;
+use super::exit::{complain, spawn_vital};
 use super::logging;
 use super::notify::Manager;
 
@@ -54,7 +53,7 @@ impl Obedience {
 
         let of_others = Arc::clone(&caught);
         let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGQUIT])?;
-        thread::Builder::new().name("rw-signals".to_owned()).spawn(move || {
+        spawn_vital("rw-signals", move || {
             for signal in signals.forever() {
                 match (signal, of_others.served.get()) {
                     (SIGTERM, _) => stop("SIGTERM", &of_others.served),

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use ropewalk::Handle;
 
+use super::exit::spawn_vital;
+
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,7 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
             }
         }
     };
-    if let Err(error) = thread::Builder::new().name("rw-watch".to_owned()).spawn(watch) {
+    if let Err(error) = spawn_vital("rw-watch", watch) {
         log::error!("cannot watch the configuration file: {error}");
     }
 }

@@ -64,6 +64,9 @@ pub struct Parking<T> {
     wake: OwnedFd,
     /// When the poller will look again, so that a sooner deadline knows to wake it.
     wakes_at: AtomicU64,
+    /// A test wants to see what comes of a wait that fails.
+    #[cfg(test)]
+    pub is_broken: std::sync::atomic::AtomicBool,
 }
 
 impl<T: Waiter> Parking<T> {
@@ -77,7 +80,15 @@ impl<T: Waiter> Parking<T> {
         let doors = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&doors, &wake, EventData::new_u64(Token::WAKE), EventFlags::IN)?;
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(now))).collect();
-        Ok(Self { epoll, doors, shards, wake, wakes_at: AtomicU64::new(0) })
+        Ok(Self {
+            epoll,
+            doors,
+            shards,
+            wake,
+            wakes_at: AtomicU64::new(0),
+            #[cfg(test)]
+            is_broken: std::sync::atomic::AtomicBool::default(),
+        })
     }
 
     /// Watches something that is not a task for something to read, until it is
@@ -135,6 +146,10 @@ impl<T: Waiter> Parking<T> {
     /// # Errors
     /// epoll itself is broken.
     pub fn wait(&self, events: &mut Events, until: Moment, mut watched: impl FnMut(u32)) -> io::Result<()> {
+        #[cfg(test)]
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(Errno::BADF.into());
+        }
         // Until the new time is known, every parked deadline wakes us.
         self.wakes_at.store(u64::MAX, Ordering::SeqCst);
         let next = self.shards.iter().map(|shard| shard.lock().wheel.next()).min();

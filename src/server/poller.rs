@@ -35,7 +35,10 @@ impl Poller {
     }
 
     /// Works until the balancer stops.
-    pub fn run(mut self) {
+    ///
+    /// # Errors
+    /// epoll is broken: nothing can be accepted any more.
+    pub fn run(mut self) -> Result<(), String> {
         let mut events = Events::new();
         let mut tasks: Vec<Box<Task>> = Vec::new();
         let mut listeners = Vec::new();
@@ -43,8 +46,7 @@ impl Poller {
             let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
             let parking = &self.hall.parking;
             if let Err(error) = parking.wait(&mut events, until, |number| listeners.push(number)) {
-                log::error!("epoll failed: {error}");
-                return;
+                return Err(format!("epoll failed: {error}"));
             }
             let now = clock::now();
             parking.expire(now, &mut events, &mut tasks);
@@ -66,6 +68,7 @@ impl Poller {
             self.acceptor.resume(&self.hall, now);
             self.sweep(now);
         }
+        Ok(())
     }
 
     /// Opens and closes the listeners that a reload has asked for.

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bound
 
 use crate::base::clock;
 use crate::base::limits::{LOG_LINGER, LOG_STOP_WAIT, LOG_WRITE_BYTES};
+use crate::base::supervisor::Supervisor;
 use crate::config::plan::{AccessLogFormat, AccessLogPlan};
 use crate::observe::batch::{Batch, Intake, Outlet, channel, lines_in};
 use crate::observe::line::Format;
@@ -52,13 +53,16 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened, which the error names with a remedy, or the system refuses a
     /// thread.
-    pub fn open(plan: &AccessLogPlan, dropped: &Arc<AtomicU64>) -> io::Result<Self> {
+    pub fn open(plan: &AccessLogPlan, dropped: &Arc<AtomicU64>, threads: &Supervisor) -> io::Result<Self> {
         let sink = Sink::open(&plan.sink, Arc::clone(dropped))?;
         let (intake, outlet) = channel(Arc::clone(dropped));
         let wishes = Arc::new(Wishes::default());
         let (alive, ended) = bounded(0);
         let writer = Writer { sink, outlet: outlet.clone(), wishes: Arc::clone(&wishes), lines: Vec::new() };
-        let thread = Builder::new().name("rw-log".to_owned()).spawn(move || writer.run(&alive))?;
+        let thread = threads.spawn(Builder::new().name("rw-log".to_owned()), move || {
+            writer.run(&alive);
+            Ok(())
+        })?;
         let format = match plan.format {
             AccessLogFormat::Json => Format::Json,
             AccessLogFormat::Combined => Format::Combined,

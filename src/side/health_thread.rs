@@ -20,6 +20,7 @@ use rustix::fd::OwnedFd;
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{PROBE_THREADS_MAX, RESOLVE_EVERY, RESOLVE_THREADS_MAX};
+use crate::base::supervisor::Supervisor;
 use crate::config::plan::{HealthCheck, Probe};
 use crate::side::addresses::Addresses;
 use crate::side::blocking::{Answer, Helpers, Job, Lane, agent, judge};
@@ -48,7 +49,7 @@ impl HealthThread {
     ///
     /// # Errors
     /// The system refuses a thread or a descriptor.
-    pub fn spawn(backends: Vec<Arc<Backend>>) -> io::Result<Self> {
+    pub fn spawn(backends: Vec<Arc<Backend>>, threads: &Supervisor) -> io::Result<Self> {
         let unjudged = backends.iter().filter(|backend| needs_probe(backend)).count();
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -57,7 +58,10 @@ impl HealthThread {
             judged: Condvar::new(),
         });
         let prober = Prober::new(Arc::clone(&shared), backends)?;
-        let thread = thread::Builder::new().name("rw-health".to_owned()).spawn(move || prober.run())?;
+        let thread = threads.spawn(thread::Builder::new().name("rw-health".to_owned()), move || {
+            prober.run();
+            Ok(())
+        })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ropewalk::base::supervisor::Supervisor;
 use ropewalk::side::admin::AdminThread;
 
 use crate::fake::Fake;
@@ -34,7 +35,9 @@ impl Admin {
     pub fn with_token(token: Option<&str>) -> Self {
         let fake = Fake::new();
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let thread = AdminThread::spawn(local, token.map(str::to_owned), fake.clone()).unwrap();
+        let thread =
+            AdminThread::spawn(local, token.map(str::to_owned), fake.clone(), &Supervisor::default())
+                .unwrap();
         Self { fake, thread }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use ropewalk::base::supervisor::Supervisor;
 use ropewalk::config::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink};
 use ropewalk::observe::batch::Batch;
 use ropewalk::observe::record::Record;
@@ -25,7 +26,7 @@ fn open(path: &Path) -> AccessLog {
 }
 
 fn open_counting(path: &Path, dropped: &Arc<AtomicU64>) -> AccessLog {
-    AccessLog::open(&plan(path), dropped).expect("an access log")
+    AccessLog::open(&plan(path), dropped, &Supervisor::default()).expect("an access log")
 }
 
 fn plan(path: &Path) -> AccessLogPlan {
@@ -295,7 +296,10 @@ fn a_log_takes_over_from_another_without_losing_lines() {
 fn a_log_that_cannot_be_opened_says_which_and_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("missing").join("access.log");
-    let error = AccessLog::open(&plan(&path), &Arc::default()).err().expect("an error").to_string();
+    let error = AccessLog::open(&plan(&path), &Arc::default(), &Supervisor::default())
+        .err()
+        .expect("an error")
+        .to_string();
     assert!(error.contains(path.to_str().expect("a name")), "{error}");
     assert!(error.contains("create it first"), "{error}");
 }

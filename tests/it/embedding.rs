@@ -24,7 +24,7 @@ fn two_balancers_in_one_process_do_not_know_of_each_other() {
         assert_eq!(Client::connect(second.addresses()[0]).get("/").text(), "second\n");
     }
     first.handle().drain();
-    first.join();
+    first.join().expect("no thread has failed");
     assert_eq!(Client::connect(second.addresses()[0]).get("/").text(), "second\n");
 }
 

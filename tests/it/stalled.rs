@@ -195,10 +195,23 @@ fn a_reload_that_hangs_stops_neither_probes_nor_operators_nor_the_end() {
     has_entered.recv_timeout(wait::PATIENCE).expect("the reload has begun");
     let (ended, end) = bounded(1);
     let join = thread::spawn(move || {
-        balancer.join();
+        balancer.join().expect("no thread has failed");
         let _ = ended.send(());
     });
     handle.drain();
     end.recv_timeout(wait::PATIENCE).expect("it ends while a reload hangs");
     join.join().expect("no panic");
+}
+
+#[test]
+fn a_thread_that_ends_ends_the_process_with_a_line_that_names_it() {
+    let mut balancer = Operated::start(&json!({
+        "listen": free_address().to_string(),
+        "routes": [{ "respond": { "status": 200, "body": "ok" } }],
+    }));
+    // poll(2) refuses more descriptors than the process may have: no thread that polls two can go on.
+    balancer.process().limit_descriptors(1);
+    let status = balancer.process().wait_exit(wait::PATIENCE);
+    assert_eq!(status.code(), Some(1), "{}", balancer.process().log());
+    balancer.process().wait_for_line(&["ERROR", "thread rw-", "has ended", "poll failed"]);
 }

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::base::buffer::BufferPool;
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_SAMPLE_EVERY};
+use crate::base::supervisor::Supervisor;
 use crate::net::listen::{Accept, Listener};
 
 use super::connection::{Connection, Progress};
@@ -49,6 +50,7 @@ impl AdminThread {
         address: SocketAddr,
         token: Option<String>,
         operations: Arc<dyn Operations>,
+        threads: &Supervisor,
     ) -> io::Result<Self> {
         let listener = Listener::bind(address)?;
         let address = listener.address();
@@ -67,7 +69,7 @@ impl AdminThread {
             desk: Desk::new(token, operations, wake),
             sample_at: Moment::ZERO,
         };
-        let thread = Builder::new().name("rw-admin".to_owned()).spawn(move || server.run())?;
+        let thread = threads.spawn(Builder::new().name("rw-admin".to_owned()), move || server.run())?;
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
@@ -111,7 +113,7 @@ struct Server {
 }
 
 impl Server {
-    fn run(mut self) {
+    fn run(mut self) -> Result<(), String> {
         while !self.shared.stop.load(Ordering::Relaxed) {
             let now = clock::now();
             if now >= self.sample_at {
@@ -120,10 +122,7 @@ impl Server {
             }
             let has_client = match self.wait(now) {
                 Ok(has_client) => has_client,
-                Err(error) => {
-                    log::error!("the admin listener ends, poll failed: {error}");
-                    return;
-                }
+                Err(error) => return Err(format!("poll failed: {error}")),
             };
             let now = clock::now();
             self.serve(now);
@@ -131,6 +130,7 @@ impl Server {
                 self.accept(now);
             }
         }
+        Ok(())
     }
 
     /// Takes a sample. A bug in what is asked must not end the listener that shows it.
