@@ -9,7 +9,7 @@ use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::task::{Stage, Task};
 use crate::proxy::turn::Turn;
-use crate::proxy::{connect, record, relay, reply, request, response, retry, tunnel};
+use crate::proxy::{connect, record, relay, reply, request, response, retry, tunnel, upload};
 
 /// What a worker does with a task that has been advanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
     match up {
         // The client has its response, whatever is wrong with the rest of its request.
         relay::Flow::Fail(failure) if task.request.is_relayed() && failure != Failure::ClientLeft => {
-            return request::give_up(task, failure);
+            return upload::give_up(task, failure);
         }
         relay::Flow::Fail(failure) => return Step::Fail(failure),
         _ => {}
@@ -136,8 +136,8 @@ fn exchange(task: &mut Task, cx: &mut Context) -> Step {
             tunnel::begin(task, cx);
             Step::Go(Stage::Tunnel)
         }
-        (relay::Flow::Yield, relay::Flow::Done) if request::goes_on(task, cx) => Step::Yield,
-        (relay::Flow::Wait(mut up), relay::Flow::Done) if request::goes_on(task, cx) => {
+        (relay::Flow::Yield, relay::Flow::Done) if upload::goes_on(task, cx) => Step::Yield,
+        (relay::Flow::Wait(mut up), relay::Flow::Done) if upload::goes_on(task, cx) => {
             up.upstream.read = true;
             Step::Wait(up)
         }
@@ -175,8 +175,8 @@ fn within_request(task: &Task, mut wait: Wait) -> Wait {
 fn timed_out(task: &mut Task, reason: Reason) -> Step {
     match reason {
         // An upload that stalls is no reason to cut the response that came before its end.
-        Reason::RequestBody if task.request.is_relayed() => request::give_up(task, Failure::BodyTimeout),
-        Reason::SendRequest if task.request.is_answered() => request::give_up(task, Failure::SendTimeout),
+        Reason::RequestBody if task.request.is_relayed() => upload::give_up(task, Failure::BodyTimeout),
+        Reason::SendRequest if task.request.is_answered() => upload::give_up(task, Failure::SendTimeout),
         // Nobody is waiting for an answer.
         Reason::NextRequest | Reason::FirstByte | Reason::Linger => Step::Close,
         Reason::Tunnel => {

@@ -22,4 +22,5 @@ mod target;
 pub mod task;
 mod tunnel;
 pub mod turn;
+mod upload;
 mod uptake;

@@ -7,12 +7,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
-use crate::base::clock::Moment;
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, PASSWORD_WAIT, REPLAY_BYTES_MAX};
-use crate::config::plan::{HeaderOps, Timeouts, UNCHANGED};
-use crate::http::{self, BodyLength, ChunkDecoder, ChunkPart, HeadError, HeadStorage, RequestHead};
+use crate::config::plan::{HeaderOps, UNCHANGED};
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
 use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason, Wait};
+use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::direction::{self, Direction};
@@ -21,7 +20,7 @@ use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
 };
 use crate::proxy::task::{Counted, Framing, Request, Stage, Task, Upload, Upstream};
-use crate::proxy::{record, reply, splice};
+use crate::proxy::{record, reply, splice, upload};
 use crate::upstream::idle_connections::Distrust;
 use crate::upstream::snapshot::Snapshot;
 
@@ -141,7 +140,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     client.inbound = inbound;
     match verdict {
         Ok(Direction::Password) => Step::Go(Stage::Password),
-        Ok(Direction::Pool) => match check_arrived(task, cx) {
+        Ok(Direction::Pool) => match upload::check_arrived(task, cx) {
             Ok(()) => Step::Go(Stage::Choose),
             Err(failure) => Step::Fail(failure),
         },
@@ -212,32 +211,6 @@ fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
     record::begin(request, head, cx);
 }
 
-/// Checks what has arrived of a chunked body before a backend is chosen, so that a malformed one
-/// costs no connection. Nothing is consumed: the body is decoded again when it is sent.
-fn check_arrived(task: &Task, cx: &mut Context) -> Result<(), Failure> {
-    let Task { client, request, snapshot, .. } = task;
-    let Upload::Chunked(decoder) = &request.upload else { return Ok(()) };
-    let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
-    let (mut decoder, mut rest, mut size) = (decoder.clone(), client.inbound.bytes(), 0);
-    loop {
-        match decoder.next(rest).map_err(Failure::BadBody)? {
-            ChunkPart::Data { skip, len } => {
-                cx.turn.charge_chunks(1);
-                size += len as u64;
-                rest = rest.get(skip + len..).unwrap_or_default();
-            }
-            ChunkPart::More { .. } => return Ok(()),
-            ChunkPart::End { skip, len } => {
-                let section = rest.get(skip..skip + len).unwrap_or_default();
-                return http::parse_trailers(section, |_| ()).map_err(Failure::BadTrailers);
-            }
-        }
-        if body_max.is_some_and(|max| size > max) {
-            return Err(Failure::BodyTooLarge);
-        }
-    }
-}
-
 /// Sends the request as far as the client supplies it and the backend takes it.
 pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
     if let Some(pipe) = splice::pipe_up(task, cx) {
@@ -306,78 +279,17 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
         client.inbound.release_if_empty(&mut cx.buffers);
         match client.stream.read(&mut client.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(count)) => {
-                body_arrived(request, timeouts, cx.now);
+                upload::body_arrived(request, timeouts, cx.now);
                 cx.turn.charge(count);
             }
             Ok(Io::Blocked) => {
                 client.inbound.release_if_empty(&mut cx.buffers);
-                return Flow::Wait(wait_for_body(request, timeouts));
+                return Flow::Wait(upload::wait_for_body(request, timeouts));
             }
             Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
     Flow::Done
-}
-
-/// A wait for more of the body. Until a client that waits for a 100 has got it, the wait is the
-/// backend's (RFC 9110, section 10.1.1).
-pub(super) fn wait_for_body(request: &Request, timeouts: &Timeouts) -> Wait {
-    if request.awaits_continue {
-        let deadline = request.moved + timeouts.response_head;
-        return wait_client(Interest::READ, deadline, Reason::ResponseHead);
-    }
-    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
-    wait_client(Interest::READ, deadline, Reason::RequestBody)
-}
-
-/// Notes that the client has sent some of the body. All that it had sent before has been passed
-/// on, so the time since then was spent waiting for it.
-pub(super) fn body_arrived(request: &mut Request, timeouts: &Timeouts, now: Moment) {
-    if request.awaits_continue {
-        body_may_begin(request, timeouts, now);
-    } else {
-        request.timeout_from = request.timeout_from + now.since(request.moved);
-    }
-    request.moved = now;
-}
-
-/// The client need not wait for a 100 any longer: from now on the body's own deadlines apply.
-pub(super) fn body_may_begin(request: &mut Request, timeouts: &Timeouts, now: Moment) {
-    request.awaits_continue = false;
-    request.moved = now;
-    if request.too_slow_at != Moment::NEVER {
-        request.too_slow_at = now + timeouts.body_grace;
-    }
-}
-
-/// After a complete response, while the client still sends its request: whether the backend gets
-/// the rest of it. It does unless the backend said that it closes (RFC 9110, section 10.1.1), or
-/// has closed.
-pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
-    let Task { client, request, upstream: Some(upstream), .. } = task else { return false };
-    client.outbound.release_if_empty(&mut cx.buffers);
-    if !upstream.reads_on || upstream.deaf || !upstream.inbound.is_empty() {
-        return false;
-    }
-    // Bytes behind the response were asked for by nobody: such a connection is of no more use.
-    let read = upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Small);
-    upstream.inbound.release_if_empty(&mut cx.buffers);
-    if !matches!(read, Ok(Io::Blocked)) {
-        return false;
-    }
-    if std::mem::take(&mut request.ends_by_closing) {
-        client.stream.finish_writing();
-    }
-    true
-}
-
-/// Ends an upload whose response has begun, for a reason that is none to cut the response.
-pub(super) fn give_up(task: &mut Task, failure: Failure) -> Step {
-    task.request.fail(failure.word());
-    if let Some(upstream) = &mut task.upstream {
-        upstream.deaf = true;
-    }
-    Step::Go(Stage::Exchange)
 }
 
 /// What the fields that say who asked come to, as a rule.

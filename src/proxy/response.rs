@@ -17,8 +17,8 @@ use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
     wait_upstream,
 };
-use crate::proxy::request::body_may_begin;
 use crate::proxy::task::{Counted, Download, Framing, Request, Task, Upstream};
+use crate::proxy::upload::body_may_begin;
 use crate::proxy::{retry, rewrite, splice};
 
 /// Receives the response as far as the backend supplies it and the client takes it.

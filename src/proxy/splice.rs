@@ -16,8 +16,8 @@ use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{Flow, wait_to_write, wait_upstream};
-use crate::proxy::request::{body_arrived, wait_for_body};
 use crate::proxy::task::{Download, Framing, Request, Task, Upload, Upstream};
+use crate::proxy::upload::{body_arrived, wait_for_body};
 
 /// The pipe for the response body: the one that holds a piece of it, or an empty one if what is
 /// left is worth it. `None` says to copy.
