@@ -16,7 +16,7 @@ use socket2::{Domain, Socket, Type};
 use super::balancer::{Balancer, raise_descriptor_limit};
 use super::client::{Client, Latencies, get_request};
 use super::origin::{Next, Origin, reply};
-use super::wait::{self, Enough};
+use super::wait::{self, Enough, Saying};
 
 /// What 99 of 100 requests to a fast backend stay below while thousands wait. An unoptimised
 /// balancer between unoptimised peers gets four times as long.
@@ -219,6 +219,41 @@ fn wrong_passwords_from_many_addresses_delay_nobody() {
         guess.read_exact(&mut answer).expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 401");
     }
+}
+
+#[test]
+fn uploads_that_are_thrown_away_delay_nobody() {
+    let _turn = TURN.lock();
+    let origin = Origin::serve(|_, wire| reply(wire, 200, b"small"));
+    let balancer = Balancer::start(json!({
+        "workers": 2,
+        "pools": { "up": { "backends": [origin.backend()] } },
+        "routes": [
+            { "match": { "path": "/upload" }, "respond": { "status": 403, "body": "no" } },
+            { "pool": "up" },
+        ],
+    }));
+    let piece = vec![b'x'; 1 << 20];
+    let enough = Enough::not_yet();
+    std::thread::scope(|scope| {
+        let _enough = Saying(&enough);
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = Client::connect(balancer.address());
+                client.send(
+                    "POST /upload HTTP/1.1\r\nHost: test.example\r\nContent-Length: 99999999999\r\n\r\n",
+                );
+                while !enough.is() {
+                    client.send(&piece);
+                }
+                assert_eq!(client.response().expect("the early answer").head.status(), 403);
+            });
+        }
+        let end = Instant::now() + Duration::from_millis(500);
+        let seen = Latencies::of_gets(balancer.address(), "/", |count| count < 30 || Instant::now() < end);
+        enough.say();
+        assert!(seen.median() < FAST_P99, "beside thrown away uploads: median {:?}", seen.median());
+    });
 }
 
 /// Measures fast requests for two seconds, in which `slowly` is called ten times a second.
