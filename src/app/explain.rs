@@ -239,6 +239,6 @@ fn forward(
                 push(out, format_args!("  {line}"));
             }
         }
-        Err(why) => push(out, format_args!("  nothing: {why}")),
+        Err((status, why)) => push(out, format_args!("  nothing: answered {status}: {why}")),
     }
 }

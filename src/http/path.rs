@@ -170,7 +170,7 @@ fn hides_dots(segment: &str) -> bool {
 }
 
 /// A segment up to its first semicolon.
-pub(super) fn without_parameters(segment: &[u8]) -> &[u8] {
+fn without_parameters(segment: &[u8]) -> &[u8] {
     segment.split(|&byte| byte == b';').next().unwrap_or_default()
 }
 
@@ -186,7 +186,7 @@ fn decode_escapes(path: &[u8]) -> Vec<u8> {
 }
 
 /// A path without escapes and backslashes.
-pub(super) fn decode(path: &[u8]) -> Vec<u8> {
+fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = decode_escapes(path);
     decoded.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
     decoded

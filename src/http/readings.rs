@@ -10,11 +10,33 @@
 //! segment; no honest client writes it, and it is refused. Letter case, double escapes, a NUL byte
 //! that ends a path and malformed UTF-8 are not looked through.
 
-use super::path::{Ambiguous, decode, is_plain, resolve, unescaped, without_parameters};
+use super::path::{Ambiguous, is_plain, resolve, unescaped};
+
+/// A byte of a path, decoded; with [`ESCAPED`] if it was an escape and may end a segment.
+type Unit = u16;
+
+/// Tells `%2F`, `%5C` and `%3B` from what they stand for.
+const ESCAPED: Unit = 0x100;
+
+const SLASH: Unit = b'/' as Unit;
+const BACKSLASH: Unit = b'\\' as Unit;
+const SEMICOLON: Unit = b';' as Unit;
+const ESCAPED_SLASH: Unit = ESCAPED | SLASH;
+const ESCAPED_BACKSLASH: Unit = ESCAPED | BACKSLASH;
+const ESCAPED_SEMICOLON: Unit = ESCAPED | SEMICOLON;
 
 /// One of the ways to read a path without dot segments. Other escapes are always decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading(u8);
+
+/// What a unit is in one reading.
+enum Meaning {
+    Slash,
+    Parameters,
+    Byte(u8),
+    /// An escape that is not decoded.
+    Escape(&'static [u8]),
+}
 
 impl Reading {
     /// `%2F`, `%5C` and `%3B` are what they stand for, not text.
@@ -34,21 +56,29 @@ impl Reading {
         self.0 & choice != 0
     }
 
-    /// How long the slash is that a path begins with, if it does.
-    fn slash(self, path: &[u8]) -> Option<usize> {
-        let (byte, after) = unescaped(path)?;
-        let bytes = path.len() - after.len();
-        let is_slash = byte == b'/' || byte == b'\\' && self.has(Self::BACKSLASH);
-        (is_slash && (bytes == 1 || self.has(Self::DECODED))).then_some(bytes)
+    fn meaning(self, unit: Unit) -> Meaning {
+        match unit {
+            ESCAPED_SLASH if !self.has(Self::DECODED) => Meaning::Escape(b"%2F"),
+            ESCAPED_BACKSLASH if !self.has(Self::DECODED) => Meaning::Escape(b"%5C"),
+            ESCAPED_SEMICOLON if !self.has(Self::DECODED) => Meaning::Escape(b"%3B"),
+            SLASH | ESCAPED_SLASH => Meaning::Slash,
+            BACKSLASH | ESCAPED_BACKSLASH if self.has(Self::BACKSLASH) => Meaning::Slash,
+            SEMICOLON | ESCAPED_SEMICOLON if self.has(Self::BARE) => Meaning::Parameters,
+            unit => Meaning::Byte(unit.to_le_bytes()[0]),
+        }
+    }
+
+    fn is_slash(self, unit: Unit) -> bool {
+        matches!(self.meaning(unit), Meaning::Slash)
     }
 }
 
 /// Calls `visit` with each reading of a path other than the normal one, and with that one too if it
 /// has to be told from them. Those of a plain path are none.
 ///
-/// Of a long reading only the first `bytes_max` bytes are passed on: more cannot matter if they are
-/// more than a byte longer than every path that they are compared with. So a path of the greatest
-/// length costs as much as reading it a few times over, not 32 copies of it.
+/// Of a long reading only the first `bytes_max` bytes are passed on, and a little more: what follows
+/// cannot matter if they are more than a byte longer than every path that they are compared with. So
+/// the longest path costs as much as reading it a few times over, not 32 copies of it.
 ///
 /// # Errors
 /// The path has dot segments beside `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
@@ -56,14 +86,20 @@ pub fn other_readings(path: &str, bytes_max: usize, mut visit: impl FnMut(&[u8])
     if is_plain(path) || !path.starts_with('/') {
         return Ok(());
     }
-    let path = path.as_bytes();
-    let live = live(path);
-    let decoded = decode(path);
-    let is_dots = |segment: &[u8]| matches!(without_parameters(segment), b"." | b"..");
-    if decoded.split(|&byte| byte == b'/').any(is_dots) {
+    let units = units(path.as_bytes());
+    let live = live(&units);
+    // In the reading with the most segments, which has every dot segment of the others.
+    let finest = Reading(Reading::DECODED | Reading::BACKSLASH);
+    let is_dots = |segment: &[Unit]| {
+        let name = segment.split(|unit| unit & !ESCAPED == SEMICOLON).next().unwrap_or_default();
+        matches!(name.len(), 1 | 2) && name.iter().all(|&unit| unit == Unit::from(b'.'))
+    };
+    if units.split(|&unit| finest.is_slash(unit)).any(is_dots) {
         if live != 0 {
             return Err(Ambiguous);
         }
+        // Then each unit is one byte.
+        let decoded: Vec<u8> = units.iter().map(|unit| unit.to_le_bytes()[0]).collect();
         // By a backend that knows no dot segments, and by one that resolves them: a dot segment at
         // the end leaves a slash (RFC 3986) or none (Go's path.Clean).
         visit(&decoded);
@@ -77,37 +113,46 @@ pub fn other_readings(path: &str, bytes_max: usize, mut visit: impl FnMut(&[u8])
     let mut read = Vec::new();
     for reading in (0..Reading::COUNT).filter(|choices| choices & !live == 0).map(Reading) {
         read.clear();
-        apply(reading, path, bytes_max, &mut read);
+        apply(reading, &units, bytes_max, &mut read);
         visit(&read);
     }
     Ok(())
 }
 
-/// The choices that make a difference for a path.
-fn live(path: &[u8]) -> u8 {
-    let mut live = 0;
+fn units(path: &[u8]) -> Vec<Unit> {
+    let mut units = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((byte, after)) = unescaped(rest) {
-        let is_escaped = rest.len() - after.len() > 1;
-        live |= match byte {
-            b'/' | b'\\' | b';' if is_escaped => Reading::DECODED,
-            _ => 0,
-        };
-        live |= match byte {
-            b'\\' => Reading::BACKSLASH,
-            b';' => Reading::BARE,
-            b'/' if after.starts_with(b"/") => Reading::MERGED,
-            _ => 0,
-        };
+        let is_escape = rest.len() - after.len() > 1;
+        let ends_segments = matches!(byte, b'/' | b'\\' | b';');
+        units.push(Unit::from(byte) | if is_escape && ends_segments { ESCAPED } else { 0 });
         rest = after;
     }
-    // Each of these may make an empty segment.
-    if live != 0 {
-        live |= Reading::MERGED;
+    units
+}
+
+/// The choices that make a difference for a path.
+fn live(units: &[Unit]) -> u8 {
+    let mut live = 0;
+    let mut before = 0;
+    for &unit in units {
+        live |= match unit {
+            SLASH if before == SLASH => Reading::MERGED,
+            // Each of the others may make an empty segment, so merging has a say as well.
+            BACKSLASH => Reading::BACKSLASH | Reading::MERGED,
+            SEMICOLON => Reading::BARE | Reading::MERGED,
+            ESCAPED_SLASH => Reading::DECODED | Reading::MERGED,
+            ESCAPED_BACKSLASH => Reading::DECODED | Reading::BACKSLASH | Reading::MERGED,
+            ESCAPED_SEMICOLON => Reading::DECODED | Reading::BARE | Reading::MERGED,
+            _ => 0,
+        };
+        before = unit;
     }
-    let most_generous = Reading(Reading::DECODED | Reading::BACKSLASH);
-    let second = most_generous.slash(path).and_then(|bytes| path.get(bytes..));
-    if second.is_some_and(|second| most_generous.slash(second).is_some()) {
+    let finest = Reading(Reading::DECODED | Reading::BACKSLASH);
+    if let [first, second, ..] = *units
+        && finest.is_slash(first)
+        && finest.is_slash(second)
+    {
         // WHATWG skips every slash before the host, RFC 3986 two of them.
         live |= Reading::AUTHORITY | Reading::BACKSLASH;
     }
@@ -115,60 +160,44 @@ fn live(path: &[u8]) -> u8 {
 }
 
 /// Writes down a path without dot segments in one of its readings.
-fn apply(reading: Reading, path: &[u8], bytes_max: usize, read: &mut Vec<u8>) {
-    let mut rest = if reading.has(Reading::AUTHORITY) { behind_authority(reading, path) } else { path };
-    if rest.is_empty() {
-        rest = b"/";
-    }
-    while let Some((byte, after)) = unescaped(rest)
+fn apply(reading: Reading, path: &[Unit], bytes_max: usize, read: &mut Vec<u8>) {
+    let rest = if reading.has(Reading::AUTHORITY) { behind_authority(reading, path) } else { path };
+    // A host alone has the root as its path.
+    let mut units = if rest.is_empty() { &[SLASH] } else { rest }.iter().copied();
+    while let Some(mut unit) = units.next()
         && read.len() < bytes_max
     {
-        let is_escaped = rest.len() - after.len() > 1;
-        match byte {
-            _ if reading.slash(rest).is_some() => {
-                if !(reading.has(Reading::MERGED) && read.ends_with(b"/")) {
-                    read.push(b'/');
-                }
-            }
-            b'/' | b'\\' | b';' if is_escaped && !reading.has(Reading::DECODED) => {
-                read.extend_from_slice(rest.get(..3).unwrap_or_default());
-            }
-            b';' if reading.has(Reading::BARE) => {
-                rest = next_segment(reading, after);
-                continue;
-            }
-            byte => read.push(byte),
+        if let Meaning::Parameters = reading.meaning(unit) {
+            let Some(slash) = units.find(|&unit| reading.is_slash(unit)) else { break };
+            unit = slash;
         }
-        rest = after;
+        match reading.meaning(unit) {
+            Meaning::Slash if reading.has(Reading::MERGED) && read.ends_with(b"/") => {}
+            Meaning::Slash => read.push(b'/'),
+            Meaning::Byte(byte) => read.push(byte),
+            Meaning::Escape(text) => read.extend_from_slice(text),
+            // Were skipped above.
+            Meaning::Parameters => {}
+        }
     }
-}
-
-/// A path from its next slash on.
-fn next_segment(reading: Reading, mut path: &[u8]) -> &[u8] {
-    while reading.slash(path).is_none()
-        && let Some((_, after)) = unescaped(path)
-    {
-        path = after;
-    }
-    path
 }
 
 /// A path without the host that it begins with, if it can be taken to begin with one.
-fn behind_authority(reading: Reading, path: &[u8]) -> &[u8] {
+fn behind_authority(reading: Reading, path: &[Unit]) -> &[Unit] {
     // Who parses before decoding sees no escaped slash, unless there is no other: then somebody
     // has decoded it for them.
     let literal = Reading(reading.0 & !Reading::DECODED);
     for reading in [literal, reading] {
-        let slashes = |path: &[u8]| reading.slash(path);
-        let Some(first) = slashes(path) else { continue };
-        let Some(second) = path.get(first..).and_then(slashes) else { continue };
-        let mut rest = path.get(first + second..).unwrap_or_default();
-        while reading.has(Reading::BACKSLASH)
-            && let Some(another) = slashes(rest)
-        {
-            rest = rest.get(another..).unwrap_or_default();
-        }
-        return next_segment(reading, rest);
+        let is_slash = |&unit: &Unit| reading.is_slash(unit);
+        let slashes = path.iter().take_while(|unit| is_slash(unit)).count();
+        let skipped = match slashes {
+            0 | 1 => continue,
+            all if reading.has(Reading::BACKSLASH) => all,
+            _ => 2,
+        };
+        let rest = path.get(skipped..).unwrap_or_default();
+        let host = rest.iter().position(is_slash).unwrap_or(rest.len());
+        return rest.get(host..).unwrap_or_default();
     }
     path
 }
@@ -206,12 +235,12 @@ mod tests {
     #[test]
     fn each_choice_is_made_in_both_ways() {
         for (path, expected) in [
-            ("/a%2fb", &["/a%2fb", "/a/b"][..]),
+            ("/a%2fb", &["/a%2Fb", "/a/b"][..]),
             ("/a\\b", &["/a/b", "/a\\b"]),
             ("/a%5Cb", &["/a%5Cb", "/a/b", "/a\\b"]),
             ("/a//b", &["/a//b", "/a/b"]),
             ("/a;x/b", &["/a/b", "/a;x/b"]),
-            ("/a%3bx/b", &["/a%3bx/b", "/a/b", "/a;x/b"]),
+            ("/a%3bx/b", &["/a%3Bx/b", "/a/b", "/a;x/b"]),
             ("//h/a", &["//h/a", "/a", "/h/a"]),
             ("///h/a//b", &["///h/a//b", "/a//b", "/a/b", "/h/a//b", "/h/a/b"]),
             ("//h", &["/", "//h", "/h"]),

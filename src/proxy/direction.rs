@@ -106,21 +106,21 @@ pub fn asked<'a>(listener: &'a str, head: &'a RequestHead<'_, '_>) -> route::Req
 /// What a backend would be sent for a request of this client, or why it would be sent nothing.
 ///
 /// # Errors
-/// A sentence: the request goes round in a loop, or its path cannot be rewritten.
+/// The status and the reason: the request goes round in a loop, or its path cannot be rewritten.
 pub fn preview(
     snapshot: &Snapshot,
     route: &RoutePlan,
     entrance: &Entrance,
     client: SocketAddr,
     head: &RequestHead<'_, '_>,
-) -> Result<String, &'static str> {
+) -> Result<String, (u16, &'static str)> {
     let mut request = Request::new(Moment::ZERO);
     request.outbound = Buffer::default();
     let mut peer_text = Text::default();
     peer_text.set(client.ip().to_string().as_bytes());
     let from = from(snapshot, entrance, client, &peer_text);
     rewritten(route, &from, head, &mut request, &mut fastrand::Rng::new())
-        .map_err(|failure| failure.row().text)?;
+        .map_err(|failure| (failure.row().status, failure.row().text))?;
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
 }
 

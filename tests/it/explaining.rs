@@ -60,6 +60,40 @@ fn what_explain_says_is_what_happens() {
     }
 }
 
+#[test]
+fn explain_names_the_reading_and_the_guards_of_the_others() {
+    let config = json!({ "routes": [
+        { "name": "inside", "match": { "path_prefix": "/projects/admin" }, "respond": {}, "allow": ["10.0.0.0/8"] },
+        { "name": "open", "respond": {} },
+    ] });
+    let plan = Config::from_json(&config.to_string()).and_then(|config| config.check()).expect("a plan").plan;
+    let told = |path: &str| {
+        let (method, url) = ("GET".to_owned(), format!("http://a.example{path}"));
+        explain_plan(&plan, &Question { method, url, headers: Vec::new(), down: Vec::new() })
+            .expect("an answer")
+    };
+    assert_eq!(
+        told("/projects/admin%2Fx"),
+        "the path is compared as /projects/admin/x\n\
+         route inside: matches\n  only clients from 10.0.0.0/8 are served; others get 403\n\
+         answered 200 with 0 bytes\n"
+    );
+    assert_eq!(
+        told("//host/projects/admin"),
+        "the path is compared as /host/projects/admin\n\
+         route inside: not this one, it asks for another path\n\
+         route open: matches\n\
+         route inside: its guards too, as a backend may read the path as one of its\n  \
+         only clients from 10.0.0.0/8 are served; others get 403\n\
+         answered 200 with 0 bytes\n"
+    );
+    assert_eq!(
+        told("/x/..%2Fprojects"),
+        "the path is compared as /projects\n\
+         answered 400: the path can be read in several ways, and something is guarded\n"
+    );
+}
+
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Deed {
@@ -83,16 +117,16 @@ impl Deed {
         if text.contains("no route matches: 404") {
             return Self::Refused(404);
         }
+        if let Some((_, status)) = text.split_once("  nothing: answered ") {
+            return Self::Refused(number(status));
+        }
         if text.contains("gets 413, as this one does") {
             return Self::Refused(413);
         }
         if let Some((_, sent)) = text.split_once("what the backend is sent") {
             let lines = sent.lines().skip(1).map(|line| line.trim().to_owned());
             let lines: Vec<_> = lines.collect();
-            return match lines.first().and_then(|line| line.strip_prefix("nothing: ")) {
-                Some(_) => Self::Refused(508),
-                None => Self::Forwarded(comparable(lines)),
-            };
+            return Self::Forwarded(comparable(lines));
         }
         let line = text.lines().find_map(|line| line.strip_prefix("answered ")).expect("an answer");
         if let Some((_, location)) = line.split_once("with Location: ") {
@@ -156,8 +190,10 @@ fn ask(address: SocketAddr, question: &Question, arrived: &Receiver<Head>) -> De
 
 const HOSTS: [&str; 4] = ["a.example", "b.example", "*.example", "*.a.example"];
 const PATHS: [&str; 7] = ["/", "/a", "/a/b", "/b", "/a b", "/a/c", "/c/"];
-const SEGMENTS: [&str; 14] =
-    ["a", "b", "c", "a", "b", "%61", "..", ".", "", "%2e%2E", "a%20b", "a%2Fb", "%zz", "%C3%A4"];
+const SEGMENTS: [&str; 18] = [
+    "a", "b", "c", "a", "b", "%61", "..", ".", "", "%2e%2E", "a%20b", "a%2Fb", "%zz", "%C3%A4", "..%2Fa",
+    "a;x", "a\\b", "..;x",
+];
 
 /// A configuration with a few routes.
 fn table(rng: &mut Rng, front: SocketAddr, origin: SocketAddr) -> Value {
@@ -168,6 +204,12 @@ fn table(rng: &mut Rng, front: SocketAddr, origin: SocketAddr) -> Value {
     });
     if rng.bool() {
         config["trusted_proxies"] = json!(["0.0.0.0/0"]);
+    }
+    // A guard that lets everybody pass: what is refused then is what cannot be read.
+    if rng.bool() {
+        let routes = config["routes"].as_array_mut().expect("routes");
+        let guarded = rng.usize(..routes.len());
+        routes[guarded]["allow"] = json!(["0.0.0.0/0"]);
     }
     // Whatever is left over, or nothing.
     if rng.bool() {
