@@ -15,7 +15,7 @@ use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
 use ropewalk::config::plan::{BackendPlan, HealthCheck, Limits, PoolPlan, Probe, Strategy};
 use ropewalk::net::parking::{Spot, Unpark};
 use ropewalk::upstream::backend::{Backend, Lease};
-use ropewalk::upstream::health::{Evidence, ProbeResult, Reason, Transition};
+use ropewalk::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
 use ropewalk::upstream::pool::{Ask, Pool};
 use ropewalk::upstream::queue::{Admission, Ticket};
 
@@ -100,6 +100,8 @@ struct Member {
     serves: bool,
     up: bool,
     probed: bool,
+    /// Whether a probe has found it up.
+    proven: bool,
     /// Probes in a row that contradict `up`.
     against: u32,
     failed_requests: u32,
@@ -153,6 +155,7 @@ impl World {
             serves: rng.u8(..4) > 0,
             up: true,
             probed: false,
+            proven: false,
             against: 0,
             failed_requests: 0,
             probe_due: now,
@@ -254,7 +257,8 @@ impl World {
             false => ProbeResult::Failure(Reason::Refused),
         };
         let backend = &self.pool.backends()[index];
-        let transition = backend.record_probe(result, Duration::from_millis(1), self.now);
+        let transition =
+            backend.record_probe(result, Duration::from_millis(1), self.now, Proof::AsConfigured);
         let in_transition = backend.in_transition();
         self.expect_probe(index, result, transition);
         let interval = self.rules.as_ref().map_or(Duration::from_secs(1), |rules| rules.interval);
@@ -391,9 +395,12 @@ impl World {
         };
         let good = result == ProbeResult::Success;
         let first = !std::mem::replace(&mut member.probed, true);
+        let proven = member.proven;
+        member.proven |= good;
         member.against = if good == member.up { 0 } else { member.against + 1 };
         let needed = match good {
             _ if first => 1,
+            true if !proven => 1,
             true => rules.healthy_after,
             false => rules.unhealthy_after,
         };

@@ -18,6 +18,8 @@ pub(super) struct Share {
     pub(super) connections: usize,
     /// Pipes for large bodies.
     pub(super) pipes: usize,
+    /// Probes in flight.
+    pub(super) probes: usize,
 }
 
 /// The process may have too few descriptors to serve anybody.
@@ -34,6 +36,8 @@ pub struct TooFewDescriptors {
 pub(super) struct Fitted {
     /// How many pipes there may be.
     pub(super) pipes: usize,
+    /// How many probes may be in flight at once.
+    pub(super) probes: usize,
     asked: usize,
     given: usize,
     allowed: usize,
@@ -46,16 +50,17 @@ pub(super) struct Fitted {
 pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
     let asked = plan.limits.connections;
     let Some(allowed) = getrlimit(Resource::Nofile).current else {
-        return Ok(Fitted { pipes: PIPES_MAX, asked, given: asked, allowed: usize::MAX });
+        let probes = plan.probes_in_flight_max();
+        return Ok(Fitted { pipes: PIPES_MAX, probes, asked, given: asked, allowed: usize::MAX });
     };
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
-    let Share { connections, pipes } = share(plan, allowed)?;
+    let Share { connections, pipes, probes } = share(plan, allowed)?;
     if connections < asked {
         // In proportion, so that as large a share as was meant is left for requests.
         plan.limits.tunnels = plan.limits.tunnels.saturating_mul(connections).div_ceil(asked);
         plan.limits.connections = connections;
     }
-    Ok(Fitted { pipes, asked, given: connections, allowed })
+    Ok(Fitted { pipes, probes, asked, given: connections, allowed })
 }
 
 impl Fitted {
@@ -89,13 +94,16 @@ fn share(plan: &Plan, allowed: usize) -> Result<Share, TooFewDescriptors> {
     }
     // What comes and goes gets all that it can use, but no more than a part of what is left.
     let left = allowed - fixed;
-    let backends: usize = plan.pools.iter().map(|pool| pool.backends.len()).sum();
-    let others = admin * ADMIN_CONNECTIONS_MAX + backends.min(PROBES_COUNTED_MAX);
+    let (clients, probes) = (admin * ADMIN_CONNECTIONS_MAX, plan.probes_in_flight_max());
+    let others = clients + probes;
     let passing = (others + 2 * PIPES_MAX).min(left / PART);
     // A pipe has two ends. Half of a small share is left for probes and admin clients.
-    let pipes = (passing - others.min(passing / 2)) / 2;
+    let pipes = ((passing - others.min(passing / 2)) / 2).min(PIPES_MAX);
+    let others = passing - 2 * pipes;
+    // Likewise, half of what they get is for probes. They take turns with it.
+    let probes = probes.min(others - clients.min(others / 2));
     let connections = ((left - passing) / 2).min(plan.limits.connections);
-    Ok(Share { connections, pipes: pipes.min(PIPES_MAX) })
+    Ok(Share { connections, pipes, probes })
 }
 
 /// Descriptors of every process: standard streams, the two epolls, those of signals, of the service
@@ -104,10 +112,6 @@ const DESCRIPTORS_OF_PROCESS: usize = 16;
 
 /// What comes and goes gets at most one part of so many.
 const PART: usize = 4;
-
-/// LIMIT: backends that are counted with a probe in flight. One probe lasts milliseconds, so more at
-/// once are a network that is down, and connections then wait for nothing else.
-const PROBES_COUNTED_MAX: usize = 256;
 
 /// With fewer connections than this a balancer is of no use.
 const CONNECTIONS_MIN: usize = 4;
@@ -139,12 +143,25 @@ mod tests {
     #[test]
     fn most_descriptors_are_for_connections_however_few_there_are() {
         for (allowed, least) in [(64, 16), (128, 40), (200, 60), (1024, 460), (4096, 1950), (20_000, 9_900)] {
-            let Share { connections, pipes } = share(&plan(), allowed).unwrap();
+            let Share { connections, pipes, .. } = share(&plan(), allowed).unwrap();
             assert!(connections >= least, "{connections} of {allowed}");
             let fixed = DESCRIPTORS_OF_PROCESS + 2 + 1;
             assert!(2 * connections + 2 * pipes + fixed <= allowed, "{connections}, {pipes} of {allowed}");
         }
-        assert_eq!(share(&plan(), 1 << 20).unwrap(), Share { connections: 10_000, pipes: PIPES_MAX });
+        let most = Share { connections: 10_000, pipes: PIPES_MAX, probes: 1 };
+        assert_eq!(share(&plan(), 1 << 20).unwrap(), most);
+    }
+
+    #[test]
+    fn probes_get_a_part_of_few_descriptors_and_one_for_each_backend_of_many() {
+        let many = (0..951)
+            .fold(Config::new(), |config, port| config.backend(&format!("http://127.0.0.1:{}", 1000 + port)));
+        let plan = many.check().unwrap().plan;
+        let few = share(&plan, 1024).unwrap();
+        assert!((100..=256).contains(&few.probes) && few.connections > 350, "{few:?}");
+        let fixed = DESCRIPTORS_OF_PROCESS + plan.workers + 1;
+        assert!(2 * few.connections + 2 * few.pipes + few.probes + fixed <= 1024, "{few:?}");
+        assert_eq!(share(&plan, 20_000).unwrap().probes, 951);
     }
 
     #[test]

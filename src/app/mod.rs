@@ -6,6 +6,7 @@ mod operations;
 mod reload;
 mod reloader;
 
+use descriptors::Fitted;
 pub use descriptors::TooFewDescriptors;
 pub use explain::explain_plan;
 pub use reload::ReloadError;
@@ -190,7 +191,7 @@ impl Balancer {
         let admin = plan.admin.clone();
         let fitted = descriptors::fit(&mut plan).map_err(StartError::Descriptors)?;
         fitted.log();
-        let mut balancer = Self::run(plan, doors, fitted.pipes).map_err(StartError::System)?;
+        let mut balancer = Self::run(plan, doors, &fitted).map_err(StartError::System)?;
         if let Some(AdminPlan { address, token }) = admin {
             let operations: Arc<dyn Operations> = Arc::new(balancer.handle());
             let thread = AdminThread::spawn(address, token, operations, &balancer.handle.inner.threads);
@@ -199,7 +200,7 @@ impl Balancer {
         Ok(balancer)
     }
 
-    fn run(plan: Plan, doors: Vec<Door>, pipes: usize) -> io::Result<Self> {
+    fn run(plan: Plan, doors: Vec<Door>, fitted: &Fitted) -> io::Result<Self> {
         let workers = plan.workers;
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
@@ -209,7 +210,7 @@ impl Balancer {
             bare: Arc::new(Snapshot::bare(&snapshot.plan)),
             entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
             draining_since: AtomicU64::new(0),
-            pipes: PipeAllowance::new(pipes),
+            pipes: PipeAllowance::new(fitted.pipes),
             connections: Arc::new(AtomicUsize::new(0)),
             turned_away: TurnedAway::default(),
             tunnels: Arc::new(AtomicUsize::new(0)),
@@ -252,10 +253,8 @@ impl Balancer {
 
         // Names are resolved and verdicts are in before the first request, as far as that
         // can be had without keeping clients waiting.
-        let health = HealthThread::spawn(
-            snapshot.backends().map(Arc::clone).collect(),
-            &balancer.handle.inner.threads,
-        )?;
+        let health = HealthThread::spawn(&balancer.handle.inner.threads)?;
+        health.watch(&snapshot, fitted.probes);
         health.wait_first_round(FIRST_ROUND_WAIT);
         balancer.handle.inner.reloading.lock().health = Some(health);
 

@@ -30,7 +30,8 @@ use crate::upstream::snapshot::Snapshot;
 /// What reloads change, beside the snapshot.
 #[derive(Default)]
 pub(super) struct Reloading {
-    /// Probes the backends of the present snapshot; `None` once the balancer has stopped.
+    /// Probes the backends of the present snapshot, for as long as the balancer runs; `None` once
+    /// it has stopped.
     pub(super) health: Option<HealthThread>,
 }
 
@@ -102,7 +103,8 @@ impl Handle {
         let shared = &hall.shared;
         let before = shared.snapshot.load_full();
         // How many pipes there may be was settled at the start.
-        descriptors::fit(&mut plan).map_err(|error| ReloadError::Start(StartError::Descriptors(error)))?;
+        let fitted = descriptors::fit(&mut plan)
+            .map_err(|error| ReloadError::Start(StartError::Descriptors(error)))?;
         // The ready channel was made for so many.
         plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
 
@@ -113,20 +115,8 @@ impl Handle {
         let lines = changes(&before.plan, &plan);
         // The admin listener is the one that there is, and its views want to know what heads say.
         plan.admin.clone_from(&before.plan.admin);
-        // From here on, backends that stay are as the new configuration wants them.
+        // From here on nothing fails. Backends that stay are as the new configuration wants them.
         let after = Arc::new(Snapshot::after(plan, &before));
-        let health =
-            match HealthThread::spawn(after.backends().map(Arc::clone).collect(), &self.inner.threads) {
-                Ok(health) => health,
-                Err(error) => {
-                    // They are to be as the old one wanted them again.
-                    let back = Arc::new(Snapshot::after(before.plan.clone(), &before));
-                    shared.snapshot.store(Arc::clone(&back));
-                    back.backends().for_each(Backend::offer);
-                    return Err(ReloadError::Start(StartError::System(error)));
-                }
-            };
-
         if !same_log {
             self.inner.replace_log(log);
         }
@@ -142,7 +132,9 @@ impl Handle {
         drop(configurations);
         // Bounds, weights and members may be other ones now, and requests wait for them.
         after.backends().for_each(Backend::offer);
-        reloading.health = Some(health);
+        if let Some(health) = &reloading.health {
+            health.watch(&after, fitted.probes);
+        }
         let mut doors = hall.doors.lock();
         *doors = Some(match doors.take() {
             Some(pending) => pending.and_then(change),

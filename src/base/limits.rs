@@ -208,8 +208,26 @@ pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;
 /// LIMIT: probes of each backend that are kept to be shown.
 pub const PROBES_KEPT_MAX: usize = 32;
 
-/// LIMIT: threads that make HTTP probes. A backend that hangs holds one for its `timeout`.
-pub const PROBE_THREADS_MAX: usize = 8;
+/// LIMIT: probes in flight at once, each with a descriptor. A thousand backends may hang at the same
+/// time and delay none of the others; beyond that, probes wait their turn.
+pub const PROBES_IN_FLIGHT_MAX: usize = 1024;
+
+/// LIMIT: bytes of the body of an answer to a probe that are read to check its framing.
+pub const PROBE_BODY_BYTES_MAX: u64 = 64 * 1024;
+
+/// LIMIT: bytes of interim responses that a probe reads, however many `limits.interim` allows
+/// requests: the health thread reads them in one go.
+pub const PROBE_INTERIM_BYTES_MAX: u64 = 1024 * 1024;
+
+/// LIMIT: probes in a second that are made ahead of their schedule, over all backends.
+pub const PROBES_AHEAD_PER_SECOND: u32 = 200;
+
+/// How often a backend is probed ahead of its schedule, at most.
+pub const PROBE_AHEAD_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// For how long a backend is probed ahead of its schedule while it has not been up since the start,
+/// or since its address changed, or while its pool has no usable backend.
+pub const PROBE_AHEAD_FOR: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// LIMIT: threads that look up names. One that hangs in the system's resolver holds one.
 pub const RESOLVE_THREADS_MAX: usize = 4;
@@ -219,7 +237,10 @@ pub const RESOLVE_THREADS_MAX: usize = 4;
 pub const ADDRESSES_MAX: usize = 64;
 
 /// How often the names of backends are looked up again.
-pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(30);
+pub const RESOLVE_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How soon a name may be looked up again when all of its addresses refuse.
+pub const RESOLVE_AHEAD_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How often a backend is probed whose last probe contradicts the verdict on it, unless its
 /// `interval` is shorter still.

@@ -9,12 +9,12 @@
 
 use std::fmt;
 
-use super::plan::{Action, ErrorPage, Plan, RateLimitKey, RoutePlan};
+use super::plan::{Action, ErrorPage, HealthCheck, Plan, Probe, RateLimitKey, RoutePlan};
 use crate::base::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX,
     BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX, LOG_BUFFER_BYTES, LOG_TEXT_BYTES_MAX,
-    LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, PROBE_THREADS_MAX, RATE_LIMIT_SETS,
-    RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
+    LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, RATE_LIMIT_SETS, RATE_LIMIT_WAYS,
+    RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
 };
 
 /// One kind of thing, how many there may be and how large each may be.
@@ -150,7 +150,8 @@ fn fixed(plan: &Plan) -> Vec<Term> {
     vec![
         term("process", 1, PROCESS_BYTES),
         term("workers", plan.workers, of_worker),
-        term("other threads", OTHER_THREADS + PROBE_THREADS_MAX + RESOLVE_THREADS_MAX, THREAD_BYTES),
+        term("other threads", OTHER_THREADS + RESOLVE_THREADS_MAX, THREAD_BYTES),
+        term("probes", http_probes(plan), BUFFER_LARGE_BYTES.max(grown(plan.limits.head))),
         term(
             "queued requests",
             (plan.pools.len() * plan.limits.queue).min(plan.limits.connections),
@@ -170,6 +171,13 @@ fn fixed(plan: &Plan) -> Vec<Term> {
         term("counters", plan.workers * (backends + plan.routes.len()), COUNTERS_BYTES),
         term("admin connections", admin * ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX + ADMIN_ANSWER_BYTES),
     ]
+}
+
+/// Probes in flight that may each hold the head of an answer.
+fn http_probes(plan: &Plan) -> usize {
+    let has_heads = |check: &HealthCheck| matches!(check.probe, Probe::Http { .. });
+    let pools = plan.pools.iter().filter(|pool| pool.health_check.as_ref().is_some_and(has_heads));
+    pools.map(|pool| pool.backends.len()).sum::<usize>().min(plan.probes_in_flight_max())
 }
 
 /// A connection that has every buffer it could have: what the client sent, what goes to the backend,

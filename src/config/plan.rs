@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::base::limits::PROBES_IN_FLIGHT_MAX;
+
 /// A whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -34,6 +36,14 @@ pub struct Plan {
     pub routes: Vec<RoutePlan>,
     /// Bodies of answers of our own where no route is known: 400, 404, 408 and the like.
     pub error_pages: Vec<ErrorPage>,
+}
+
+impl Plan {
+    /// How many probes may be in flight at once: one of each backend that is checked, up to a limit.
+    pub fn probes_in_flight_max(&self) -> usize {
+        let checked = self.pools.iter().filter(|pool| pool.health_check.is_some());
+        checked.map(|pool| pool.backends.len()).sum::<usize>().min(PROBES_IN_FLIGHT_MAX)
+    }
 }
 
 /// One listening address.

@@ -29,11 +29,6 @@ impl Addresses {
         }
     }
 
-    /// Whether the name has this address.
-    pub(super) fn contains(&self, address: SocketAddr) -> bool {
-        self.list.contains(&address)
-    }
-
     /// Tried first; `None` while the name has no address.
     pub(super) fn first(&self) -> Option<SocketAddr> {
         self.list.front().copied()
@@ -56,9 +51,10 @@ impl Addresses {
         Some(address)
     }
 
-    /// The address tried last is the right one: puts it first.
-    pub(super) fn answered(&mut self) {
-        self.rotate(self.tried.saturating_sub(1));
+    /// This address is the right one: puts it first, if the name still has it.
+    pub(super) fn answered(&mut self, address: SocketAddr) {
+        let place = self.list.iter().position(|&known| known == address);
+        self.rotate(place.unwrap_or(0));
     }
 
     /// The probe failed. The next starts with the address after those it came to: one that
@@ -104,13 +100,12 @@ mod tests {
     fn the_address_that_answered_comes_first() {
         let mut addresses = addresses(&[1, 2, 3]);
         addresses.begin();
-        addresses.next();
-        addresses.next();
-        addresses.answered();
+        addresses.answered(address(2));
         assert_eq!(addresses.first(), Some(address(2)));
-        addresses.begin();
-        addresses.next();
-        addresses.answered();
+        addresses.answered(address(2));
+        assert_eq!(addresses.first(), Some(address(2)));
+        // A look-up has removed it meanwhile.
+        addresses.answered(address(9));
         assert_eq!(addresses.first(), Some(address(2)));
     }
 
@@ -138,7 +133,7 @@ mod tests {
         addresses.begin();
         assert_eq!(addresses.next(), None);
         addresses.failed();
-        addresses.answered();
+        addresses.answered(address(1));
         assert_eq!(addresses.first(), None);
     }
 }

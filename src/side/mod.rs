@@ -3,8 +3,14 @@
 pub mod access_log;
 mod addresses;
 pub mod admin;
-mod blocking;
-mod dial;
+mod agenda;
+mod answer;
+mod attempt;
+mod fault;
 pub mod health_thread;
 mod log_sink;
+mod places;
+mod prober;
+mod resolver;
 mod schedule;
+mod watched;

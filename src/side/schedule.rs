@@ -3,32 +3,52 @@
 use std::time::Duration;
 
 use crate::base::clock::Moment;
-use crate::base::limits::PROBE_EVERY_IN_TRANSITION;
+use crate::base::limits::{PROBE_AHEAD_EVERY, PROBE_EVERY_IN_TRANSITION};
 
 /// The probes of one backend: the first at once, the others on a fixed grid, so that a slow
 /// probe does not push the next ones later, each a little off its grid point, so that many
-/// balancers or backends do not probe in step.
+/// balancers or backends do not probe in step. Beside the grid there may be one probe ahead of it.
 #[derive(Debug)]
 pub(super) struct Schedule {
     interval: Duration,
     /// The grid point that comes next.
     grid: Moment,
     due: Moment,
+    /// When a probe ahead of the grid is due.
+    ahead: Moment,
+    /// When the last probe began.
+    began: Option<Moment>,
 }
 
 impl Schedule {
     /// A schedule that starts now. `chance` is in 0..1 and shifts the whole grid.
     pub(super) fn new(interval: Duration, now: Moment, chance: f64) -> Self {
-        Self { interval, grid: now + interval.mul_f64(chance), due: now }
+        Self { interval, grid: now + interval.mul_f64(chance), due: now, ahead: Moment::NEVER, began: None }
     }
 
-    /// When the next probe is due.
+    /// The schedule of a check that has changed: its first probe comes at once as well, but no
+    /// sooner after the last than any other probe may, however often the check changes.
+    #[must_use]
+    pub(super) fn replaced(&self, interval: Duration, now: Moment, chance: f64) -> Self {
+        let due = self.began.map_or(now, |began| now.max(began + PROBE_AHEAD_EVERY));
+        // What was due sooner stays due, or a check that changes all the time would never run.
+        Self { due: due.min(self.due), began: self.began, ..Self::new(interval, now, chance) }
+    }
+
+    /// When the next probe on the grid is due.
     pub(super) fn due(&self) -> Moment {
         self.due
     }
 
-    /// Notes that the probe that was due has begun, or was left out, and plans the next.
+    /// When a probe ahead of the grid is due; [`Moment::NEVER`] if none was asked for.
+    pub(super) fn ahead(&self) -> Moment {
+        self.ahead
+    }
+
+    /// Notes that the probe that was due has begun, and plans the next.
     pub(super) fn began(&mut self, now: Moment, chance: f64) {
+        self.began = Some(now);
+        self.ahead = Moment::NEVER;
         while self.grid <= now {
             self.grid = self.grid + self.interval;
         }
@@ -43,6 +63,12 @@ impl Schedule {
     /// Brings the next probe forward: the last one contradicted the verdict.
     pub(super) fn hurry(&mut self, now: Moment) {
         self.due = self.due.min(now + self.interval.min(PROBE_EVERY_IN_TRANSITION));
+    }
+
+    /// Asks for a probe ahead of the grid, as soon as one may be made.
+    pub(super) fn ask(&mut self, now: Moment) {
+        let soonest = self.began.map_or(now, |began| now.max(began + PROBE_AHEAD_EVERY));
+        self.ahead = self.ahead.min(soonest);
     }
 }
 
@@ -67,6 +93,39 @@ mod tests {
             schedule.hurry(START);
             assert!(schedule.due() <= START + Duration::from_millis(expected_ms));
         }
+    }
+
+    #[test]
+    fn a_probe_ahead_of_the_grid_leaves_the_grid_alone_and_comes_at_most_every_quarter_of_a_second() {
+        let mut schedule = Schedule::new(Duration::from_secs(5), START, 0.5);
+        assert_eq!(schedule.ahead(), Moment::NEVER);
+        schedule.began(START, 0.5);
+        let due = schedule.due();
+        for _ in 0..10 {
+            schedule.ask(START + Duration::from_millis(10));
+        }
+        assert_eq!(schedule.ahead(), START + PROBE_AHEAD_EVERY);
+        schedule.began(START + PROBE_AHEAD_EVERY, 0.5);
+        assert_eq!((schedule.ahead(), schedule.due()), (Moment::NEVER, due));
+        schedule.ask(START + Duration::from_secs(1));
+        assert_eq!(schedule.ahead(), START + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_check_that_changes_all_the_time_is_made_at_most_every_quarter_of_a_second() {
+        let interval = Duration::from_secs(5);
+        let mut schedule = Schedule::new(interval, START, 0.5);
+        let mut probes = 0;
+        for change in 0..100 {
+            let now = START + Duration::from_millis(100) * change;
+            schedule = schedule.replaced(interval, now, 0.5);
+            if schedule.due() <= now {
+                schedule.began(now, 0.5);
+                probes += 1;
+            }
+        }
+        // Ten seconds. A change each 100 ms finds one due at every third.
+        assert!((30..=40).contains(&probes), "{probes}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::base::ids;
 use crate::base::limits::{ADDRESSES_MAX, KEEP_NOTHING_FOR};
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::net::stream::Stream;
-use crate::upstream::health::{Judgement, ProbeResult, Reason, Transition};
+use crate::upstream::health::{Judgement, ProbeResult, Proof, Reason, Transition};
 use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
@@ -175,10 +175,14 @@ impl Backend {
         }
         let lost = before.iter().any(|address| !addresses.contains(address));
         let moved = before.first() != addresses.first();
+        let in_use_is_gone = before.first().is_some_and(|address| !addresses.contains(address));
         self.state.addresses.store(Arc::new(addresses));
         if lost || moved {
             // Kept connections may lead to an address that is gone, or that has stopped answering.
             self.state.idle.clear();
+        }
+        if in_use_is_gone {
+            self.state.judgement.lock().address_changed();
         }
     }
 
@@ -369,20 +373,31 @@ impl Backend {
         look(&self.state.judgement.lock())
     }
 
-    /// Counts a probe.
+    /// Counts a probe. `proof` says how many successes bring the backend up.
     pub fn record_probe(
         self: &Arc<Self>,
         result: ProbeResult,
         latency: Duration,
         now: Moment,
+        proof: Proof,
     ) -> Option<Transition> {
-        self.judge(|judgement| judgement.probe(result, latency, now))
+        self.judge(|judgement| judgement.probe(result, latency, now, proof))
+    }
+
+    /// Whether a probe has succeeded since the start, or since its address changed.
+    pub fn is_proven(&self) -> bool {
+        self.state.judgement.lock().is_proven()
     }
 
     /// Counts a request that the backend failed: refused, reset or garbled.
     pub fn record_failure(self: &Arc<Self>, reason: Reason) -> Option<Transition> {
         self.state.failed_last.store(true, Ordering::Relaxed);
-        self.judge(|judgement| judgement.request_failed(reason))
+        let transition = self.judge(|judgement| judgement.request_failed(reason));
+        // A probe says what a request only suspects: whether it is there at all.
+        if reason == Reason::Refused || transition.is_some() {
+            self.ask_for_probe();
+        }
+        transition
     }
 
     /// Counts a request that the backend answered.
@@ -481,7 +496,12 @@ mod tests {
         let check = HealthCheck::default();
         let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
         let lease = Lease::take(&before);
-        before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
+        before.record_probe(
+            ProbeResult::Failure(Reason::Refused),
+            Duration::ZERO,
+            Moment::ZERO,
+            Proof::AsConfigured,
+        );
         before.override_weight(0, Moment::NEVER);
         let after = Arc::new(before.again(plan(7), Some(check), 1));
         assert_eq!((after.id(), after.active(), after.is_up()), (before.id(), 1, false));
@@ -522,7 +542,12 @@ mod tests {
     #[test]
     fn a_backend_that_is_checked_no_longer_is_up() {
         let before = Arc::new(Backend::new(plan(1), Some(HealthCheck::default()), 1));
-        before.record_probe(ProbeResult::Failure(Reason::Refused), Duration::ZERO, Moment::ZERO);
+        before.record_probe(
+            ProbeResult::Failure(Reason::Refused),
+            Duration::ZERO,
+            Moment::ZERO,
+            Proof::AsConfigured,
+        );
         assert!(before.again(plan(1), None, 1).is_up());
     }
 

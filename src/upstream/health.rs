@@ -8,16 +8,21 @@ use std::time::Duration;
 use crate::base::clock::Moment;
 use crate::base::limits::PROBES_KEPT_MAX;
 use crate::config::plan::HealthCheck;
+use crate::http::{ChunkError, HeadError};
 
 /// What is held of one backend's health, and how the verdict changes.
 ///
 /// A backend starts up: with nothing known, serving is the better guess. The very first probe
-/// alone then decides; after it, changes take as many results in a row as configured.
+/// alone then decides; after it, changes take as many results in a row as configured. But one
+/// success is enough while no probe has succeeded since the start or since the address changed,
+/// and while its pool has no usable backend ([`Proof`]).
 #[derive(Debug)]
 pub struct Judgement {
     rules: Option<Rules>,
     up: bool,
     probed: bool,
+    /// Whether a probe has succeeded since the start, or since the address changed.
+    proven: bool,
     /// Probes in a row that contradict the verdict.
     against: u32,
     /// Requests in a row that failed.
@@ -45,6 +50,15 @@ pub enum ProbeResult {
     Failure(Reason),
 }
 
+/// How many successes in a row bring a backend up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// As many as the check says.
+    AsConfigured,
+    /// One: its pool has no usable backend, so trying this one is better than none.
+    OneSuccess,
+}
+
 /// What is wrong with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -62,6 +76,16 @@ pub enum Reason {
     Status(u16),
     /// What it answered is not HTTP as it should be.
     BadResponse,
+    /// The head of its response breaks this rule.
+    BadHead(HeadError),
+    /// The body of its response breaks this rule.
+    BadBody(ChunkError),
+    /// It closed the connection before its response was complete.
+    Truncated,
+    /// It sent interim (1xx) responses without end.
+    EndlessInterim,
+    /// It answered with a 101 that was not asked for.
+    UnaskedUpgrade,
 }
 
 /// One probe that was made.
@@ -103,6 +127,7 @@ impl Judgement {
             rules: check.map(Rules::of),
             up: true,
             probed: false,
+            proven: false,
             against: 0,
             failed_requests: 0,
             history: VecDeque::new(),
@@ -140,13 +165,29 @@ impl Judgement {
         self.against > 0
     }
 
+    /// Whether a probe has succeeded since the start, or since the address changed.
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Notes that its name leads elsewhere. The verdict stays until a probe of the new address.
+    pub fn address_changed(&mut self) {
+        self.proven = false;
+    }
+
     /// The last probes, oldest first.
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Record> {
         self.history.iter()
     }
 
-    /// Counts a probe.
-    pub fn probe(&mut self, result: ProbeResult, latency: Duration, at: Moment) -> Option<Transition> {
+    /// Counts a probe. `proof` says how many successes bring the backend up.
+    pub fn probe(
+        &mut self,
+        result: ProbeResult,
+        latency: Duration,
+        at: Moment,
+        proof: Proof,
+    ) -> Option<Transition> {
         if self.history.len() == PROBES_KEPT_MAX {
             self.history.pop_front();
         }
@@ -157,6 +198,8 @@ impl Judgement {
         }
         let rules = self.rules?;
         let first = !std::mem::replace(&mut self.probed, true);
+        let proven = self.proven;
+        self.proven |= result == ProbeResult::Success;
         if (result == ProbeResult::Success) == self.up {
             self.against = 0;
             return None;
@@ -164,6 +207,7 @@ impl Judgement {
         self.against += 1;
         let needed = match result {
             _ if first => 1,
+            ProbeResult::Success if !proven || proof == Proof::OneSuccess => 1,
             ProbeResult::Success => rules.healthy_after,
             ProbeResult::Failure(_) => rules.unhealthy_after,
         };
@@ -249,6 +293,11 @@ impl fmt::Display for Reason {
             Self::Unresolved => f.write_str("its name does not resolve"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::BadResponse => f.write_str("bad response"),
+            Self::BadHead(error) => write!(f, "bad response: {}", error.explain()),
+            Self::BadBody(error) => write!(f, "bad response body: {}", error.explain()),
+            Self::Truncated => f.write_str("connection closed within the response"),
+            Self::EndlessInterim => f.write_str("more interim responses than limits.interim allows"),
+            Self::UnaskedUpgrade => f.write_str("a 101 that was not asked for"),
         }
     }
 }
@@ -274,7 +323,7 @@ mod tests {
     }
 
     fn probe(judgement: &mut Judgement, result: ProbeResult) -> Option<Transition> {
-        judgement.probe(result, Duration::ZERO, Moment::ZERO)
+        judgement.probe(result, Duration::ZERO, Moment::ZERO, Proof::AsConfigured)
     }
 
     #[test]
@@ -321,6 +370,37 @@ mod tests {
     }
 
     #[test]
+    fn one_success_brings_up_a_backend_that_no_probe_has_found_up() {
+        let mut judgement = judgement();
+        probe(&mut judgement, BAD);
+        assert_eq!(probe(&mut judgement, GOOD).unwrap().evidence, Evidence::GoodProbes(1));
+        // From now on it takes what is configured.
+        for result in [BAD, BAD, BAD, GOOD] {
+            probe(&mut judgement, result);
+        }
+        assert!(!judgement.is_up());
+        judgement.address_changed();
+        probe(&mut judgement, BAD);
+        assert!(probe(&mut judgement, GOOD).unwrap().up);
+    }
+
+    #[test]
+    fn one_success_is_enough_where_no_other_backend_is_usable() {
+        let mut judgement = judgement();
+        for result in [GOOD, BAD, BAD, BAD] {
+            probe(&mut judgement, result);
+        }
+        let transition = judgement.probe(GOOD, Duration::ZERO, Moment::ZERO, Proof::OneSuccess);
+        assert_eq!(transition.unwrap().evidence, Evidence::GoodProbes(1));
+    }
+
+    #[test]
+    fn a_bad_response_names_the_rule_that_it_breaks() {
+        let reason = Reason::BadHead(HeadError::TwoFramings).to_string();
+        assert_eq!(reason, "bad response: there are both a Content-Length and a Transfer-Encoding");
+    }
+
+    #[test]
     fn without_a_check_nothing_takes_a_backend_down() {
         let mut judgement = Judgement::new(None);
         for _ in 0..100 {
@@ -333,7 +413,7 @@ mod tests {
     fn keeps_only_the_last_probes() {
         let mut judgement = judgement();
         for nanos in 0..100 {
-            judgement.probe(GOOD, Duration::ZERO, Moment::from_nanos(nanos));
+            judgement.probe(GOOD, Duration::ZERO, Moment::from_nanos(nanos), Proof::AsConfigured);
         }
         assert_eq!(judgement.history().len(), PROBES_KEPT_MAX);
         assert_eq!(judgement.history().next().unwrap().at, Moment::from_nanos(100 - PROBES_KEPT_MAX as u64));

@@ -47,3 +47,4 @@ mod strategies;
 mod supervised;
 mod torture;
 mod waiting;
+mod watching;

@@ -42,13 +42,27 @@ impl Operated {
     /// The same with more on the command line.
     #[track_caller]
     pub fn start_with(config: &Value, flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(flags);
+        Self::start_command(config, command)
+    }
+
+    /// The same in a process that may have so many descriptors.
+    #[track_caller]
+    pub fn start_with_descriptors(config: &Value, most: usize) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), BINARY]);
+        Self::start_command(config, command)
+    }
+
+    #[track_caller]
+    fn start_command(config: &Value, mut command: Command) -> Self {
         raise_descriptor_limit();
         let admin = free_address();
         let folder = tempfile::tempdir().expect("scratch folder");
-        let mut command = Command::new(BINARY);
         let path = folder.path().join("config.json");
         fs::write(&path, with_admin(config, admin)).expect("write the configuration");
-        command.arg("--config").arg(path).args(flags);
+        command.arg("--config").arg(path);
         // Tests that look at memory want to see what is held, not how glibc spreads it over arenas.
         command.env("MALLOC_ARENA_MAX", "1");
         let mut process = Process::start(&mut command);

@@ -1,0 +1,392 @@
+//! What a backend answers to an HTTP probe, judged as the proxy judges a response.
+//!
+//! The same parser reads it, with the same limits on heads and interim responses, and the framing
+//! of the body is checked as it is when a body is relayed. So a backend whose responses clients
+//! would get as 502, or cut, fails its probe for the reason that clients would be told.
+//!
+//! This is a state machine over bytes. It knows neither sockets nor the clock: the caller says
+//! what has arrived, that the backend has closed, or that time is up.
+
+use std::ops::RangeInclusive;
+
+use crate::base::limits::{PROBE_BODY_BYTES_MAX, TRAILER_BYTES_MAX};
+use crate::http::{
+    BodyLength, ChunkDecoder, ChunkPart, HeadError, HeadStorage, Method, head_end, parse_response,
+};
+use crate::upstream::health::Reason;
+
+/// The answer to one probe, as far as it has arrived.
+#[derive(Debug)]
+pub(super) struct Answer {
+    limits: AnswerLimits,
+    /// Bytes of interim responses so far.
+    interim: u64,
+    part: Part,
+}
+
+/// How long an answer may be, as the configuration says it of responses to requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerLimits {
+    /// LIMIT: bytes of a head.
+    pub(super) head: usize,
+    /// LIMIT: bytes of all interim responses together.
+    pub(super) interim: u64,
+}
+
+/// The part of the answer that comes next.
+#[derive(Debug)]
+enum Part {
+    /// A head, of which so many bytes are known to hold no end.
+    Head { scanned: usize },
+    /// A body of known length, so many bytes of which are missing and so many are still read.
+    Fixed { left: u64, read_max: u64 },
+    /// A chunked body, so many bytes of which are still read.
+    Chunked { decoder: ChunkDecoder, read_max: u64 },
+}
+
+/// What the bytes that have arrived amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The verdict needs more bytes. So many at the front are not needed again.
+    More(usize),
+    /// The verdict.
+    Verdict(Result<(), Reason>),
+}
+
+/// Every response begins like this.
+const START: &[u8] = b"HTTP/";
+
+impl Answer {
+    /// Nothing has arrived.
+    pub(super) fn new(limits: AnswerLimits) -> Self {
+        Self { limits, interim: 0, part: Part::Head { scanned: 0 } }
+    }
+
+    /// Judges `bytes`, which are what has arrived and is still needed. `expected` are the statuses
+    /// that count as healthy.
+    pub(super) fn read(&mut self, bytes: &[u8], expected: &[RangeInclusive<u16>]) -> Reading {
+        let mut done = 0;
+        loop {
+            let rest = bytes.get(done..).unwrap_or_default();
+            let outcome = match &mut self.part {
+                Part::Head { scanned } => match head_end(rest, *scanned) {
+                    Some(end) => self.head(rest.get(..end).unwrap_or_default(), expected),
+                    None => {
+                        *scanned = rest.len();
+                        return match check_partial(rest, self.limits.head) {
+                            Ok(()) => Reading::More(done),
+                            Err(error) => Reading::Verdict(Err(Reason::BadHead(error))),
+                        };
+                    }
+                },
+                Part::Fixed { .. } | Part::Chunked { .. } => {
+                    return match self.body(rest) {
+                        Reading::More(count) => Reading::More(done + count),
+                        verdict => verdict,
+                    };
+                }
+            };
+            match outcome {
+                Ok(Some(count)) => done += count,
+                Ok(None) => return Reading::Verdict(Ok(())),
+                Err(reason) => return Reading::Verdict(Err(reason)),
+            }
+        }
+    }
+
+    /// The verdict when the backend has closed. `bytes` are those that are still needed.
+    pub(super) fn ended(&self, bytes: &[u8]) -> Result<(), Reason> {
+        match self.part {
+            Part::Head { .. } if bytes.is_empty() => Err(Reason::Reset),
+            _ => Err(Reason::Truncated),
+        }
+    }
+
+    /// The verdict when time is up. A good head is what a probe asks for: a body that goes on for
+    /// longer, as a stream of events does, is no fault.
+    pub(super) fn late(&self) -> Result<(), Reason> {
+        match self.part {
+            Part::Head { .. } => Err(Reason::Timeout),
+            Part::Fixed { .. } | Part::Chunked { .. } => Ok(()),
+        }
+    }
+
+    /// Judges a complete head. Returns how many bytes it has if something follows that has to be
+    /// judged too, and `None` if the answer is good as it is.
+    fn head(&mut self, head: &[u8], expected: &[RangeInclusive<u16>]) -> Result<Option<usize>, Reason> {
+        if head.len() > self.limits.head {
+            return Err(Reason::BadHead(HeadError::HeadTooLarge));
+        }
+        let mut storage = HeadStorage::new();
+        let parsed = parse_response(head, Method::Get, &mut storage).map_err(Reason::BadHead)?;
+        match parsed.status {
+            101 => return Err(Reason::UnaskedUpgrade),
+            100..=199 => {
+                self.interim += head.len() as u64;
+                if self.interim > self.limits.interim {
+                    return Err(Reason::EndlessInterim);
+                }
+                self.part = Part::Head { scanned: 0 };
+                return Ok(Some(head.len()));
+            }
+            status if !expected.iter().any(|range| range.contains(&status)) => {
+                return Err(Reason::Status(status));
+            }
+            _ => {}
+        }
+        self.part = match parsed.body {
+            BodyLength::None | BodyLength::Fixed(0) | BodyLength::UntilClose => return Ok(None),
+            BodyLength::Fixed(left) => Part::Fixed { left, read_max: PROBE_BODY_BYTES_MAX },
+            BodyLength::Chunked => {
+                Part::Chunked { decoder: ChunkDecoder::new(), read_max: PROBE_BODY_BYTES_MAX }
+            }
+        };
+        Ok(Some(head.len()))
+    }
+
+    /// Judges what has arrived of a body.
+    fn body(&mut self, bytes: &[u8]) -> Reading {
+        match &mut self.part {
+            Part::Head { .. } => Reading::More(0),
+            Part::Fixed { left, read_max } => {
+                let arrived = bytes.len() as u64;
+                if arrived >= *left || arrived >= *read_max {
+                    return Reading::Verdict(Ok(()));
+                }
+                *left -= arrived;
+                *read_max -= arrived;
+                Reading::More(bytes.len())
+            }
+            Part::Chunked { decoder, read_max } => {
+                let reading = chunks(decoder, bytes);
+                if let Reading::More(count) = reading {
+                    *read_max = read_max.saturating_sub(count as u64);
+                    if *read_max == 0 {
+                        return Reading::Verdict(Ok(()));
+                    }
+                }
+                reading
+            }
+        }
+    }
+}
+
+/// Goes through chunks up to the end of what has arrived, or of the body.
+fn chunks(decoder: &mut ChunkDecoder, bytes: &[u8]) -> Reading {
+    let mut done = 0;
+    loop {
+        match decoder.next(bytes.get(done..).unwrap_or_default()) {
+            Ok(ChunkPart::Data { skip, len }) => done += skip + len,
+            Ok(ChunkPart::More { skip }) => return Reading::More(done + skip),
+            Ok(ChunkPart::End { .. }) => return Reading::Verdict(Ok(())),
+            Err(error) => return Reading::Verdict(Err(Reason::BadBody(error))),
+        }
+    }
+}
+
+/// Refuses a head without an end as soon as it can no longer become a good one.
+fn check_partial(bytes: &[u8], head_max: usize) -> Result<(), HeadError> {
+    let start = bytes.get(..START.len()).unwrap_or(bytes);
+    match bytes {
+        _ if START.starts_with(start) => {}
+        [b'\r'] => {}
+        [b'\r', b'\n', ..] => return Err(HeadError::EmptyLines),
+        [b'\r' | b'\n', ..] => return Err(HeadError::BareLineEnd),
+        [first, ..] if !first.is_ascii_graphic() => return Err(HeadError::NotHttp),
+        _ => return Err(HeadError::VersionMalformed),
+    }
+    if bytes.len() > head_max { Err(HeadError::HeadTooLarge) } else { Ok(()) }
+}
+
+// INVARIANT: a trailer section, which the decoder wants whole, fits beside what is read of a body.
+const _: () = assert!(TRAILER_BYTES_MAX as u64 <= PROBE_BODY_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::ChunkError;
+
+    const HEAD_MAX: usize = 1024;
+    const LIMITS: AnswerLimits = AnswerLimits { head: HEAD_MAX, interim: 4096 };
+
+    /// Feeds the pieces as a socket would deliver them; `None` while there is no verdict.
+    fn read(answer: &mut Answer, pieces: &[&[u8]]) -> Option<Result<(), Reason>> {
+        let mut held = Vec::new();
+        for piece in pieces {
+            held.extend_from_slice(piece);
+            match answer.read(&held, &[200..=299]) {
+                Reading::More(done) => drop(held.drain(..done)),
+                Reading::Verdict(verdict) => return Some(verdict),
+            }
+            assert!(held.len() <= HEAD_MAX.max(TRAILER_BYTES_MAX), "{} bytes are held", held.len());
+        }
+        None
+    }
+
+    fn verdict(bytes: &[u8]) -> Option<Result<(), Reason>> {
+        read(&mut Answer::new(LIMITS), &[bytes])
+    }
+
+    fn fault(bytes: &[u8]) -> Reason {
+        verdict(bytes).expect("a verdict").expect_err("a fault")
+    }
+
+    #[test]
+    fn a_good_answer_is_a_success() {
+        for good in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\n\r\nwhatever follows",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ] {
+            assert_eq!(verdict(good), Some(Ok(())), "{}", good.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_status_that_is_not_expected_is_named_without_waiting_for_the_body() {
+        let head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n";
+        assert_eq!(fault(head), Reason::Status(503));
+        assert_eq!(fault(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), Reason::Status(302));
+    }
+
+    #[test]
+    fn what_clients_would_get_as_502_is_a_failure_that_names_the_rule() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(101));
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        for (head, error) in [
+            (format!("HTTP/1.0 200 OK\r\n{chunked}\r\n"), HeadError::TransferEncodingOnHttp10),
+            ("HTTP/1.1 200 OK\nContent-Length: 0\n\n".to_owned(), HeadError::BareLineEnd),
+            (many, HeadError::TooManyFields),
+            (format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{chunked}\r\n"), HeadError::TwoFramings),
+            (format!("HTTP/1.1 200 OK\r\n{chunked}{chunked}\r\n"), HeadError::TransferEncodingMalformed),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n".to_owned(), HeadError::ContentLengthMalformed),
+            ("HTTP/1.1 200 OK\r\nA: \x1b\r\n\r\n".to_owned(), HeadError::FieldValue),
+            ("HTTP/2.0 200 OK\r\n\r\n".to_owned(), HeadError::VersionUnsupported),
+            ("HTTP/1.1 20 OK\r\n\r\n".to_owned(), HeadError::StatusLine),
+        ] {
+            assert_eq!(fault(head.as_bytes()), Reason::BadHead(error), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn bad_framing_of_a_body_is_a_failure() {
+        let of = |body: &str| {
+            fault(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes())
+        };
+        assert_eq!(of("zz\r\n"), Reason::BadBody(ChunkError::Size));
+        assert_eq!(of("1\r\nabc"), Reason::BadBody(ChunkError::DataEnd));
+    }
+
+    #[test]
+    fn an_endless_head_is_refused_at_the_limit() {
+        let mut answer = Answer::new(LIMITS);
+        let line = [b'a'; 100];
+        let pieces: Vec<&[u8]> = std::iter::once(&b"HTTP/1.1 200 OK\r\nA: "[..])
+            .chain(std::iter::repeat_n(&line[..], 20))
+            .collect();
+        assert_eq!(read(&mut answer, &pieces), Some(Err(Reason::BadHead(HeadError::HeadTooLarge))));
+    }
+
+    #[test]
+    fn endless_interim_responses_are_refused() {
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        assert_eq!(fault(&interim), Reason::EndlessInterim);
+    }
+
+    #[test]
+    fn bytes_that_are_not_http_are_refused_at_once() {
+        let tls_alert = b"\x15\x03\x01\x00\x02\x02\x16";
+        assert_eq!(fault(tls_alert), Reason::BadHead(HeadError::NotHttp));
+        assert_eq!(fault(b"220 mail.example ESMTP"), Reason::BadHead(HeadError::VersionMalformed));
+        assert_eq!(verdict(b"HTT"), None);
+    }
+
+    #[test]
+    fn an_upgrade_that_was_not_asked_for_is_a_failure() {
+        let head = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        assert_eq!(fault(head), Reason::UnaskedUpgrade);
+    }
+
+    #[test]
+    fn an_early_close_is_told_by_how_far_the_answer_came() {
+        let ended = |bytes: &[u8]| {
+            let mut answer = Answer::new(LIMITS);
+            assert_eq!(read(&mut answer, &[bytes]), None);
+            answer.ended(bytes)
+        };
+        assert_eq!(ended(b""), Err(Reason::Reset));
+        assert_eq!(ended(b"HTTP/1.1 200 OK\r\n"), Err(Reason::Truncated));
+        assert_eq!(ended(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"), Err(Reason::Truncated));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        assert_eq!(ended(chunked), Err(Reason::Truncated));
+    }
+
+    #[test]
+    fn silence_is_a_timeout_and_a_long_body_is_not() {
+        let mut answer = Answer::new(LIMITS);
+        assert_eq!(read(&mut answer, &[b"HTTP/1.1 200"]), None);
+        assert_eq!(answer.late(), Err(Reason::Timeout));
+        let events = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let mut answer = Answer::new(LIMITS);
+        assert_eq!(read(&mut answer, &[events]), None);
+        assert_eq!(answer.late(), Ok(()));
+    }
+
+    #[test]
+    fn a_long_body_is_read_up_to_a_bound() {
+        let part = [b'a'; 1000];
+        for head in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n",
+        ] {
+            let pieces: Vec<&[u8]> =
+                std::iter::once(head).chain(std::iter::repeat_n(&part[..], 100)).collect();
+            assert_eq!(read(&mut Answer::new(LIMITS), &pieces), Some(Ok(())));
+        }
+    }
+
+    proptest! {
+        /// However the bytes are cut on their way, the verdict is the same.
+        #[test]
+        fn cutting_the_bytes_elsewhere_changes_nothing(
+            which in 0_usize..7,
+            cuts in prop::collection::vec(1_usize..30, 1..20),
+        ) {
+            let bytes = [
+                &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"[..],
+                b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+                b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+                b"HTTP/1.1 500 Broken\r\nContent-Length: 3\r\n\r\nabc",
+                b"\x15\x03\x01\x00\x02\x02\x16",
+                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ][which];
+            let mut pieces = Vec::new();
+            let mut rest = bytes;
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(read(&mut Answer::new(LIMITS), &pieces), verdict(bytes));
+        }
+
+        /// Whatever a backend sends, judging it ends without a panic and holds few bytes.
+        #[test]
+        fn no_answer_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 0..20)) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let mut answer = Answer::new(LIMITS);
+            if read(&mut answer, &pieces).is_none() {
+                let _ = (answer.ended(b""), answer.late());
+            }
+        }
+    }
+}

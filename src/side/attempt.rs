@@ -1,0 +1,331 @@
+//! One probe at one address, on a socket that never blocks.
+//!
+//! A TCP probe ends when the connection is there. An HTTP probe then sends its request and reads
+//! the answer, which [`Answer`] judges. The health thread has many attempts in flight: it watches
+//! their sockets, calls [`Attempt::advance`] when something has happened, and [`Attempt::late`] when
+//! time is up. Dropping an attempt resets its connection. It knows neither schedules nor verdicts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_error;
+use rustix::net::{getpeername, getsockname};
+
+use crate::base::buffer::{Buffer, BufferPool, Size};
+use crate::config::plan::{HealthCheck, Probe};
+use crate::net::stream::{Io, Stream};
+use crate::side::answer::{Answer, AnswerLimits, Reading};
+use crate::side::fault::Fault;
+use crate::upstream::backend::Backend;
+use crate::upstream::health::Reason;
+
+/// A probe under way at one address.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    stream: Stream,
+    connected: bool,
+    /// What follows the connection; `None` for a TCP probe.
+    exchange: Option<Exchange>,
+}
+
+/// The request and the answer of an HTTP probe.
+#[derive(Debug)]
+struct Exchange {
+    /// The backend as it was configured when the probe began. Its check says what to expect.
+    backend: Arc<Backend>,
+    request: Vec<u8>,
+    sent: usize,
+    inbound: Buffer,
+    answer: Answer,
+}
+
+/// How an attempt ended.
+pub(super) type Outcome = Result<(), Fault>;
+
+impl Attempt {
+    /// Begins a probe of `backend` at one of its addresses.
+    ///
+    /// # Errors
+    /// The address cannot be dialled at all.
+    pub(super) fn begin(
+        backend: &Arc<Backend>,
+        check: &HealthCheck,
+        mut address: SocketAddr,
+        limits: AnswerLimits,
+    ) -> Result<Self, Fault> {
+        if let Some(port) = check.port {
+            address.set_port(port);
+        }
+        let exchange = match &check.probe {
+            Probe::Tcp => None,
+            Probe::Http { path, host, .. } => {
+                let host = host.clone().unwrap_or_else(|| host_of(backend, address));
+                Some(Exchange {
+                    backend: Arc::clone(backend),
+                    request: request(path, &host),
+                    sent: 0,
+                    inbound: Buffer::default(),
+                    answer: Answer::new(limits),
+                })
+            }
+        };
+        let mut stream = Stream::connect(address).map_err(Fault::of)?;
+        // Closed with a reset: a probe is to leave nothing behind in TIME_WAIT.
+        stream.reset_on_close();
+        Ok(Self { stream, connected: false, exchange })
+    }
+
+    /// Goes on as far as the socket allows. Returns how the probe ended, or `None` while it waits.
+    /// The caller has seen something happen on the socket.
+    pub(super) fn advance(&mut self, buffers: &mut BufferPool) -> Option<Outcome> {
+        if !self.connected {
+            match connection(&self.stream) {
+                Ok(Connection::Pending) => return None,
+                Ok(Connection::Made) => self.connected = true,
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+        let Some(exchange) = &mut self.exchange else { return Some(Ok(())) };
+        // The events are edge-triggered: none is missed if each call reads until nothing is left.
+        self.stream.mark_readable();
+        let outcome = exchange.go_on(&mut self.stream, buffers);
+        if outcome.is_some() {
+            exchange.inbound.release(buffers);
+        } else {
+            exchange.inbound.release_if_empty(buffers);
+        }
+        outcome
+    }
+
+    /// How the probe ends when its time is up.
+    pub(super) fn late(&self) -> Outcome {
+        let answered = match &self.exchange {
+            Some(exchange) if self.connected => exchange.answer.late(),
+            _ => Err(Reason::Timeout),
+        };
+        answered.map_err(Fault::Theirs)
+    }
+}
+
+impl AsFd for Attempt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Exchange {
+    fn go_on(&mut self, stream: &mut Stream, buffers: &mut BufferPool) -> Option<Outcome> {
+        while let Some(rest) = self.request.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match stream.write(rest) {
+                Ok(Io::Moved(count)) => self.sent += count,
+                Ok(Io::Blocked | Io::End) => break,
+                // The backend may have answered before it closed, as the proxy takes it.
+                Err(_) => break,
+            }
+        }
+        loop {
+            match stream.read(&mut self.inbound, buffers, Size::Small) {
+                Ok(Io::Moved(_)) => {}
+                Ok(Io::Blocked) => return None,
+                Ok(Io::End) => {
+                    return Some(self.answer.ended(self.inbound.bytes()).map_err(Fault::Theirs));
+                }
+                Err(Errno::NOBUFS) => return Some(Err(Fault::Ours)),
+                Err(error) => return Some(Err(Fault::of(error))),
+            }
+            // A short read says that the socket is empty, but not that no end follows.
+            stream.mark_readable();
+            match self.answer.read(self.inbound.bytes(), expected(&self.backend)) {
+                Reading::More(done) => self.inbound.consume(done),
+                Reading::Verdict(verdict) => return Some(verdict.map_err(Fault::Theirs)),
+            }
+        }
+    }
+}
+
+/// The statuses that count as healthy.
+fn expected(backend: &Backend) -> &[std::ops::RangeInclusive<u16>] {
+    match backend.check().map(|check| &check.probe) {
+        Some(Probe::Http { expect_status, .. }) => expect_status,
+        _ => &[],
+    }
+}
+
+/// The request of a probe. Every probe has a connection of its own.
+fn request(path: &str, host: &str) -> Vec<u8> {
+    let agent = concat!("ropewalk/", env!("CARGO_PKG_VERSION"), " health");
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// The Host of a probe: what a request to this backend alone would have.
+fn host_of(backend: &Backend, address: SocketAddr) -> String {
+    match (backend.host().parse::<IpAddr>(), address.port()) {
+        (Ok(_), _) => address.to_string(),
+        (Err(_), 80) => backend.host().to_owned(),
+        (Err(_), port) => format!("{}:{port}", backend.host()),
+    }
+}
+
+/// What became of a connection that was begun.
+enum Connection {
+    Pending,
+    Made,
+}
+
+fn connection(stream: &Stream) -> Result<Connection, Fault> {
+    socket_error(stream).and_then(|outcome| outcome).map_err(Fault::of)?;
+    match (getsockname(stream), getpeername(stream)) {
+        // Both ends are this one socket: nothing listens on a local port out of the range that
+        // clients are given, and the kernel chose that very port for our end. A dead backend
+        // would look alive.
+        (Ok(ours), Ok(Some(theirs))) if ours == theirs => Err(Fault::Theirs(Reason::Refused)),
+        (_, Ok(Some(_))) => Ok(Connection::Made),
+        _ => Ok(Connection::Pending),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+    use super::*;
+    use crate::config::plan::BackendPlan;
+    use crate::http::HeadError;
+
+    fn check(probe: Probe) -> HealthCheck {
+        HealthCheck { probe, ..HealthCheck::default() }
+    }
+
+    fn http() -> Probe {
+        Probe::Http { path: "/health".to_owned(), host: None, expect_status: vec![200..=299] }
+    }
+
+    fn begin(probe: Probe, address: SocketAddr) -> Attempt {
+        let plan = BackendPlan {
+            name: "a".to_owned(),
+            host: address.ip().to_string(),
+            port: address.port(),
+            weight: 1,
+            max_connections: None,
+        };
+        let check = check(probe);
+        let backend = Arc::new(Backend::new(plan, Some(check.clone()), 1));
+        Attempt::begin(&backend, &check, address, AnswerLimits { head: 32 * 1024, interim: 1024 }).unwrap()
+    }
+
+    /// Waits for what happens on the socket and goes on, until there is an outcome, or nothing has
+    /// happened for `quiet`.
+    fn run(attempt: &mut Attempt, quiet: Duration) -> Option<Outcome> {
+        let mut buffers = BufferPool::new();
+        loop {
+            let events = match attempt.connected {
+                true => PollFlags::IN,
+                false => PollFlags::OUT,
+            };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(quiet.subsec_nanos()) };
+            if poll(&mut [PollFd::new(&*attempt, events)], Some(&timeout)).unwrap() == 0 {
+                return None;
+            }
+            if let Some(outcome) = attempt.advance(&mut buffers) {
+                return Some(outcome);
+            }
+        }
+    }
+
+    const QUIET: Duration = Duration::from_millis(900);
+
+    /// An HTTP probe of a backend that does `act` once it has read the request.
+    fn probed(act: impl FnOnce(&mut TcpStream) + Send + 'static) -> Option<Outcome> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut attempt = begin(http(), listener.local_addr().unwrap());
+        let backend = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            assert!(head[..read].starts_with(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:"));
+            act(&mut stream);
+            stream
+        });
+        let outcome = run(&mut attempt, QUIET);
+        // Before the backend is waited for, which may be writing still.
+        drop(attempt);
+        drop(backend.join().unwrap());
+        outcome
+    }
+
+    #[test]
+    fn an_answer_that_comes_byte_by_byte_is_judged() {
+        let outcome = probed(|stream| {
+            stream.set_nodelay(true).unwrap();
+            for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" {
+                stream.write_all(&[*byte]).unwrap();
+            }
+        });
+        assert_eq!(outcome, Some(Ok(())));
+    }
+
+    #[test]
+    fn an_end_right_behind_the_bytes_is_seen() {
+        let outcome = probed(|stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        assert_eq!(outcome, Some(Err(Fault::Theirs(Reason::Truncated))));
+    }
+
+    #[test]
+    fn a_close_without_an_answer_concerns_the_address() {
+        let outcome = probed(|stream| stream.shutdown(Shutdown::Both).unwrap());
+        assert_eq!(outcome, Some(Err(Fault::Theirs(Reason::Reset))));
+        assert!(Fault::Theirs(Reason::Reset).concerns_the_address());
+        assert!(!Fault::Theirs(Reason::Truncated).concerns_the_address());
+    }
+
+    #[test]
+    fn an_endless_head_ends_the_probe_at_the_limit() {
+        let outcome = probed(|stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nA: ").unwrap();
+            // Ends when the probe has closed.
+            while stream.write_all(&[b'a'; 4096]).is_ok() {}
+        });
+        assert_eq!(outcome, Some(Err(Fault::Theirs(Reason::BadHead(HeadError::HeadTooLarge)))));
+    }
+
+    #[test]
+    fn silence_is_a_timeout() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut attempt = begin(http(), listener.local_addr().unwrap());
+        assert_eq!(attempt.late(), Err(Fault::Theirs(Reason::Timeout)));
+        assert_eq!(run(&mut attempt, Duration::from_millis(50)), None);
+        assert!(attempt.connected);
+        assert_eq!(attempt.late(), Err(Fault::Theirs(Reason::Timeout)));
+    }
+
+    #[test]
+    fn a_tcp_probe_ends_with_the_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(run(&mut begin(Probe::Tcp, address), QUIET), Some(Ok(())));
+        drop(listener);
+        assert_eq!(run(&mut begin(Probe::Tcp, address), QUIET), Some(Err(Fault::Theirs(Reason::Refused))));
+    }
+
+    #[test]
+    fn a_socket_connected_to_itself_is_told_from_a_backend() {
+        let itself = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&itself, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        connect(&itself, &getsockname(&itself).unwrap()).unwrap();
+        let stream = Stream::accepted(itself);
+        assert!(matches!(connection(&stream), Err(Fault::Theirs(Reason::Refused))));
+    }
+}

@@ -1,0 +1,590 @@
+//! The loop of the health thread: begins probes when they are due, goes on with those in flight, and
+//! writes down what came of them.
+//!
+//! All probes are in flight at once, on sockets that never block, watched with one epoll. So
+//! a backend that hangs delays no other. There is nothing in the loop that goes through all
+//! backends: the [`Agenda`] says what is due, epoll says whose socket is ready.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, unbounded};
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use crate::base::buffer::BufferPool;
+use crate::base::clock::{self, Moment};
+use crate::base::limits::{EVENTS_BATCH, PROBE_AHEAD_FOR};
+use crate::side::agenda::Agenda;
+use crate::side::answer::AnswerLimits;
+use crate::side::attempt::{Attempt, Outcome};
+use crate::side::fault::Fault;
+use crate::side::health_thread::{HandedOver, Shared};
+use crate::side::places::{Place, Places};
+use crate::side::resolver::{Resolved, Resolver};
+use crate::side::watched::{Activity, Probing, Watched};
+use crate::upstream::health::{ProbeResult, Proof, Reason};
+
+/// What the loop needs from the system, made before the thread starts so that a start can fail.
+pub(super) struct Watch {
+    epoll: OwnedFd,
+}
+
+/// The event that is not a probe's: something was handed over, asked for, or looked up.
+const WAKE: u64 = u64::MAX;
+
+/// A probe's socket: reported once whenever it becomes readable, writable or broken.
+const SOCKET: EventFlags =
+    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+
+impl Watch {
+    /// # Errors
+    /// The process is out of descriptors.
+    pub(super) fn new(shared: &Shared) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, shared.requests.bell(), EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Self { epoll })
+    }
+}
+
+/// The thread's own state.
+pub(super) struct Prober {
+    shared: Arc<Shared>,
+    epoll: OwnedFd,
+    watched: HashMap<u32, Watched>,
+    pools: HashMap<u32, PoolWatch>,
+    agenda: Agenda,
+    places: Places,
+    resolver: Resolver,
+    resolved: Receiver<Resolved>,
+    asked: Receiver<u32>,
+    buffers: BufferPool,
+    limits: AnswerLimits,
+    /// Checked backends that no probe has been recorded of.
+    unjudged: usize,
+    rng: fastrand::Rng,
+}
+
+/// A pool as the thread sees it.
+struct PoolWatch {
+    members: Vec<u32>,
+    /// Since when no member is usable.
+    outage: Option<Moment>,
+    looked_at: Moment,
+}
+
+impl Prober {
+    pub(super) fn new(shared: Arc<Shared>, watch: Watch, asked: Receiver<u32>) -> Self {
+        let (sender, resolved) = unbounded();
+        let requests = shared.requests.clone();
+        let resolver = Resolver::new(move |found| {
+            // The thread may have stopped; then there is no more use for it.
+            if sender.send(found).is_ok() {
+                requests.ring();
+            }
+        });
+        Self {
+            shared,
+            epoll: watch.epoll,
+            watched: HashMap::new(),
+            pools: HashMap::new(),
+            agenda: Agenda::new(clock::now()),
+            places: Places::new(1),
+            resolver,
+            resolved,
+            asked,
+            buffers: BufferPool::new(),
+            limits: AnswerLimits { head: 0, interim: 0 },
+            unjudged: 0,
+            rng: fastrand::Rng::new(),
+        }
+    }
+
+    /// Runs until it is asked to stop.
+    ///
+    /// # Errors
+    /// epoll itself is broken.
+    pub(super) fn run(mut self) -> Result<(), String> {
+        let mut events = Vec::with_capacity(EVENTS_BATCH);
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            self.turn(&mut events).map_err(|error| format!("epoll failed: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Begins what is due, waits for something to happen, and takes note of it.
+    fn turn(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
+        self.begin_what_is_due(clock::now());
+        self.wait(events)?;
+        let now = clock::now();
+        for event in &*events {
+            match event.data.u64() {
+                WAKE => self.answer_the_bell(now),
+                // INVARIANT: the other events carry ids of backends.
+                backend => self.advance(backend as u32, now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a probe's socket is ready, something is due, or the bell rings.
+    fn wait(&self, events: &mut Vec<Event>) -> Result<(), Errno> {
+        let now = clock::now();
+        let until = self.agenda.wakes_at(now);
+        let ahead = until.since(now);
+        let timeout = Timespec { tv_sec: ahead.as_secs() as i64, tv_nsec: i64::from(ahead.subsec_nanos()) };
+        events.clear();
+        let timeout = (until != Moment::NEVER).then_some(&timeout);
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn answer_the_bell(&mut self, now: Moment) {
+        // First: whoever comes later rings again.
+        let _ = rustix::io::read(self.shared.requests.bell(), &mut [0_u8; 8]);
+        let handed_over = self.shared.hand_over.lock().list.take();
+        if let Some(list) = handed_over {
+            self.adopt(list, now);
+        }
+        while let Ok(backend) = self.asked.try_recv() {
+            self.take_request(backend, now);
+        }
+        while let Ok(Resolved { backend, lane, addresses }) = self.resolved.try_recv() {
+            self.resolver.ended(lane);
+            if let Some(watched) = self.watched.get_mut(&backend) {
+                watched.learn(addresses, now);
+                self.plan(backend);
+            }
+        }
+    }
+
+    /// Watches other backends from now on. Those that stay go on as they are.
+    fn adopt(&mut self, list: HandedOver, now: Moment) {
+        let mut before = std::mem::take(&mut self.watched);
+        let mut pools_before = std::mem::take(&mut self.pools);
+        self.limits = list.limits;
+        self.places.set_max(list.probes_max);
+        for (pool, backends) in list.pools {
+            let members = backends.iter().map(|backend| backend.id()).collect();
+            let outage = pools_before.remove(&pool).and_then(|pool| pool.outage);
+            self.pools.insert(pool, PoolWatch { members, outage, looked_at: now });
+            for backend in backends {
+                let (id, chance) = (backend.id(), self.rng.f64());
+                let watched = match before.remove(&id) {
+                    Some(mut watched) => {
+                        watched.adopt(backend, pool, now, chance);
+                        watched
+                    }
+                    None => Watched::new(backend, pool, now, chance),
+                };
+                self.watched.entry(id).or_insert(watched);
+            }
+        }
+        for &gone in before.keys() {
+            self.agenda.forget(gone);
+        }
+        let watched = &self.watched;
+        self.places.retain(|backend| watched.get(&backend).is_some_and(|it| it.schedule.is_some()));
+        self.resolver.retain(|backend| watched.contains_key(&backend));
+        self.unjudged = watched.values().filter(|it| it.schedule.is_some() && !it.judged).count();
+        self.report_unjudged();
+        let ids: Vec<u32> = self.watched.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.plan(id));
+        let pools: Vec<u32> = self.pools.keys().copied().collect();
+        pools.into_iter().for_each(|pool| self.look_at_pool(pool, now));
+    }
+
+    fn report_unjudged(&self) {
+        let mut hand_over = self.shared.hand_over.lock();
+        // Another list has come already, whose backends are not known here.
+        if hand_over.list.is_none() {
+            hand_over.unjudged = self.unjudged;
+            drop(hand_over);
+            self.shared.judged.notify_all();
+        }
+    }
+
+    /// A request has seen signs of trouble at a backend.
+    fn take_request(&mut self, id: u32, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        watched.backend.probe_request_taken();
+        match &mut watched.schedule {
+            Some(schedule) => schedule.ask(now),
+            None => watched.look_up_soon(now),
+        }
+        let pool = watched.pool;
+        self.plan(id);
+        self.look_at_pool(pool, now);
+    }
+
+    /// Writes into the agenda when there is something to do for a backend.
+    fn plan(&mut self, id: u32) {
+        let Some(watched) = self.watched.get(&id) else { return };
+        self.agenda.set(id, watched.acts_at());
+        self.agenda.set_ahead(id, watched.ahead());
+    }
+
+    fn begin_what_is_due(&mut self, now: Moment) {
+        while let Some(id) = self.agenda.next_due(now) {
+            self.act(id, now);
+        }
+        while let Some(id) = self.agenda.next_ahead(now) {
+            self.probe(id, now);
+        }
+        while let Some((id, place)) = self.places.next() {
+            self.start(id, place, now);
+        }
+    }
+
+    /// Does what is due for a backend: gives a probe up, looks its name up, begins a probe.
+    fn act(&mut self, id: u32, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        if let Some(job) = watched.look_up(now) {
+            self.resolver.ask(job);
+        }
+        if watched.is_late(now)
+            && let Activity::Probing(probing) = std::mem::replace(&mut watched.activity, Activity::Idle)
+        {
+            let outcome = probing.attempt.late();
+            self.end(id, probing, outcome, now);
+        } else if watched.is_due(now) {
+            self.probe(id, now);
+        }
+        self.plan(id);
+    }
+
+    /// Begins a probe, as soon as there is a place for it.
+    fn probe(&mut self, id: u32, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        if !matches!(watched.activity, Activity::Idle) || watched.schedule.is_none() {
+            return;
+        }
+        match self.places.take(id, watched.lane()) {
+            Some(place) => self.start(id, place, now),
+            None => {
+                watched.activity = Activity::Waiting;
+                self.plan(id);
+            }
+        }
+    }
+
+    fn start(&mut self, id: u32, place: Place, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        let Some(schedule) = &mut watched.schedule else { return };
+        schedule.began(now, self.rng.f64());
+        watched.activity = Activity::Idle;
+        watched.addresses.begin();
+        self.try_next_address(id, place, now, Fault::Theirs(Reason::Unresolved), now);
+    }
+
+    /// Goes on with a probe that began at `began` and has failed at every address so far, the last
+    /// time with `fault`, or ends it.
+    fn try_next_address(&mut self, id: u32, place: Place, began: Moment, mut fault: Fault, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        let backend = Arc::clone(&watched.backend);
+        let Some(check) = backend.check() else { return };
+        let deadline = began + check.timeout;
+        while fault.concerns_the_address()
+            && now < deadline
+            && let Some(address) = watched.addresses.next()
+        {
+            let attempt = Attempt::begin(&backend, check, address, self.limits).and_then(|attempt| {
+                let data = EventData::new_u64(id.into());
+                epoll::add(&self.epoll, &attempt, data, SOCKET).map_err(|_| Fault::Ours)?;
+                Ok(attempt)
+            });
+            match attempt {
+                Ok(attempt) => {
+                    watched.activity =
+                        Activity::Probing(Probing { attempt, address, began, deadline, place });
+                    self.plan(id);
+                    return;
+                }
+                Err(found) => fault = found,
+            }
+        }
+        drop(place);
+        match fault {
+            Fault::Theirs(reason) => self.record(id, ProbeResult::Failure(reason), None, began, now),
+            Fault::Ours => {
+                log::debug!("no probe of backend {}: out of descriptors or memory", backend.name());
+                self.plan(id);
+            }
+        }
+    }
+
+    /// Something has happened on the socket of a backend's probe.
+    fn advance(&mut self, id: u32, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        let Activity::Probing(probing) = &mut watched.activity else { return };
+        let Some(outcome) = probing.attempt.advance(&mut self.buffers) else { return };
+        if let Activity::Probing(probing) = std::mem::replace(&mut watched.activity, Activity::Idle) {
+            self.end(id, probing, outcome, now);
+        }
+    }
+
+    /// A probe has ended at one address, and perhaps as a whole.
+    fn end(&mut self, id: u32, probing: Probing, outcome: Outcome, now: Moment) {
+        let Probing { attempt, address, began, place, .. } = probing;
+        drop(attempt);
+        match outcome {
+            Ok(()) => {
+                drop(place);
+                self.record(id, ProbeResult::Success, Some(address), began, now);
+            }
+            Err(fault) => self.try_next_address(id, place, began, fault, now),
+        }
+    }
+
+    /// Writes down how a probe ended, and plans the next.
+    fn record(
+        &mut self,
+        id: u32,
+        result: ProbeResult,
+        address: Option<SocketAddr>,
+        began: Moment,
+        now: Moment,
+    ) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        watched.conclude(result, address, now);
+        let backend = Arc::clone(&watched.backend);
+        let proof = match self.pools.get(&watched.pool) {
+            Some(PoolWatch { outage: Some(_), .. }) => Proof::OneSuccess,
+            _ => Proof::AsConfigured,
+        };
+        let transition = backend.record_probe(result, now.since(began), now, proof);
+        if let Some(transition) = &transition {
+            transition.log(backend.name(), backend.address());
+        }
+        let eager = watched.is_eager(now);
+        if let Some(schedule) = &mut watched.schedule {
+            if backend.in_transition() {
+                schedule.hurry(now);
+            }
+            if eager {
+                schedule.ask(now);
+            }
+        }
+        let (pool, first) = (watched.pool, !std::mem::replace(&mut watched.judged, true));
+        if first {
+            self.unjudged = self.unjudged.saturating_sub(1);
+            self.report_unjudged();
+        }
+        self.plan(id);
+        let looked_at = self.pools.get(&pool).map_or(now, |pool| pool.looked_at);
+        let stale = !backend.is_up() && now.since(looked_at) >= POOL_LOOK_EVERY;
+        if transition.is_some() || stale {
+            self.look_at_pool(pool, now);
+        }
+        self.hasten_in_outage(id, now);
+    }
+
+    /// Notes whether a pool has a usable backend. When it has lost its last, all that are down are
+    /// probed ahead of their schedules.
+    fn look_at_pool(&mut self, id: u32, now: Moment) {
+        let Some(pool) = self.pools.get_mut(&id) else { return };
+        pool.looked_at = now;
+        let is_usable = |id| self.watched.get(id).is_some_and(|watched| watched.backend.is_usable());
+        if pool.members.iter().any(is_usable) {
+            pool.outage = None;
+        } else if pool.outage.is_none() {
+            pool.outage = Some(now);
+            let members = pool.members.clone();
+            members.into_iter().for_each(|member| self.hasten_in_outage(member, now));
+        }
+    }
+
+    /// Has a backend probed ahead of its schedule if it is down and its pool has none that is usable.
+    fn hasten_in_outage(&mut self, id: u32, now: Moment) {
+        let Some(watched) = self.watched.get_mut(&id) else { return };
+        let outage = self.pools.get(&watched.pool).and_then(|pool| pool.outage);
+        if let Some(since) = outage
+            && now < since + PROBE_AHEAD_FOR
+            && !watched.backend.is_up()
+            && let Some(schedule) = &mut watched.schedule
+        {
+            schedule.ask(now);
+            self.plan(id);
+        }
+    }
+}
+
+/// How often a failed probe has its pool looked at, if nothing has changed. What requests and
+/// operators change is found then.
+const POOL_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::atomic::AtomicBool;
+
+    use parking_lot::{Condvar, Mutex};
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+    use super::*;
+    use crate::config::plan::{BackendPlan, HealthCheck, Probe};
+    use crate::side::health_thread::HandOver;
+    use crate::upstream::backend::Backend;
+    use crate::upstream::probe_requests::ProbeRequests;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const POOL: u32 = 7;
+    const LIMITS: AnswerLimits = AnswerLimits { head: 32 * 1024, interim: 64 * 1024 };
+
+    /// What the system says to a name is not for a test to rely on: here a name says its ports.
+    fn ports_in_name(host: &str, _: u16) -> Vec<SocketAddr> {
+        let ports = host.trim_end_matches(".invalid").split('-').filter_map(|part| part.parse().ok());
+        ports.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect()
+    }
+
+    fn prober() -> Prober {
+        let (requests, asked) = ProbeRequests::new().unwrap();
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            requests: requests.clone(),
+            hand_over: Mutex::new(HandOver::default()),
+            judged: Condvar::new(),
+        });
+        let watch = Watch::new(&shared).unwrap();
+        let mut prober = Prober::new(shared, watch, asked);
+        let (sender, resolved) = unbounded();
+        let tell = move |found| {
+            sender.send(found).unwrap();
+            requests.ring();
+        };
+        prober.resolver = Resolver::with(tell, ports_in_name);
+        prober.resolved = resolved;
+        prober
+    }
+
+    fn http() -> Probe {
+        Probe::Http { path: "/health".to_owned(), host: None, expect_status: vec![200..=299] }
+    }
+
+    /// A backend whose probes are a minute apart.
+    fn backend(host: &str, port: u16, probe: Probe) -> Arc<Backend> {
+        let plan = BackendPlan {
+            name: host.to_owned(),
+            host: host.to_owned(),
+            port,
+            weight: 1,
+            max_connections: None,
+        };
+        let (interval, timeout) = (PATIENCE * 3, PATIENCE * 2);
+        Arc::new(Backend::new(
+            plan,
+            Some(HealthCheck { probe, interval, timeout, ..HealthCheck::default() }),
+            1,
+        ))
+    }
+
+    fn hand_over(prober: &mut Prober, backends: &[&Arc<Backend>], probes_max: usize) {
+        for backend in backends {
+            backend.watched_by(&prober.shared.requests);
+        }
+        let pools = vec![(POOL, backends.iter().map(|backend| Arc::clone(backend)).collect())];
+        prober.shared.hand_over.lock().list = Some(HandedOver { pools, probes_max, limits: LIMITS });
+        prober.shared.requests.ring();
+    }
+
+    #[track_caller]
+    fn run_until(prober: &mut Prober, holds: impl Fn(&Prober) -> bool) {
+        let (give_up, mut events) = (clock::now() + PATIENCE, Vec::with_capacity(EVENTS_BATCH));
+        while !holds(prober) {
+            assert!(clock::now() < give_up, "it does not come about");
+            // No sleep of the prober outlasts the look at the time.
+            prober.agenda.set(u32::MAX, clock::now() + Duration::from_millis(20));
+            prober.turn(&mut events).unwrap();
+        }
+    }
+
+    fn probes(backend: &Backend) -> (u64, u64) {
+        backend.health(|judgement| judgement.probes())
+    }
+
+    /// A name with an address where nothing listens, as `::1` often is, before one that answers.
+    fn judged_at_its_second_address(probe: Probe, good: SocketAddr) -> Arc<Backend> {
+        let refusing = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&refusing, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let refused = SocketAddr::try_from(getsockname(&refusing).unwrap()).unwrap();
+        let backend = backend(&format!("{}-{}.invalid", refused.port(), good.port()), 80, probe);
+        let mut prober = prober();
+        hand_over(&mut prober, &[&backend], 8);
+        run_until(&mut prober, |_| backend.address() == Some(refused) || probes(&backend).0 > 0);
+        run_until(&mut prober, |_| probes(&backend) == (1, 0));
+        assert_eq!(*backend.addresses(), [good, refused]);
+        backend
+    }
+
+    #[test]
+    fn requests_follow_a_dial_to_the_address_that_answers() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = listener.local_addr().unwrap();
+        assert_eq!(judged_at_its_second_address(Probe::Tcp, good).address(), Some(good));
+    }
+
+    #[test]
+    fn requests_follow_an_http_probe_to_the_address_that_answers() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = listener.local_addr().unwrap();
+        let origin = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let backend = judged_at_its_second_address(http(), good);
+        assert_eq!(backend.address(), Some(good));
+        let head = origin.join().unwrap();
+        assert!(head.contains(&format!("Host: {}:{}\r\n", backend.host(), good.port())), "{head}");
+    }
+
+    #[test]
+    fn a_backend_that_asks_is_probed_soon_and_not_more_often_than_it_may() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let backend = backend("127.0.0.1", listener.local_addr().unwrap().port(), Probe::Tcp);
+        let mut prober = prober();
+        hand_over(&mut prober, &[&backend], 8);
+        run_until(&mut prober, |_| probes(&backend) == (1, 0));
+        let began = clock::now();
+        run_until(&mut prober, |_| {
+            backend.ask_for_probe();
+            probes(&backend).0 == 4
+        });
+        // The first comes a quarter of a second after the one before, and so do the others.
+        let took = clock::now().since(began);
+        assert!(took >= Duration::from_millis(600), "{took:?}");
+    }
+
+    #[test]
+    fn a_reload_drops_probes_of_backends_that_are_gone_and_gives_their_places_to_others() {
+        let silent: Vec<_> = (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+        let backends: Vec<_> = silent
+            .iter()
+            .map(|listener| backend("127.0.0.1", listener.local_addr().unwrap().port(), http()))
+            .collect();
+        let mut prober = prober();
+        hand_over(&mut prober, &backends.iter().collect::<Vec<_>>(), 4);
+        let in_flight = |prober: &Prober| {
+            prober.watched.values().filter(|it| matches!(it.activity, Activity::Probing(_))).count()
+        };
+        run_until(&mut prober, |prober| in_flight(prober) == 4);
+        // A reload drops those that have no place yet, and gives the places that are free to others.
+        let fine = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let last = backend("127.0.0.1", fine.local_addr().unwrap().port(), Probe::Tcp);
+        hand_over(&mut prober, &[&last], 4);
+        run_until(&mut prober, |_| probes(&last) == (1, 0));
+        assert_eq!((in_flight(&prober), prober.watched.len()), (0, 1));
+    }
+}
