@@ -13,7 +13,7 @@ use crate::observe::metrics::{Counts, Key, Series};
 use crate::proxy::inspection::Inspection;
 use crate::side::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
-    ReloadDone, RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
+    ReloadDone, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange, WorkersStatus,
 };
 use crate::upstream::backend::Backend;
 use crate::upstream::health::{ProbeResult, Record};
@@ -79,16 +79,23 @@ impl Operations for Handle {
         }
     }
 
-    fn requests(&self) -> Vec<RequestInFlight> {
+    fn requests(&self) -> RequestsInFlight {
         let hall = &self.inner.hall;
         let wake = || hall.ready.wake_all();
-        let warm = hall.census.take(hall.warm.len(), CENSUS_PATIENCE, wake);
-        let mut list: Vec<(String, Inspection)> =
-            warm.into_iter().map(|(worker, look)| (format!("worker {worker}"), look)).collect();
-        hall.parking.look(|task| list.extend(task.inspect().map(|look| ("parked".to_owned(), look))));
+        let mut oldest = hall.census.take(hall.warm.len(), CENSUS_PATIENCE, wake);
+        hall.parking.look(|task| {
+            if let Some(look) = task.inspect() {
+                oldest.add(PARKED, look);
+            }
+        });
         let now = clock::now();
-        list.sort_by_key(|(_, look)| look.began);
-        list.into_iter().map(|(place, look)| in_flight(place, look, now)).collect()
+        let (total, list) = oldest.into_list();
+        let place = |place| match place {
+            PARKED => "parked".to_owned(),
+            worker => format!("worker {worker}"),
+        };
+        let oldest = list.into_iter().map(|(number, look)| in_flight(place(number), look, now)).collect();
+        RequestsInFlight { total, oldest }
     }
 
     fn explain(&self, question: &Question) -> Result<String, String> {
@@ -176,6 +183,9 @@ impl Handle {
         list
     }
 }
+
+/// In the place of a worker's number: the task is parked.
+const PARKED: usize = usize::MAX;
 
 /// LIMIT: how long a census waits for workers. One that is in the middle of a turn answers at
 /// its end, which is a few milliseconds away.

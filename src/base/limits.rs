@@ -391,6 +391,14 @@ pub const ADMIN_SAMPLE_EVERY: std::time::Duration = std::time::Duration::from_se
 /// LIMIT: rates that are kept of each backend: a minute of them.
 pub const ADMIN_RATES_MAX: usize = 60;
 
+/// LIMIT: bytes of a target that `/requests` and SIGQUIT show. With a thousand of the longest, one
+/// answer would take 8 MiB.
+pub const SHOWN_TARGET_BYTES_MAX: usize = 256;
+
+/// LIMIT: bytes of answers that admin clients have not taken yet, beside the newest. When there are
+/// more, the oldest connections with an answer are closed.
+pub const ADMIN_HELD_BYTES_MAX: usize = 512 * 1024;
+
 /// LIMIT: requests that `/requests` lists, the oldest. An answer is held in memory until it is
 /// taken, and somebody who looks for a stuck request wants the oldest.
 pub const ADMIN_REQUESTS_MAX: usize = 1_000;

@@ -11,10 +11,10 @@ use std::fmt;
 
 use super::plan::{Action, ErrorPage, HealthCheck, Plan, Probe, RateLimitKey, RoutePlan};
 use crate::base::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX,
-    BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX, LOG_BUFFER_BYTES, LOG_TEXT_BYTES_MAX,
-    LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, RATE_LIMIT_SETS, RATE_LIMIT_WAYS,
-    RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
+    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HELD_BYTES_MAX, BUFFER_LARGE_BYTES,
+    BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX, BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX,
+    LOG_BUFFER_BYTES, LOG_TEXT_BYTES_MAX, LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX,
+    RATE_LIMIT_SETS, RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
 };
 
 /// One kind of thing, how many there may be and how large each may be.
@@ -168,8 +168,19 @@ fn fixed(plan: &Plan) -> Vec<Term> {
         // Twice, for there is an old one while a new one is read.
         term("routes", 2 * plan.routes.len(), DESCRIBED_BYTES),
         term("backends", 2 * backends, DESCRIBED_BYTES),
-        term("counters", plan.workers * (backends + plan.routes.len()), COUNTERS_BYTES),
-        term("admin connections", admin * ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX + ADMIN_ANSWER_BYTES),
+        term(
+            "counters",
+            plan.workers * plan.listeners.len().max(1) * (backends + plan.routes.len()),
+            COUNTERS_BYTES,
+        ),
+        term("admin connections", admin * ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX),
+        // The one that is being made stands in memory twice: as what it shows and as text, then as text
+        // and as bytes.
+        term(
+            "admin answers",
+            admin,
+            ADMIN_HELD_BYTES_MAX + 2 * ADMIN_REQUESTS_BYTES.max(backends * ADMIN_BACKEND_BYTES),
+        ),
     ]
 }
 
@@ -301,11 +312,15 @@ const CREDENTIAL_BYTES: usize = 64;
 /// A route or a backend with its texts, and what is known of it.
 const DESCRIBED_BYTES: usize = 8 * 1024;
 
-/// What one worker counts of one backend or route, for a dozen statuses.
-const COUNTERS_BYTES: usize = 4 * 1024;
+/// What one worker counts of one backend or route through one listener, for the 64 statuses that are
+/// told apart, in a table that is at least half full. A backend chooses what it answers.
+const COUNTERS_BYTES: usize = 64 * 256;
 
-/// The longest answer of the admin listener, a list of requests.
-const ADMIN_ANSWER_BYTES: usize = 512 * 1024;
+/// A list of requests: 1 000 of the longest.
+const ADMIN_REQUESTS_BYTES: usize = 768 * 1024;
+
+/// What the status page, `/status` and `/metrics` say of one backend: at most this.
+const ADMIN_BACKEND_BYTES: usize = 6 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -344,6 +359,25 @@ mod tests {
             // And used: what is left would not do for another two large buffers.
             assert!(worst.bytes() + 3 * (64 << 10) > bound, "{worst}");
         }
+    }
+
+    #[test]
+    fn an_admin_listener_fits_into_a_small_bound() {
+        let text = |memory: &str| {
+            format!(
+                r#"{{ "workers": 2, "admin": "127.0.0.1:0", "limits": {{ "connections": 100, "memory": "{memory}" }},
+                     "backends": [ {{ "url": "http://127.0.0.1:1" }} ] }}"#
+            )
+        };
+        let check = |text: &str| Document::from_json("c", text).and_then(|document| document.check());
+        let checked = check(&text("32MiB")).unwrap_or_else(|errors| panic!("{errors}"));
+        let admin: u64 = WorstCase::of(&checked.plan)
+            .terms
+            .iter()
+            .filter(|term| term.name.starts_with("admin"))
+            .map(Term::bytes)
+            .sum();
+        assert!((1 << 20..5 << 20).contains(&admin), "{admin}");
     }
 
     #[test]

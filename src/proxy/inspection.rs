@@ -1,6 +1,7 @@
 //! What an operator is shown of a task: a look at it from outside, which changes nothing.
 
 use crate::base::clock::Moment;
+use crate::base::limits::{ADMIN_REQUESTS_MAX, SHOWN_TARGET_BYTES_MAX};
 use crate::net::wait::Reason;
 use crate::proxy::task::{Stage, Task};
 
@@ -11,7 +12,7 @@ pub struct Inspection {
     pub id: String,
     /// The method.
     pub method: String,
-    /// The target.
+    /// The target, as far as it is shown.
     pub target: String,
     /// What it is in the middle of.
     pub stage: &'static str,
@@ -29,6 +30,53 @@ pub struct Inspection {
     pub attempts: usize,
 }
 
+/// Looks at the oldest of many requests.
+///
+/// LIMIT: holds at most twice as many as are listed, however many there are.
+#[derive(Debug, Default)]
+pub struct Oldest {
+    looks: Vec<(usize, Inspection)>,
+    total: usize,
+}
+
+impl Oldest {
+    /// Adds a look, and the number of where its task is.
+    pub fn add(&mut self, place: usize, look: Inspection) {
+        self.total += 1;
+        self.looks.push((place, look));
+        self.trim();
+    }
+
+    /// Adds what another has found.
+    pub fn merge(&mut self, other: Self) {
+        self.total += other.total;
+        self.looks.extend(other.looks);
+        self.trim();
+    }
+
+    /// How many there are, and the oldest of them, oldest first.
+    pub fn into_list(mut self) -> (usize, Vec<(usize, Inspection)>) {
+        self.looks.sort_by_key(|(_, look)| look.began);
+        self.looks.truncate(ADMIN_REQUESTS_MAX);
+        (self.total, self.looks)
+    }
+
+    fn trim(&mut self) {
+        if self.looks.len() >= 2 * ADMIN_REQUESTS_MAX {
+            self.looks.select_nth_unstable_by_key(ADMIN_REQUESTS_MAX, |(_, look)| look.began);
+            self.looks.truncate(ADMIN_REQUESTS_MAX);
+        }
+    }
+}
+
+/// A target that is not too long to be listed. It is ASCII, as was checked.
+fn shown(target: &str) -> String {
+    match target.get(..SHOWN_TARGET_BYTES_MAX) {
+        Some(start) if start.len() < target.len() => format!("{start}..."),
+        _ => target.to_owned(),
+    }
+}
+
 impl Task {
     /// A look at the request that it carries; `None` between requests.
     pub fn inspect(&self) -> Option<Inspection> {
@@ -42,7 +90,7 @@ impl Task {
         Some(Inspection {
             id: String::from_utf8_lossy(request.id.as_bytes()).into_owned(),
             method: method.to_owned(),
-            target: target.to_owned(),
+            target: shown(target),
             stage: self.doing(),
             client: client.peer.to_string(),
             route: match &self.kept {

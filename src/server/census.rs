@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::proxy::inspection::Inspection;
+use crate::proxy::inspection::Oldest;
 use crate::proxy::task::Task;
 
 /// Where the question is put and the answers are gathered.
@@ -30,21 +30,21 @@ struct Answers {
     /// Which time of asking they are for.
     number: u64,
     workers: usize,
-    list: Vec<(usize, Inspection)>,
+    oldest: Oldest,
 }
 
 impl Census {
     /// Asks `workers` workers, which `wake` makes look, and waits for their answers, but no
     /// longer than `patience`. Each look comes with the worker's number.
-    pub fn take(&self, workers: usize, patience: Duration, wake: impl FnOnce()) -> Vec<(usize, Inspection)> {
+    pub fn take(&self, workers: usize, patience: Duration, wake: impl FnOnce()) -> Oldest {
         let _alone = self.asking.lock();
         let number = self.asked.load(Ordering::Relaxed) + 1;
-        *self.answers.lock() = Answers { number, workers: 0, list: Vec::new() };
+        *self.answers.lock() = Answers { number, workers: 0, oldest: Oldest::default() };
         self.asked.store(number, Ordering::Relaxed);
         wake();
         let mut answers = self.answers.lock();
         self.answered.wait_while_for(&mut answers, |answers| answers.workers < workers, patience);
-        std::mem::take(&mut answers.list)
+        std::mem::take(&mut answers.oldest)
     }
 
     /// Answers for a worker, if it was asked since it last `answered`.
@@ -54,11 +54,12 @@ impl Census {
             return;
         }
         *answered = asked;
-        let looks: Vec<_> = tasks.filter_map(Task::inspect).map(|look| (worker, look)).collect();
+        let mut oldest = Oldest::default();
+        tasks.filter_map(Task::inspect).for_each(|look| oldest.add(worker, look));
         let mut answers = self.answers.lock();
         if answers.number == asked {
             answers.workers += 1;
-            answers.list.extend(looks);
+            answers.oldest.merge(oldest);
             self.answered.notify_one();
         }
     }

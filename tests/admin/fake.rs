@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use ropewalk::observe::histogram::Histogram;
 use ropewalk::side::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
-    ReloadDone, ReloadsStatus, RequestCount, RequestInFlight, Status, WeightChange, WorkersStatus,
+    ReloadDone, ReloadsStatus, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange,
+    WorkersStatus,
 };
 
 /// What was asked for.
@@ -92,8 +93,9 @@ impl Operations for Fake {
         self.status.lock().clone()
     }
 
-    fn requests(&self) -> Vec<RequestInFlight> {
-        self.requests.lock().clone()
+    fn requests(&self) -> RequestsInFlight {
+        let oldest = self.requests.lock().clone();
+        RequestsInFlight { total: oldest.len(), oldest }
     }
 
     fn explain(&self, question: &Question) -> Result<String, String> {

@@ -38,6 +38,28 @@ fn whoever_takes_no_answer_holds_nobody_up() {
 }
 
 #[test]
+fn answers_that_are_not_taken_are_bounded_together() {
+    let admin = Admin::start();
+    // Each is larger than what all may hold together, and than what the kernel takes.
+    admin.fake.has_in_flight((0..1_000).map(|age| in_flight(&"x".repeat(8 * 1024), age)).collect());
+    let mut greedy: Vec<TcpStream> = (0..8).map(|_| admin.connect()).collect();
+    for stream in &mut greedy {
+        stream.write_all(b"GET /requests HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 1);
+    }
+    // The newest gets all of it; of the others not one has been kept.
+    let whole = |stream: &mut TcpStream| {
+        let mut bytes = Vec::new();
+        // One that was closed ends early, with a reset or without.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes.ends_with(b"}\n")
+    };
+    assert!(whole(greedy.last_mut().unwrap()));
+    greedy.pop();
+    assert!(!greedy.iter_mut().any(whole));
+}
+
+#[test]
 fn a_request_that_does_not_arrive_is_given_up() {
     let admin = Admin::start();
     let began = Instant::now();

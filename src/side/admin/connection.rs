@@ -73,6 +73,14 @@ impl Connection {
         }
     }
 
+    /// Bytes of an answer that its client has not taken yet.
+    pub(super) fn held(&self) -> usize {
+        match &self.stage {
+            Stage::Answer { bytes, .. } => bytes.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Whether its client has got its answer, so that closing it harms nobody.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.stage, Stage::Linger { .. })

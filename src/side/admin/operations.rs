@@ -12,8 +12,8 @@ pub trait Operations: Send + Sync {
     /// How everything is. Cheap enough to be asked for every second.
     fn status(&self) -> Status;
 
-    /// Every request in flight, and every tunnel.
-    fn requests(&self) -> Vec<RequestInFlight>;
+    /// The requests in flight, and the tunnels among them.
+    fn requests(&self) -> RequestsInFlight;
 
     /// What would happen to a request, as text for people, ending in a line end.
     ///
@@ -263,6 +263,15 @@ pub struct ReloadsStatus {
     pub refused: u64,
     /// What the last one that was refused said; empty once one is applied.
     pub last_error: String,
+}
+
+/// Requests in flight, as far as they are listed.
+#[derive(Clone, Debug, Default)]
+pub struct RequestsInFlight {
+    /// How many there are.
+    pub total: usize,
+    /// The oldest, oldest first: at most [`ADMIN_REQUESTS_MAX`](crate::base::limits::ADMIN_REQUESTS_MAX).
+    pub oldest: Vec<RequestInFlight>,
 }
 
 /// A request in flight, or a tunnel.

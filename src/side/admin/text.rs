@@ -9,7 +9,7 @@ use crate::base::limits::ADMIN_REQUESTS_MAX;
 
 use super::figures;
 use super::history::{Figures, Recent};
-use super::operations::{BackendStatus, RequestInFlight, Status};
+use super::operations::{BackendStatus, RequestInFlight, RequestsInFlight, Status};
 use super::table::{Table, without_controls};
 
 /// `/status` as JSON.
@@ -168,8 +168,8 @@ pub(super) struct RequestsDocument {
 
 impl RequestsDocument {
     /// Keeps the oldest, oldest first.
-    pub(super) fn new(mut requests: Vec<RequestInFlight>) -> Self {
-        let total = requests.len();
+    pub(super) fn new(in_flight: RequestsInFlight) -> Self {
+        let RequestsInFlight { total, oldest: mut requests } = in_flight;
         requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
         requests.truncate(ADMIN_REQUESTS_MAX);
         Self { total, requests }
@@ -224,6 +224,6 @@ impl RequestsDocument {
 }
 
 /// Every request in flight as a table for people, as `/requests` shows it.
-pub fn requests_table(requests: Vec<RequestInFlight>) -> String {
+pub fn requests_table(requests: RequestsInFlight) -> String {
     RequestsDocument::new(requests).text()
 }

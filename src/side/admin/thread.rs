@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::base::buffer::BufferPool;
 use crate::base::clock::{self, Moment};
-use crate::base::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_SAMPLE_EVERY};
+use crate::base::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HELD_BYTES_MAX, ADMIN_SAMPLE_EVERY};
 use crate::base::supervisor::Supervisor;
 use crate::net::listen::{Accept, Listener};
 
@@ -174,13 +174,34 @@ impl Server {
 
     /// Advances every connection, and closes those that are done or late.
     fn serve(&mut self, now: Moment) {
-        let Self { connections, buffers, desk, .. } = self;
-        connections.retain_mut(|connection| {
-            if advance(connection, now, buffers, desk) == Progress::Done {
-                return false;
+        let mut index = 0;
+        while let Some(connection) = self.connections.get_mut(index) {
+            let stays = advance(connection, now, &mut self.buffers, &mut self.desk) == Progress::Waits
+                && (now < connection.deadline() || connection.expire(now) == Progress::Waits);
+            if stays {
+                index += 1;
+                index -= self.bound_answers(index - 1);
+            } else {
+                self.connections.remove(index);
             }
-            now < connection.deadline() || connection.expire(now) == Progress::Waits
-        });
+        }
+    }
+
+    /// Closes the oldest connections whose answers are not taken, until the others hold no more bytes
+    /// than they may. The one at `newest` is not closed and does not count: it has just got its answer.
+    /// Returns how many before it were closed.
+    fn bound_answers(&mut self, newest: usize) -> usize {
+        let held = |connections: &[Connection]| connections.iter().map(Connection::held).sum::<usize>();
+        let own = self.connections.get(newest).map_or(0, Connection::held);
+        let mut closed = 0;
+        while own > 0 && held(&self.connections) - own > ADMIN_HELD_BYTES_MAX {
+            let holds =
+                |(place, connection): (usize, &Connection)| place != newest - closed && connection.held() > 0;
+            let Some(oldest) = self.connections.iter().enumerate().position(holds) else { break };
+            self.connections.remove(oldest);
+            closed += usize::from(oldest < newest - closed);
+        }
+        closed
     }
 
     /// Accepts whoever waits. Each is looked at at once, since most have sent their request by
@@ -193,6 +214,7 @@ impl Server {
                     if advance(&mut connection, now, &mut self.buffers, &mut self.desk) == Progress::Waits {
                         self.make_room();
                         self.connections.push(connection);
+                        self.bound_answers(self.connections.len() - 1);
                     }
                 }
                 Accept::Nobody => return,
