@@ -24,14 +24,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
             return Exit::Refused;
         }
     };
-    logging::start(checked.plan.log.level);
-    for warning in &checked.warnings {
-        log::warn!("{}", warning.for_log());
-    }
-    let (workers, backends) =
-        (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
-    let backends: usize = backends.sum();
-    // Before there are threads: it changes the environment.
+    // Before there are threads, the logger's among them: it changes the environment.
     let inherited = match inherit::listeners() {
         Ok(inherited) => inherited,
         Err(error) => {
@@ -39,6 +32,13 @@ pub(crate) fn run(settings: &Settings) -> Exit {
             return Exit::Failed;
         }
     };
+    logging::start(checked.plan.log.level);
+    for warning in &checked.warnings {
+        log::warn!("{}", warning.for_log());
+    }
+    let (workers, backends) =
+        (checked.plan.workers, checked.plan.pools.iter().map(|pool| pool.backends.len()));
+    let backends: usize = backends.sum();
     let reload = settings.clone();
     let source = move || {
         let checked = check::load(&reload).map_err(|unusable| unusable.to_string())?;
