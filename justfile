@@ -24,6 +24,7 @@ generate:
     UPDATE_GENERATED=1 cargo test --test generated
     UPDATE_GENERATED=1 cargo test --lib config::schema
     UPDATE_GENERATED=1 cargo test --test config messages
+    UPDATE_GENERATED=1 cargo test --test config transcripts
 
 # Formats the code.
 fmt:

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     let Arguments { command, settings } = Arguments::parse();
     let end = match command {
         None => cli::run::run(&settings),
-        Some(Command::Check { settings, format }) => cli::check::check(&settings, format),
+        Some(Command::Check { settings, file, elsewhere, format }) => {
+            let host = if elsewhere { cli::check::Host::Another } else { cli::check::Host::This };
+            cli::check::check(&settings.or_of_file(file), host, format)
+        }
         Some(Command::Explain { settings, question }) => cli::explain::explain(&settings, &question),
         Some(Command::Plan { before, after }) => {
             cli::explain::plan(&Settings::of_file(before), &Settings::of_file(after))

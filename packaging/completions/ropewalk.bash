@@ -101,13 +101,17 @@ _ropewalk() {
 
     case "${cmd}" in
         ropewalk)
-            opts="-h -V --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --help --version check explain plan schema demo origin status requests reload drain enable weight help"
+            opts="-c -h -V --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --help --version check explain plan schema demo origin status requests reload drain enable weight help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -155,13 +159,17 @@ _ropewalk() {
             return 0
             ;;
         ropewalk__subcmd__check)
-            opts="-h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --format --help"
+            opts="-c -h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --elsewhere --format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -303,13 +311,17 @@ _ropewalk() {
             return 0
             ;;
         ropewalk__subcmd__explain)
-            opts="-H -h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --header --down --help"
+            opts="-c -H -h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --header --down --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ropewalk_global_optspecs
-    string join \n config= listen= port= strategy= backend= request-timeout= health-interval= workers= admin= watch log-level= h/help V/version
+    string join \n c/config= listen= port= strategy= backend= request-timeout= health-interval= workers= admin= watch log-level= h/help V/version
 end
 
 function __fish_ropewalk_needs_command
@@ -24,7 +24,7 @@ function __fish_ropewalk_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -l config -d 'The configuration file (JSON)' -r -F
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -s c -l config -d 'The configuration file (JSON); - for standard input' -r -F
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''
@@ -58,7 +58,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "drain" -d 'Give a
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "enable" -d 'Give a backend the weight of the configuration again'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "weight" -d 'Give a backend another share of the requests'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l config -d 'The configuration file (JSON)' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -s c -l config -d 'The configuration file (JSON); - for standard input' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''
@@ -79,8 +79,9 @@ trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l watch -d 'Reload the configuration whenever its file changes'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l elsewhere -d 'The configuration is for another host: neither read nor test the files that it names'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l config -d 'The configuration file (JSON)' -r -F
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s c -l config -d 'The configuration file (JSON); - for standard input' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l port -d 'Listen on this port of every IPv4 address [default: 8080]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l strategy -d 'round-robin, weighted-round-robin, least-connections or random [default: round-robin]' -r -f -a "round-robin\t''

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use ropewalk::config::ConfigErrors;
 use ropewalk::config::plan::AdminPlan;
-use ropewalk::config::{ConfigErrors, Document};
 use ureq::http::Response;
 use ureq::{Agent, Body, Error};
 
+use super::args;
 use super::exit::Exit;
 
 /// Which ropewalk is meant.
@@ -68,7 +69,7 @@ const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// The admin listener of a configuration file: where to connect, and the token.
 fn admin_of(path: &Path) -> Result<(String, Option<String>), Unanswered> {
     let refused = |errors: ConfigErrors| Unanswered::Refused(errors.to_string());
-    let admin = Document::from_file(path).and_then(|document| document.admin()).map_err(refused)?;
+    let admin = args::read(path).and_then(|document| document.admin()).map_err(refused)?;
     let Some(AdminPlan { mut address, token }) = admin else {
         return Err(Unanswered::Refused(format!(
             "{} has no admin listener; give it \"admin\": \"{USUAL_ADDRESS}\" and restart ropewalk, or name the \

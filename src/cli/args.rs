@@ -45,6 +45,12 @@ pub(crate) enum Command {
     Check {
         #[command(flatten)]
         settings: Settings,
+        /// The configuration file, as with --config
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// The configuration is for another host: neither read nor test the files that it names
+        #[arg(long)]
+        elsewhere: bool,
         /// How to report
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -123,8 +129,8 @@ pub(crate) struct OriginOptions {
 /// Settings of the balancer. Flags override the file.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Settings {
-    /// The configuration file (JSON)
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file (JSON); - for standard input
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen on this address, such as 127.0.0.1:8080; repeat for several
     #[arg(long, value_name = "ADDRESS")]
@@ -163,7 +169,7 @@ impl Settings {
     /// backend. Errors when the file cannot be read or is not JSON.
     pub(crate) fn document(&self) -> Result<Option<Document>, ConfigErrors> {
         let mut document = match &self.config {
-            Some(path) => Document::from_file(path)?,
+            Some(path) => read(path)?,
             None if self.backend.is_empty() => return Ok(None),
             None => Document::empty(),
         };
@@ -176,14 +182,25 @@ impl Settings {
         Self { config: Some(path), ..Self::default() }
     }
 
-    /// The configuration file.
+    /// The same settings, of a file that was named without `--config`.
+    pub(crate) fn or_of_file(self, file: Option<PathBuf>) -> Self {
+        Self { config: file.or(self.config), ..self }
+    }
+
+    /// The configuration file, if there is one that can be read again.
     pub(crate) fn file(&self) -> Option<&Path> {
-        self.config.as_deref()
+        self.config.as_deref().filter(|path| !is_stdin(path))
+    }
+
+    /// Whether the configuration comes from standard input, which can be read only once.
+    pub(crate) fn is_read_once(&self) -> bool {
+        self.config.as_deref().is_some_and(is_stdin)
     }
 
     /// What a report calls the configuration.
     pub(crate) fn name(&self) -> String {
         match &self.config {
+            Some(path) if is_stdin(path) => "stdin".to_owned(),
             Some(path) => path.display().to_string(),
             None => "command line".to_owned(),
         }
@@ -218,6 +235,16 @@ impl Settings {
             }
         }
     }
+}
+
+/// Reads a configuration that `--config` names.
+pub(crate) fn read(path: &Path) -> Result<Document, ConfigErrors> {
+    if is_stdin(path) { Document::from_stdin() } else { Document::from_file(path) }
+}
+
+/// As elsewhere, `-` in place of a file. A file of that name is `./-`.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// `URL=WEIGHT`. A URL of ours holds no `=`, so what follows one is a weight.

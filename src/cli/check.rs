@@ -13,9 +13,18 @@ use serde_json::{Value, json};
 use super::args::{Format, Settings};
 use super::exit::{Exit, complain, say};
 
+/// The host that a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// This one, so that the files it names are tested too.
+    This,
+    /// Another one.
+    Another,
+}
+
 /// Checks and reports.
-pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
-    match (load(settings), format) {
+pub(crate) fn check(settings: &Settings, host: Host, format: Format) -> Exit {
+    match (load_for(settings, host), format) {
         (Ok(checked), Format::Text) => {
             say(format_args!("{}: ok ({})", settings.name(), Summary(&checked)));
             say(format_args!("memory: {}", WorstCase::of(&checked.plan)));
@@ -26,7 +35,7 @@ pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
             say(report(settings, &checked.warnings, Some(&checked)));
             Exit::Fine
         }
-        (Err(Unusable::Wrong(errors)), Format::Json) => {
+        (Err(Unusable::Unread(errors) | Unusable::Wrong(errors)), Format::Json) => {
             say(report(settings, errors.problems(), None));
             Exit::Refused
         }
@@ -39,7 +48,15 @@ pub(crate) fn check(settings: &Settings, format: Format) -> Exit {
 
 /// The checked configuration that the settings describe.
 pub(crate) fn load(settings: &Settings) -> Result<Checked, Unusable> {
-    let document = settings.document().map_err(Unusable::Wrong)?.ok_or(Unusable::Missing)?;
+    load_for(settings, Host::This)
+}
+
+fn load_for(settings: &Settings, host: Host) -> Result<Checked, Unusable> {
+    let document = settings.document().map_err(Unusable::Unread)?.ok_or(Unusable::Missing)?;
+    let document = match host {
+        Host::This => document,
+        Host::Another => document.for_another_host(),
+    };
     document.check().map_err(Unusable::Wrong)
 }
 
@@ -48,6 +65,8 @@ pub(crate) fn load(settings: &Settings) -> Result<Checked, Unusable> {
 pub(crate) enum Unusable {
     /// Neither a file nor a backend was named.
     Missing,
+    /// It could not be read to its end.
+    Unread(ConfigErrors),
     /// It has mistakes.
     Wrong(ConfigErrors),
 }
@@ -56,6 +75,16 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => write!(f, "{WHAT_TO_TYPE}"),
+            Self::Unread(errors) => {
+                match f.alternate() {
+                    true => write!(f, "{errors:#}")?,
+                    false => write!(f, "{errors}")?,
+                }
+                match errors.problems().iter().any(|problem| problem.line().is_some()) {
+                    true => write!(f, "\n1 error; the rest of the file is checked once this is corrected"),
+                    false => write!(f, "\n1 error"),
+                }
+            }
             Self::Wrong(errors) => {
                 let count =
                     errors.problems().iter().filter(|problem| problem.severity == Severity::Error).count();

@@ -17,6 +17,10 @@ use super::{check, logging, watch};
 
 /// Checks the settings, as `ropewalk check` does, and runs what they describe.
 pub(crate) fn run(settings: &Settings) -> Exit {
+    if settings.watch && settings.is_read_once() {
+        complain("--watch needs a file: standard input cannot be read again");
+        return Exit::Refused;
+    }
     let checked = match check::load(settings) {
         Ok(checked) => checked,
         Err(unusable) => {
@@ -41,6 +45,11 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     let backends: usize = backends.sum();
     let reload = settings.clone();
     let source = move || {
+        if reload.is_read_once() {
+            return Err("the configuration came from standard input, which cannot be read again; start \
+                        ropewalk with a file to be able to reload"
+                .to_owned());
+        }
         let checked = check::load(&reload).map_err(|unusable| unusable.to_string())?;
         checked.warnings.iter().for_each(|warning| log::warn!("{}", warning.for_log()));
         log::set_max_level(checked.plan.log.level);

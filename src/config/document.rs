@@ -27,6 +27,16 @@ pub struct Document {
     pub(super) folder: PathBuf,
     /// The text it was read from, to show lines of; empty if it was read from none.
     pub(super) text: Arc<str>,
+    pub(super) host: Host,
+}
+
+/// The host that a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// This one: the files that it names are here.
+    This,
+    /// Another one, so that nothing can be said of files.
+    Another,
 }
 
 impl Document {
@@ -48,6 +58,25 @@ impl Document {
         self
     }
 
+    /// Reads standard input to its end. Relative file names in it start from the current folder.
+    /// Errors when it cannot be read or is not JSON.
+    pub fn from_stdin() -> Result<Self, ConfigErrors> {
+        const NAME: &str = "stdin";
+        match bounded_text(io::stdin().lock()) {
+            Ok(text) => Self::from_json(NAME, &text),
+            Err(message) => Err(one_error(Place::File { name: NAME.into() }, message, "")),
+        }
+    }
+
+    /// The same document, checked for another host than this one: the files that it names are
+    /// neither read nor tested. Error pages and tokens are empty in such a plan, so it is for
+    /// looking at and not for running.
+    #[must_use]
+    pub fn for_another_host(mut self) -> Self {
+        self.host = Host::Another;
+        self
+    }
+
     /// Reads a text; `name` is what errors call it. Relative file names in it start from the
     /// current folder. Errors when it is not JSON.
     pub fn from_json(name: &str, text: &str) -> Result<Self, ConfigErrors> {
@@ -64,7 +93,7 @@ impl Document {
             .and_then(|_| serde_json::from_str::<&RawValue>(text))
             .and_then(|raw| source.node(String::new(), raw));
         match root {
-            Ok(root) => Ok(Self { root, folder: PathBuf::new(), text: text.into() }),
+            Ok(root) => Ok(Self { root, folder: PathBuf::new(), text: text.into(), host: Host::This }),
             Err(error) => Err(source.syntax_error(&error)),
         }
     }
@@ -72,7 +101,7 @@ impl Document {
     /// The document of a value built in code, which has no places to name.
     pub(super) fn from_value(value: Value) -> Self {
         let at = At { place: Place::Code, pointer: String::new() };
-        Self { root: Node::new(at, value), folder: PathBuf::new(), text: "".into() }
+        Self { root: Node::new(at, value), folder: PathBuf::new(), text: "".into(), host: Host::This }
     }
 
     /// The same value without its places.
@@ -362,26 +391,31 @@ fn one_error(place: Place, message: String, text: &str) -> ConfigErrors {
 }
 
 fn read(path: &Path) -> Result<String, String> {
+    match open_regular(path) {
+        Ok(file) => bounded_text(file),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file; check the path that was given".to_owned(),
+        io::ErrorKind::IsADirectory => "is a folder; name the file in it, such as config.json".to_owned(),
+        io::ErrorKind::InvalidInput => {
+            "is not a regular file; a pipe or a device cannot be read again at a reload".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("cannot be read: {error}; give read permission to the user that ropewalk runs as")
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// A text that is no longer than a configuration may be.
+fn bounded_text(source: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let opened = open_regular(path).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("there is no such file; check the path that was given".to_owned());
-        }
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            return Err("is a folder; name the file in it, such as config.json".to_owned());
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Err(
-                "is not a regular file; a pipe or a device cannot be read again at a reload".to_owned()
-            );
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(format!(
-                "cannot be read: {error}; give read permission to the user that ropewalk runs as"
-            ));
-        }
-        Err(error) => return Err(format!("cannot be read: {error}")),
+    match source.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes) {
+        Err(error) => return Err(unreadable(&error)),
         Ok(length) if length as u64 > CONFIG_BYTES_MAX => {
             return Err(format!("is longer than {} MiB", CONFIG_BYTES_MAX / (1024 * 1024)));
         }

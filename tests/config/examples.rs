@@ -11,18 +11,13 @@ use serde_json::{Value, json};
 fn every_example_is_good() {
     let schema = schema();
     let examples = examples();
-    let folder = tempfile::tempdir().expect("a folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
     assert!(examples.len() > 40, "only {} examples were found", examples.len());
     for (name, example) in examples {
         let told: Vec<_> = schema.iter_errors(&example).map(|error| error.to_string()).collect();
         assert!(told.is_empty(), "{name}: the schema says {told:#?} of {example:#}");
-        // A secret is mounted where the example runs, not here.
-        let text =
-            example.to_string().replace("/run/secrets/ropewalk/token", token.to_str().expect("a path"));
+        let text = example.to_string();
         let document = Document::from_json(&name, &text);
-        let checked = document.and_then(|document| document.check());
+        let checked = document.and_then(|document| document.for_another_host().check());
         if let Err(errors) = checked {
             panic!("{name}: {errors}");
         }

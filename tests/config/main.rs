@@ -5,3 +5,4 @@ mod keys;
 mod lints;
 mod messages;
 mod mirror;
+mod transcripts;

@@ -18,7 +18,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
 use ropewalk::config::{Document, Severity};
@@ -62,13 +62,18 @@ fn check_says_what_is_written_down() {
             );
             write!(rendered, "=== {name}\n{config}\n==>\n{said}\n").expect("writing to memory");
         }
-        let rendered = format!("{}\n", rendered.trim_end());
-        if updating() {
-            fs::write(&path, &rendered).expect("a file that can be written");
-        }
-        let found = fs::read_to_string(&path).expect("a file");
-        assert_eq!(found, rendered, "{}: {REMEDY}", path.display());
+        compare(&path, &rendered, REMEDY);
     }
+}
+
+/// Holds a file of cases to what it should be, or makes it so.
+pub(super) fn compare(path: &Path, rendered: &str, remedy: &str) {
+    let rendered = format!("{}\n", rendered.trim_end());
+    if updating() {
+        fs::write(path, &rendered).expect("a file that can be written");
+    }
+    let found = fs::read_to_string(path).expect("a file");
+    assert_eq!(found, rendered, "{}: {remedy}", path.display());
 }
 
 #[test]
@@ -80,7 +85,7 @@ fn every_case_has_a_name_of_its_own() {
     assert_eq!(double, None);
 }
 
-fn updating() -> bool {
+pub(super) fn updating() -> bool {
     std::env::var_os("UPDATE_GENERATED").is_some()
 }
 
@@ -106,12 +111,16 @@ fn say(case: &Case, schema: &Validator) -> String {
     said
 }
 
-/// All files, in the order of their names.
 fn all() -> Vec<Cases> {
-    let entries = fs::read_dir(FOLDER).expect("the folder");
+    files(FOLDER).into_iter().map(read).collect()
+}
+
+/// All files of a folder, in the order of their names.
+pub(super) fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
-    paths.into_iter().map(read).collect()
+    paths
 }
 
 fn read(path: PathBuf) -> Cases {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
 
-use super::super::document::{Json, Node};
+use super::super::document::{Host, Json, Node};
 use super::super::plan::{AdminPlan, ListenerPlan};
 use super::super::reader::{self, Fields, Problems};
 use super::attached::Folder;
@@ -57,7 +57,7 @@ pub(super) fn read(
     }
     let token = match token {
         Token::Some(token) => Some(token),
-        Token::None | Token::Wrong => None,
+        Token::None | Token::Wrong | Token::Unread => None,
     };
     Some(AdminPlan { address, token })
 }
@@ -91,6 +91,8 @@ enum Token {
     None,
     /// Something, but it has been written down as wrong.
     Wrong,
+    /// It is in a file of another host.
+    Unread,
     Some(String),
 }
 
@@ -109,6 +111,9 @@ fn token(fields: &mut Fields<'_>, folder: &Folder<'_>, problems: &mut Problems) 
         (None, Some(node)) => (node, folder.text(node, problems)),
     };
     let Some(token) = typed else { return Token::Wrong };
+    if folder.host == Host::Another && fields.take("token_file").is_some() {
+        return Token::Unread;
+    }
     // Nothing of a token is ever repeated in a message.
     let token = token.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

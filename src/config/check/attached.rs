@@ -7,18 +7,23 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::document::Node;
+use super::super::document::{Host, Node};
 use super::super::reader::{self, Fields, Problems, quoted};
 use crate::base::limits::ATTACHED_BYTES_MAX;
 use crate::base::regular_file::open_regular;
 
 /// Where relative file names start from.
-pub(super) struct Folder<'a>(pub(super) &'a Path);
+#[derive(Clone, Copy)]
+pub(super) struct Folder<'a> {
+    pub(super) path: &'a Path,
+    /// Whether files are there to be read.
+    pub(super) host: Host,
+}
 
 impl Folder<'_> {
     /// The path that a string names.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// The text of a file that a string names.
@@ -31,6 +36,9 @@ impl Folder<'_> {
     /// The bytes of a file that a string names.
     pub(super) fn bytes(&self, node: &Node, problems: &mut Problems) -> Option<Vec<u8>> {
         let name = reader::text(node, problems)?;
+        if self.host == Host::Another {
+            return Some(Vec::new());
+        }
         let path = self.path(name);
         let read = read(&path).map_err(|why| {
             // The whole path only where it says more than what was typed.

@@ -3,10 +3,12 @@
 use log::LevelFilter;
 use serde_json::Value;
 
+use super::super::document::Host;
 use super::super::document::{Json, Node};
 use super::super::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink, LogPlan};
 use super::super::reader::{self, Fields, Problems, shown};
 use super::attached::Folder;
+use super::writable;
 
 const LEVELS: &[(&str, LevelFilter)] = &[
     ("off", LevelFilter::Off),
@@ -72,14 +74,10 @@ fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Acc
 
 fn file(name: &str, node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> AccessLogSink {
     let path = folder.path(name);
-    // Only a warning: a configuration is often checked on another machine than it runs on.
-    if path.is_dir() {
-        problems.error(&node.at, format!("{} is a folder; name a file in it", shown(node)));
-    } else if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
-        && !parent.is_dir()
+    if folder.host == Host::This
+        && let Some(why) = writable::refusal(&path)
     {
-        let message = format!("the folder {} is not there, and will not be made", parent.display());
-        problems.warn(&node.at, message);
+        problems.error(&node.at, format!("{} {why}", shown(node)));
     }
     AccessLogSink::File(path)
 }

@@ -25,6 +25,7 @@ mod pool;
 mod route;
 mod template;
 mod wider;
+mod writable;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
@@ -68,7 +69,7 @@ impl Document {
         let mut problems = Problems::default();
         let admin = Fields::open(&self.root, &mut problems).and_then(|mut fields| {
             let node = fields.take("admin")?;
-            admin::read(node, &[], &Folder(&self.folder), &mut problems)
+            admin::read(node, &[], &Folder { path: &self.folder, host: self.host }, &mut problems)
         });
         if problems.any_error() { Err(ConfigErrors::new(problems.into_list(&self.text))) } else { Ok(admin) }
     }
@@ -82,7 +83,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     if let Some(node) = fields.take("$schema") {
         reader::text(node, problems);
     }
-    let folder = || Folder(&document.folder);
+    let folder = || Folder { path: &document.folder, host: document.host };
     let listeners = listener::read(&mut fields, problems);
     let admin = fields.take("admin").and_then(|node| admin::read(node, &listeners.list, &folder(), problems));
     let workers = match fields.take("workers") {
