@@ -311,7 +311,7 @@ _ropewalk() {
             return 0
             ;;
         ropewalk__subcmd__explain)
-            opts="-c -H -h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --header --down --help"
+            opts="-c -H -h --config --listen --port --strategy --backend --request-timeout --health-interval --workers --admin --watch --log-level --header --down --client --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -370,6 +370,10 @@ _ropewalk() {
                     return 0
                     ;;
                 --down)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

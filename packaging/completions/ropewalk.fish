@@ -101,6 +101,7 @@ debug\t''
 trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s H -l header -d 'A field of its head; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'Take this backend for down; repeat for several' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l client -d 'The address that it comes from [default: an example that the route serves]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand plan" -s h -l help -d 'Print help'

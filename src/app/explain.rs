@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::app::operations::address_of;
-use crate::config::plan::{Action, Plan, RoutePlan, Timeouts};
+use crate::base::counted::Counted;
+use crate::config::plan::{Action, Plan, RateLimitKey, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
 use crate::proxy::context::Entrance;
 use crate::proxy::direction;
@@ -47,14 +51,42 @@ pub(super) fn explain(
     let mut storage = HeadStorage::new();
     let head = parse_request(text.as_bytes(), &mut storage)
         .map_err(|error| format!("this request would be answered {}: {}", error.status(), error.explain()))?;
-    let mut out = String::new();
-    for entrance in entrances {
-        if entrances.len() > 1 {
-            push(&mut out, format_args!("Through listener {}:", entrance.name));
-        }
+    let answers = entrances.iter().map(|entrance| {
+        let mut out = String::new();
         one(snapshot, entrance, question, &head, &mut out);
+        (entrance.name.as_str(), out)
+    });
+    Ok(together(&answers.collect::<Vec<_>>()))
+}
+
+/// The answers for several listeners in one text: what is the same is said once.
+fn together(answers: &[(&str, String)]) -> String {
+    let [(_, first), rest @ ..] = answers else { return String::new() };
+    if rest.is_empty() {
+        return first.clone();
     }
-    Ok(out)
+    let names =
+        |answers: &[(&str, String)]| answers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let is_alike = rest.iter().all(|(_, other)| other.lines().count() == first.lines().count());
+    let mut out = String::new();
+    if !is_alike {
+        for (name, text) in answers {
+            push(&mut out, format_args!("Through listener {name}:\n{}", text.trim_end()));
+        }
+        return out;
+    }
+    push(&mut out, format_args!("Through each of the listeners {}:", names(answers)));
+    for (place, line) in first.lines().enumerate() {
+        let of = |text: &str| text.lines().nth(place).unwrap_or_default().to_owned();
+        if rest.iter().all(|(_, other)| of(other) == line) {
+            push(&mut out, format_args!("{line}"));
+            continue;
+        }
+        for (name, text) in answers {
+            push(&mut out, format_args!("{} (through {name})", of(text)));
+        }
+    }
+    out
 }
 
 /// The request's head as a client would send it.
@@ -116,8 +148,15 @@ fn one(
     };
     let route = snapshot.route(found.place);
     push(out, format_args!("route {}: matches", route.name));
-    admission(route, head.fields, out);
+    let guards: Vec<_> =
+        std::iter::once(found.place).chain(found.guards_of_other_readings().iter().copied()).collect();
+    let peer = SocketAddr::new(question.client.unwrap_or_else(|| example(snapshot, &guards)), EXAMPLE_PORT);
+    let client = direction::client_of(snapshot, peer, head);
+    let mut refused = admission(route, client, question, head.fields, out);
     for &place in found.guards_of_other_readings() {
+        if refused.is_some() {
+            break;
+        }
         let other = snapshot.route(place);
         push(
             out,
@@ -126,10 +165,16 @@ fn one(
                 other.name
             ),
         );
-        admission(other, head.fields, out);
+        refused = admission(other, client, question, head.fields, out);
+    }
+    if let Some(status) = refused {
+        push(out, format_args!("answered {status}"));
+        return;
     }
     match &route.action {
-        Action::Forward(pool) => forward(snapshot, *pool, route, entrance, question, head, out),
+        Action::Forward(pool) => {
+            forward(snapshot, *pool, route, &Asked { entrance, question, peer, head }, out)
+        }
         Action::Redirect { status, location } => match direction::location(location, route, head) {
             Ok(location) => push(out, format_args!("answered {status} with Location: {location}")),
             Err(why) => push(out, format_args!("answered 400: {why}")),
@@ -149,46 +194,126 @@ fn reading(target: &str, out: &mut String) {
     }
 }
 
-/// What stands between the client and its route.
-fn admission(route: &RoutePlan, fields: &[Field<'_>], out: &mut String) {
-    let networks =
-        |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if !route.deny.is_empty() {
-        push(out, format_args!("  clients from {} get 403", networks(&route.deny)));
-    }
-    if !route.allow.is_empty() {
-        push(out, format_args!("  only clients from {} are served; others get 403", networks(&route.allow)));
+/// An address of the documentation (RFC 5737), so that nobody takes it for theirs.
+const EXAMPLE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const EXAMPLE_PORT: u16 = 50_000;
+
+/// A client that all of these routes serve, if there is one that is easily found.
+fn example(snapshot: &Snapshot, places: &[u16]) -> IpAddr {
+    let networks = places.iter().flat_map(|&place| &snapshot.route(place).allow);
+    let firsts = networks.filter_map(|network| network.hosts().next());
+    let mut candidates = std::iter::once(EXAMPLE).chain(firsts);
+    let is_served = |client: &IpAddr| places.iter().all(|&place| snapshot.routes.serves(place, *client));
+    candidates.find(is_served).unwrap_or(EXAMPLE)
+}
+
+/// What a route asks of its clients, and the status of one that is refused.
+fn admission(
+    route: &RoutePlan,
+    client: IpAddr,
+    question: &Question,
+    fields: &[Field<'_>],
+    out: &mut String,
+) -> Option<u16> {
+    let mut refused = None;
+    networks(route, client, question, &mut refused, out);
+    // Who is refused by address is not counted, and not asked for a password.
+    if refused.is_some() {
+        return refused;
     }
     if let Some(limit) = &route.rate_limit {
         let per = humantime::format_duration(limit.per);
         let whose = match limit.key {
-            crate::config::plan::RateLimitKey::Client => "each client",
-            crate::config::plan::RateLimitKey::Route => "all clients together",
+            RateLimitKey::Client => "each client",
+            RateLimitKey::Route => "all clients together",
         };
         push(
             out,
             format_args!(
-                "  {whose}: {} requests per {per}, {} at once; more get 429",
-                limit.requests, limit.burst
+                "  rate_limit: counted: {whose} may make {} per {per}, and {} at once; more get 429",
+                Counted(limit.requests as usize, "request"),
+                limit.burst
             ),
         );
     }
     if let Some(auth) = &route.basic_auth {
-        let says = fields.iter().any(|field| field.name.eq_ignore_ascii_case("authorization"));
-        let verdict = if says { "the password would be checked" } else { "this request gets 401" };
-        push(out, format_args!("  a user of {:?} is needed: {verdict}", auth.realm));
+        let verdict = match user(fields) {
+            None => {
+                refused = refused.or(Some(401));
+                "this request has no \"Authorization: Basic\" and gets 401".to_owned()
+            }
+            Some(name) if auth.users.iter().any(|(known, _)| *known == name) => {
+                format!("the password of {name:?} is checked; a wrong one gets 401")
+            }
+            Some(name) => {
+                refused = refused.or(Some(401));
+                format!("there is no user {name:?}, so this request gets 401")
+            }
+        };
+        push(out, format_args!("  basic_auth: a user of {:?} is needed: {verdict}", auth.realm));
+    }
+    refused
+}
+
+/// What `allow` and `deny` say. Without a client, only what they say of others than the example.
+fn networks(
+    route: &RoutePlan,
+    client: IpAddr,
+    question: &Question,
+    refused: &mut Option<u16>,
+    out: &mut String,
+) {
+    let list = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let find = |list: &[ipnet::IpNet]| list.iter().find(|network| network.contains(&client)).copied();
+    if question.client.is_none() {
+        if !route.deny.is_empty() {
+            push(out, format_args!("  deny: clients from {} get 403", list(&route.deny)));
+        }
+        if !route.allow.is_empty() {
+            push(
+                out,
+                format_args!("  allow: only clients from {} are served; others get 403", list(&route.allow)),
+            );
+        }
+        return;
+    }
+    if let Some(network) = find(&route.deny) {
+        push(out, format_args!("  deny: {client} is in {network} and gets 403"));
+        *refused = Some(403);
+    } else if !route.deny.is_empty() {
+        push(out, format_args!("  deny: {client} is in none of {}", list(&route.deny)));
+    }
+    if let Some(network) = find(&route.allow) {
+        push(out, format_args!("  allow: {client} is in {network}"));
+    } else if !route.allow.is_empty() {
+        push(out, format_args!("  allow: {client} is in none of {} and gets 403", list(&route.allow)));
+        *refused = Some(403);
     }
 }
 
-fn forward(
-    snapshot: &Snapshot,
-    pool: usize,
-    route: &RoutePlan,
-    entrance: &Entrance,
-    question: &Question,
-    head: &RequestHead<'_, '_>,
-    out: &mut String,
-) {
+/// The user that a request names, if it names one as Basic authentication does.
+fn user(fields: &[Field<'_>]) -> Option<String> {
+    let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
+    let only = named.next().filter(|_| named.next().is_none())?;
+    let (scheme, encoded) = only.value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some(String::from_utf8_lossy(decoded.get(..colon)?).into_owned())
+}
+
+/// The request that is asked about, as it arrives.
+struct Asked<'a> {
+    entrance: &'a Entrance,
+    question: &'a Question,
+    peer: SocketAddr,
+    head: &'a RequestHead<'a, 'a>,
+}
+
+fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_>, out: &mut String) {
+    let Asked { entrance, question, peer, head } = *asked;
     // INVARIANT: the plan was checked, so its routes name pools that are there.
     let pool = &snapshot.pools[pool];
     push(out, format_args!("pool {}: {}, in listed order:", pool.name(), pool.strategy().name()));
@@ -211,7 +336,7 @@ fn forward(
     }
     let usable = |name: &str| !question.down.iter().any(|down| down == name);
     if !pool.backends().iter().any(|backend| backend.is_usable() && usable(backend.name())) {
-        push(out, format_args!("  nobody is left: 503"));
+        push(out, format_args!("  no backend can be used: 503"));
     }
     let Timeouts { connect, response_head, upstream_idle, request, .. } = &route.timeouts;
     let shown = |time: &std::time::Duration| humantime::format_duration(*time).to_string();
@@ -230,10 +355,12 @@ fn forward(
         let verdict = if direction::is_too_large(route, head) { ", as this one does" } else { "" };
         push(out, format_args!("a body over {max} bytes gets 413{verdict}"));
     }
-    push(out, format_args!("what the backend is sent, by a client at 192.0.2.1:"));
-    // An address that is for documentation (RFC 5737), so that nobody takes it for theirs.
-    let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 50_000);
-    match direction::preview(snapshot, route, entrance, client, head) {
+    let whose = match question.client {
+        Some(_) => "",
+        None => " (an example; --client names another)",
+    };
+    push(out, format_args!("what the backend is sent, by a client at {}{whose}:", peer.ip()));
+    match direction::preview(snapshot, route, entrance, peer, head) {
         Ok(text) => {
             for line in text.trim_end().lines() {
                 push(out, format_args!("  {line}"));

@@ -103,6 +103,9 @@ pub(crate) struct QuestionOptions {
     /// Take this backend for down; repeat for several
     #[arg(long, value_name = "NAME")]
     pub(crate) down: Vec<String>,
+    /// The address that it comes from [default: an example that the route serves]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<String>,
 }
 
 /// A sample origin.

@@ -1,5 +1,7 @@
 //! `ropewalk explain` and `ropewalk plan`: what would happen, without making it happen.
 
+use std::net::{IpAddr, SocketAddr};
+
 use ropewalk::config::changes::changes;
 use ropewalk::explain_plan;
 use ropewalk::side::admin::operations::Question;
@@ -46,7 +48,18 @@ fn question(options: &QuestionOptions) -> Result<Question, String> {
         url: options.url.clone(),
         headers: options.header.iter().map(header).collect::<Result<_, _>>()?,
         down: options.down.clone(),
+        client: options.client.as_deref().map(address).transpose()?,
     })
+}
+
+/// An address as people write it: bare, in brackets, or with a port.
+fn address(typed: &str) -> Result<IpAddr, String> {
+    let bare = typed.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || typed.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse()
+        .ok()
+        .or_else(with_port)
+        .ok_or_else(|| format!("{typed:?} is not an IP address; write it like --client 192.0.2.1"))
 }
 
 /// Prints what a reload from one file to the other would change.

@@ -2,7 +2,7 @@
 //!
 //! `explain` asks the same functions through [`preview`], so it cannot tell anything else.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
@@ -119,9 +119,16 @@ pub fn preview(
     let mut peer_text = Text::default();
     peer_text.set(client.ip().to_string().as_bytes());
     let from = from(snapshot, entrance, client, &peer_text);
-    rewritten(route, &from, head, &mut request, &mut fastrand::Rng::new())
+    // The same request id each time, so that two answers can be compared.
+    rewritten(route, &from, head, &mut request, &mut fastrand::Rng::with_seed(0))
         .map_err(|failure| (failure.row().status, failure.row().text))?;
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
+}
+
+/// Whom the guards take for the client of a request from this peer: a trusted proxy speaks for
+/// another.
+pub fn client_of(snapshot: &Snapshot, peer: SocketAddr, head: &RequestHead<'_, '_>) -> IpAddr {
+    client_address(peer, &snapshot.plan.trusted_proxies, head.fields)
 }
 
 /// Where a template of a route redirects a request to.

@@ -300,5 +300,5 @@ fn question(rng: &mut Rng) -> Question {
     let headers = (0..rng.usize(..5)).map(|_| fields[rng.usize(..fields.len())]);
     let headers: Vec<_> = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let method = methods[rng.usize(..methods.len())].to_owned();
-    Question { method, url: format!("http://a.example{target}"), headers, down: Vec::new() }
+    Question { method, url: format!("http://a.example{target}"), headers, down: Vec::new(), client: None }
 }

@@ -200,11 +200,15 @@ fn question(request: &Request) -> Result<Question, String> {
         }
         _ => Err(format!("{typed:?} is not a field; write header=Name:value")),
     });
+    let client = request.query.one("client").map(|typed| {
+        typed.parse().map_err(|_| format!("{typed:?} is not an IP address; write client=192.0.2.1"))
+    });
     Ok(Question {
         method: request.query.one("method").unwrap_or("GET").to_owned(),
         url: request.query.one("url").ok_or("which URL? write /explain?url=http://host/path")?.to_owned(),
         headers: headers.collect::<Result<_, _>>()?,
         down: request.query.every("down").map(str::to_owned).collect(),
+        client: client.transpose()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the admin listener can find out and ask for. The balancer implements it; tests
 //! implement it too.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
@@ -50,6 +51,8 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// Names of backends that are to be taken for down.
     pub down: Vec<String>,
+    /// The address that it comes from; `None` for an example that the route serves.
+    pub client: Option<IpAddr>,
 }
 
 /// What becomes of a backend's weight.

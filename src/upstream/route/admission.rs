@@ -116,10 +116,13 @@ impl Guard {
     }
 
     fn check_network(&self, client: IpAddr) -> Result<(), Refusal> {
+        if self.serves(client) { Ok(()) } else { Err(Refusal::Network) }
+    }
+
+    pub(super) fn serves(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         let listed = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
-        let served = !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow));
-        if served { Ok(()) } else { Err(Refusal::Network) }
+        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
     }
 
     fn charge(&self, client: IpAddr, now: Moment) -> Result<(), Refusal> {

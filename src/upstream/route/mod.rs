@@ -15,6 +15,7 @@ mod readers;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 pub use admission::{Clearance, Refusal, User};
 pub use matches::{Mismatch, bare_host};
@@ -150,6 +151,11 @@ impl Routes {
     pub fn mismatches(&self, request: &Request<'_>) -> Vec<Mismatch<'_>> {
         let path = self.normal(http::split_query(request.target).0);
         self.routes.iter().map_while(|route| route.matches.mismatch(request, &path)).collect()
+    }
+
+    /// Whether the route at a place serves clients at this address, whatever else it asks for.
+    pub fn serves(&self, place: u16, client: IpAddr) -> bool {
+        self.routes.get(usize::from(place)).is_some_and(|route| route.guard.serves(client))
     }
 
     /// The name of a user that was admitted.
