@@ -4,9 +4,11 @@
 //! one that a run will take.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use ropewalk::base::counted::Counted;
-use ropewalk::config::memory::WorstCase;
+use ropewalk::config::memory::{Typical, WorstCase};
+use ropewalk::config::plan::Plan;
 use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
 use serde_json::{Value, json};
 
@@ -27,7 +29,9 @@ pub(crate) fn check(settings: &Settings, host: Host, format: Format) -> Exit {
     match (load_for(settings, host), format) {
         (Ok(checked), Format::Text) => {
             say(format_args!("{}: ok ({})", settings.name(), Summary(&checked)));
-            say(format_args!("memory: {}", WorstCase::of(&checked.plan)));
+            say(format_args!("memory: {}", Typical::of(&checked.plan)));
+            say(format_args!("memory: {WHEN_ALL_IS_FULL}: {}", WorstCase::of(&checked.plan)));
+            notes(&checked.plan).for_each(say);
             checked.warnings.iter().for_each(|warning| complain(format_args!("{warning:#}")));
             Exit::Fine
         }
@@ -140,6 +144,25 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+const WHEN_ALL_IS_FULL: &str = "with every connection stuck and every buffer full";
+
+/// What is as it should be, and other programs do differently.
+fn notes(plan: &Plan) -> impl Iterator<Item = String> {
+    let all_of_ipv6 = plan
+        .listeners
+        .iter()
+        .map(|listener| listener.address)
+        .filter(|address| address.is_ipv6() && address.ip().is_unspecified() && address.port() != 0);
+    let alone = all_of_ipv6.filter(|address| {
+        let is_same_port = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+        !plan.listeners.iter().any(|listener| is_same_port(&listener.address))
+    });
+    alone.map(|address| {
+        let port = address.port();
+        format!("note: {address} takes IPv6 only; list \"0.0.0.0:{port}\" as well to take IPv4")
+    })
+}
+
 /// The report for programs: `ok`, the counts when it is, and the problems.
 fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) -> Value {
     let mut report = json!({
@@ -151,18 +174,18 @@ fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) 
         report["listeners"] = json!(plan.listeners.len());
         report["backends"] = json!(plan.pools.iter().map(|pool| pool.backends.len()).sum::<usize>());
         report["workers"] = json!(plan.workers);
-        report["memory"] = memory_json(&WorstCase::of(plan));
+        report["memory"] = memory_json(&WorstCase::of(plan), Typical::of(plan));
     }
     report
 }
 
-/// The worst case, in bytes.
-fn memory_json(worst: &WorstCase) -> Value {
+/// An ordinary day and the worst case, in bytes.
+fn memory_json(worst: &WorstCase, typical: Typical) -> Value {
     let terms = worst
         .terms
         .iter()
         .map(|term| json!({ "name": term.name, "count": term.count, "bytes_each": term.each }));
-    json!({ "bytes_max": worst.bytes(), "large_buffers_max": worst.large_buffers, "terms": terms.collect::<Vec<_>>() })
+    json!({ "bytes_typical": typical.bytes, "bytes_max": worst.bytes(), "large_buffers_max": worst.large_buffers, "terms": terms.collect::<Vec<_>>() })
 }
 
 fn problem_json(problem: &Problem) -> Value {

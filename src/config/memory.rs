@@ -10,6 +10,7 @@
 use std::fmt;
 
 use super::plan::{Action, ErrorPage, HealthCheck, Plan, Probe, RateLimitKey, RoutePlan};
+use crate::base::counted::Counted;
 use crate::base::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HELD_BYTES_MAX, BUFFER_LARGE_BYTES,
     BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX, BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX,
@@ -114,6 +115,57 @@ impl fmt::Display for WorstCase {
             0 => Ok(()),
             rest => write!(f, ", others {}", Size(rest)),
         }
+    }
+}
+
+/// What a configuration takes on an ordinary day, from figures that were measured: the table in
+/// docs/performance.md. An expectation, and no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Typical {
+    /// Clients that are connected.
+    pub clients: u64,
+    /// Those of them that wait for a backend; the others are idle.
+    pub waiting: u64,
+    /// Bytes that are resident then.
+    pub bytes: u64,
+}
+
+impl Typical {
+    /// With a thousand clients, or as many as there may be, of whom one in ten waits for a backend.
+    pub fn of(plan: &Plan) -> Self {
+        const CLIENTS: u64 = 1_000;
+        let clients = CLIENTS.min(plan.limits.connections as u64);
+        let waiting = clients.div_ceil(10);
+        let workers = plan.workers as u64;
+        let limited = plan.routes.iter().filter(|route| route.rate_limit.is_some()).count() as u64;
+        let parts = [
+            IDLE_PROCESS,
+            workers * IDLE_WORKER,
+            (clients - waiting) * IDLE_CLIENT,
+            waiting * WAITING_REQUEST,
+            plan.admin.iter().len() as u64 * IDLE_ADMIN,
+            plan.log.access.iter().len() as u64 * (IDLE_LOG + workers * LOG_OF_WORKER),
+            limited * LIMITED_ROUTE,
+            pages(plan) as u64,
+        ];
+        Self { clients, waiting, bytes: parts.iter().sum() }
+    }
+}
+
+const IDLE_PROCESS: u64 = 4_800 << 10;
+const IDLE_WORKER: u64 = 14 << 10;
+const IDLE_CLIENT: u64 = 920;
+const WAITING_REQUEST: u64 = 5_260;
+const IDLE_ADMIN: u64 = 20 << 10;
+const IDLE_LOG: u64 = 16 << 10;
+const LOG_OF_WORKER: u64 = 32 << 10;
+const LIMITED_ROUTE: u64 = 520 << 10;
+
+impl fmt::Display for Typical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clients, waiting, bytes } = *self;
+        let clients = Counted(clients as usize, "client");
+        write!(f, "about {} with {clients}, {waiting} of them waiting for a backend", Size(bytes))
     }
 }
 
@@ -351,6 +403,21 @@ mod tests {
     }
 
     #[test]
+    fn an_ordinary_day_is_far_from_the_worst_case() {
+        for limits in [
+            "",
+            r#""connections": 1"#,
+            r#""connections": 100000"#,
+            r#""memory": "64MiB", "connections": 600"#,
+        ] {
+            let plan = checked(limits).unwrap();
+            let (typical, worst) = (Typical::of(&plan), WorstCase::of(&plan).bytes());
+            assert!(typical.bytes < worst && typical.bytes < 8 << 20, "{limits}: {typical}, {worst}");
+            assert!(typical.clients <= plan.limits.connections as u64);
+        }
+    }
+
+    #[test]
     fn a_bound_is_kept_whatever_it_is() {
         for memory in ["64MiB", "100MiB", "257MiB", "1GiB"] {
             let worst = worst(&format!(r#""connections": 500, "memory": "{memory}""#));
@@ -393,7 +460,7 @@ mod tests {
         checked(&format!(r#""memory": "64MiB", "connections": {connections}"#)).unwrap();
         checked(&format!(r#""memory": "64MiB", "connections": {}"#, connections + 1)).unwrap_err();
         let error = checked(r#""memory": "1MiB", "connections": 1"#).unwrap_err();
-        assert!(error.contains("even a single connection"), "{error}");
+        assert!(error.contains("even one connection would not fit: raise \"memory\" to at least"), "{error}");
     }
 
     #[test]

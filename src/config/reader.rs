@@ -110,9 +110,14 @@ impl<'a> Fields<'a> {
     }
 
     fn unknown_key(&self, typed: &str) -> String {
+        // The same word in another spelling counts most, then what other programs call something,
+        // then a slip, then a key that belongs somewhere else.
         let habit = match suggest::closest(typed, &self.asked) {
-            None => habits::of_key(&self.at.pointer, typed),
-            Some(_) => None,
+            Some(meant) if suggest::is_same_word(typed, meant) => None,
+            Some(_) => habits::of_key(&self.at.pointer, typed),
+            None => {
+                habits::of_key(&self.at.pointer, typed).or_else(|| habits::of_place(&self.at.pointer, typed))
+            }
         };
         habit.unwrap_or_else(|| {
             format!("unknown key {typed:?}; {}", suggest::did_you_mean(typed, &self.asked))

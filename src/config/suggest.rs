@@ -28,6 +28,11 @@ pub(super) fn closest<'a>(typed: &str, allowed: &[&'a str]) -> Option<&'a str> {
     same.or_else(|| near(one_slip_allowed)).or_else(begun).or_else(|| near(slips_allowed)).copied()
 }
 
+/// Whether two words differ in their spelling only: `roundRobin`, `round_robin`.
+pub(super) fn is_same_word(a: &str, b: &str) -> bool {
+    normalise(a) == normalise(b)
+}
+
 /// `did you mean "x"?`, or what is allowed when nothing is close.
 pub(super) fn did_you_mean(typed: &str, allowed: &[&str]) -> String {
     match closest(typed, allowed) {

@@ -38,7 +38,9 @@ impl BackendUrl {
         }
         let Some((scheme, rest)) = trimmed.split_once("://") else {
             // A slip in the `://` itself ("http:/host") is not part of the host.
-            let rest = ["https:", "http:"].iter().find_map(|scheme| trimmed.strip_prefix(scheme));
+            let rest = ["https:", "http:", "https//", "http//"]
+                .iter()
+                .find_map(|scheme| trimmed.strip_prefix(scheme));
             let rest = rest.unwrap_or(trimmed).trim_start_matches('/');
             return Err(format!("{} has no scheme{}", shown(trimmed), meant(rest)));
         };

@@ -1,6 +1,8 @@
 //! What a route gives: exactly one of `pool`, `redirect` and `respond`.
 
-use super::super::document::Node;
+use serde_json::Value;
+
+use super::super::document::{Json, Node};
 use super::super::plan::{Action, FixedResponse};
 use super::super::reader::{self, Fields, Problems, shown};
 use super::super::suggest;
@@ -97,6 +99,15 @@ fn redirect_status(node: &Node, problems: &mut Problems) -> Option<u16> {
 }
 
 fn respond(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Action> {
+    let meant = match &node.json {
+        Json::Leaf(Value::Number(number)) => Some(format!("{{\"status\": {number}}}")),
+        Json::Leaf(Value::String(text)) => Some(format!("{{\"body\": {}}}", reader::quoted(text))),
+        _ => None,
+    };
+    if let Some(meant) = meant {
+        problems.error(&node.at, format!("expected an object, found {}; did you mean {meant}?", shown(node)));
+        return None;
+    }
     let mut fields = Fields::open(node, problems)?;
     let status_node = fields.take("status");
     let status = match status_node {

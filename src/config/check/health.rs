@@ -30,6 +30,10 @@ pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<Healt
                     format!("did you mean {{\"type\": {word:?}}}?")
                 }
                 Value::String(word) if word.eq_ignore_ascii_case("off") => "did you mean \"off\"?".to_owned(),
+                Value::Bool(true) => "health checks are on by default, so remove it".to_owned(),
+                Value::String(word) if ["on", "true", "yes"].contains(&&*word.to_lowercase()) => {
+                    "health checks are on by default, so remove it".to_owned()
+                }
                 Value::Bool(false) | Value::Null => "did you mean \"off\"?".to_owned(),
                 _ => r#"write an object like {"type": "http", "path": "/health"}, or "off""#.to_owned(),
             };

@@ -76,7 +76,7 @@ fn read_list(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<ListenerPl
 
 /// Whether the second of two listeners could not be bound.
 pub(super) fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    // Whether `[::]` takes IPv4 as well depends on the socket; if it does, the start says so.
+    // `[::]` takes no IPv4 (net/listen.rs), so that both can be listed.
     let overlap = a.is_ipv4() == b.is_ipv4()
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified());
     overlap && a.port() == b.port() && a.port() != 0
@@ -144,6 +144,8 @@ pub(super) fn address(node: &Node, usual_port: u16, problems: &mut Problems) -> 
         _ if typed.starts_with('[') && typed.ends_with(']') => format!("{typed}:{usual_port}"),
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
         _ if typed == "localhost" => format!("127.0.0.1:{usual_port}"),
+        // nginx writes options behind it.
+        _ if typed.contains(' ') => typed.split(' ').next().unwrap_or_default().to_owned(),
         _ => match typed.strip_prefix("http://") {
             Some(rest) => rest.trim_end_matches('/').to_owned(),
             None => String::new(),

@@ -118,6 +118,13 @@ fn before_star(typed: &str) -> Option<String> {
     typed.strip_suffix('*').map(|before| format!("/{}", before.trim_start_matches('/')))
 }
 
+/// Whether a path is written as nginx writes a regular expression, or holds what only those hold.
+pub(super) fn is_regular_expression(node: &Node) -> bool {
+    let Some(typed) = reader::text_of(node) else { return false };
+    let typed = typed.trim();
+    typed.starts_with(['~', '^']) || [".*", "[^", "(?", "\\"].iter().any(|it| typed.contains(it))
+}
+
 /// `path` or `path_prefix`.
 fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
     match (fields.take("path"), fields.take("path_prefix")) {
@@ -128,6 +135,15 @@ fn path(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<PathMatch> {
                 prefix.at.pointer
             );
             problems.error(&exact.at, message);
+            None
+        }
+        (Some(node), None) | (None, Some(node)) if is_regular_expression(node) => {
+            let message = format!(
+                "{} looks like a regular expression, which this version does not support; write a path, \
+                 like \"/api\"",
+                shown(node)
+            );
+            problems.error(&node.at, message);
             None
         }
         (Some(node), None) => {

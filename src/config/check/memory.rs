@@ -22,10 +22,27 @@ pub(super) fn refuse(plan: &Plan, limits: Option<&Node>, problems: &mut Problems
                 Size(worst.bytes())
             )
         }
-        None => r#"even a single connection would not fit: raise "memory", or have fewer of what stands first, "workers" perhaps"#.to_owned(),
+        None => {
+            let least = |plan: &Plan| {
+                let mut least = plan.clone();
+                least.limits.connections = 1;
+                Size(WorstCase::of(&least).bytes()).to_string()
+            };
+            let without = match plan.admin {
+                Some(_) => {
+                    let plan = Plan { admin: None, ..plan.clone() };
+                    format!(r#"; without "admin" it would need {}"#, least(&plan))
+                }
+                None => String::new(),
+            };
+            format!(
+                r#"even one connection would not fit: raise "memory" to at least {}{without}"#,
+                least(plan)
+            )
+        }
     };
     problems.error(
         at,
-        format!("{} is not enough, for this configuration may need {worst}; {remedy}", Size(memory)),
+        format!("{} is not enough, since this configuration may need {worst}; {remedy}", Size(memory)),
     );
 }

@@ -17,6 +17,10 @@ fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
     let typed = reader::text(node, problems)?.trim();
     let network = typed.parse::<IpNet>().ok().or_else(|| typed.parse::<IpAddr>().ok().map(IpNet::from));
     match network {
+        None if ["all", "any", "*"].contains(&typed) => problems.error(
+            &node.at,
+            format!("{typed:?} is not a network; every address is in \"0.0.0.0/0\" or \"::/0\""),
+        ),
         None => problems.error(
             &node.at,
             format!(r#"{} is not a network; write it like "10.0.0.0/8" or "192.168.1.7""#, shown(node)),

@@ -175,6 +175,17 @@ fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
 /// The members, each with the node it was read from. `None` when one of them is wrong, so
 /// that nothing is concluded from the rest.
 fn backends<'a>(node: &'a Node, problems: &mut Problems) -> Option<Vec<(&'a Node, BackendPlan)>> {
+    if let Some(typed) = reader::text_of(node) {
+        let url = if BackendUrl::parse(typed).is_ok() { typed } else { "http://127.0.0.1:9001" };
+        problems.error(&node.at, format!("expected a list, found a string; write [{{\"url\": {url:?}}}]"));
+        return None;
+    }
+    if matches!(node.json, Json::Object(_)) {
+        let message =
+            r#"expected a list, found an object; write [{"name": "web1", "url": "http://127.0.0.1:9001"}]"#;
+        problems.error(&node.at, message);
+        return None;
+    }
     let nodes = reader::list(node, problems)?;
     if nodes.is_empty() {
         problems.error(&node.at, r#"the list is empty; write [{"url": "http://127.0.0.1:9001"}]"#);

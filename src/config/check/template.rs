@@ -7,6 +7,7 @@ use super::super::document::Node;
 use super::super::plan::{Template, TemplatePart};
 use super::super::reader::{self, Problems, quoted};
 use super::super::{habits, suggest};
+use super::matcher;
 use crate::base::limits::TARGET_BYTES_MAX;
 
 /// A place to go: `location`.
@@ -62,6 +63,15 @@ fn suggestion(node: &Node) -> Option<String> {
 /// The path that is forwarded: `rewrite`. There is no `{host}` in it: what a client calls
 /// the host may be `..`, and would climb out of the folder that the rest of the path names.
 pub(super) fn path(node: &Node, problems: &mut Problems) -> Option<Template> {
+    if matcher::is_regular_expression(node) {
+        let message = format!(
+            "{} looks like a regular expression, which this version does not support; write the new path, \
+             like \"/v2{{path}}\", and use \"strip_prefix\" to remove the beginning of the old one",
+            reader::shown(node)
+        );
+        problems.error(&node.at, message);
+        return None;
+    }
     let template = template(node, &[("path", TemplatePart::Path)], problems)?;
     let message = match template.0.first() {
         Some(TemplatePart::Text(text)) if !text.starts_with('/') => {
@@ -146,10 +156,10 @@ fn template(
 
 /// Variables of other programs, which are sent as they stand, and a `?` that comes twice.
 fn warn_of_placeholders(node: &Node, typed: &str, problems: &mut Problems) {
-    if let Some((found, here)) = habits::of_placeholder(typed) {
-        let advice = match here {
-            "" => "only {host}, {path} and {query} are replaced".to_owned(),
-            here => format!("did you mean {here}?"),
+    if let Some((found, _)) = habits::of_placeholder(typed) {
+        let advice = match habits::with_our_placeholders(typed) {
+            None => "only {host}, {path} and {query} are replaced".to_owned(),
+            Some(meant) => format!("did you mean {meant:?}?"),
         };
         problems.warn(&node.at, format!("{found:?} is sent as it stands; {advice}"));
     }

@@ -12,7 +12,7 @@ pub type Listen = OneOrMany<Listener>;
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Listener {
-    /// An IP address and a port, such as `0.0.0.0:8080`.
+    /// An IP address and a port, such as `0.0.0.0:8080`, which is every IPv4 address of the machine; `[::]:8080` is every IPv6 address and none of IPv4.
     ///
     /// - Type: address
     Address(String),
@@ -32,7 +32,7 @@ pub struct ListenerSettings {
     /// - Example: `"inside"`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An IP address and a port; port 0 takes a free one.
+    /// An IP address and a port; port 0 takes a free one. `0.0.0.0` is every IPv4 address of the machine, and `[::]` every IPv6 address and none of IPv4: list both to take both.
     ///
     /// - Required: yes
     /// - Type: address

@@ -34,6 +34,8 @@ const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("ip_hash", "hashing"),
     ("mirror", "mirroring"),
     ("private_key", "TLS"),
+    ("proxy_cache", "caching"),
+    ("proxy_cache_path", "caching"),
     ("protocol", "a choice of protocol"),
     ("proxy_protocol", "the PROXY protocol"),
     ("query", "matching the query"),
@@ -76,6 +78,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("disabled", r#""weight": 0"#),
     ("down", r#""weight": 0"#),
     ("endpoints", r#""backends""#),
+    ("error", r#""level", and diagnostics go to stderr"#),
     ("error_log", r#""level" in "log"; diagnostics go to stderr"#),
     ("error_page", r#""error_pages""#),
     ("fail_timeout", r#""health_check": {"interval": "5s"}"#),
@@ -121,16 +124,29 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("targets", r#""backends""#),
     ("threads", r#""workers""#),
     ("trusted_proxy", r#""trusted_proxies""#),
+    ("uri", r#""path""#),
     ("upstream", r#""backends", or "pools" for several groups"#),
     ("upstreams", r#""backends", or "pools" for several groups"#),
     ("worker_connections", r#""connections" in "limits""#),
     ("worker_processes", r#""workers""#),
 ];
 
+/// What to say of a key that is one of ours in another place.
+pub(in super::super) fn of_place(pointer: &str, name: &str) -> Option<String> {
+    let places = places_of(pointer, name)?;
+    Some(format!("{name:?} does not belong here; it belongs in {places}"))
+}
+
 /// What to say of a key that is unknown where it stands, if people write it out of habit.
 pub(in super::super) fn of_key(pointer: &str, name: &str) -> Option<String> {
-    if let Some(places) = places_of(pointer, name) {
-        return Some(format!("{name:?} does not belong here; it belongs in {places}"));
+    if PLACES.contains_key(name) {
+        return None;
+    }
+    let is_of_fields = pointer.ends_with("/request_headers") || pointer.ends_with("/response_headers");
+    if is_of_fields && (name.contains('-') || name.starts_with(|c: char| c.is_ascii_uppercase())) {
+        return Some(format!(
+            "fields are named in \"set\", \"add\" or \"remove\"; did you mean {{\"set\": {{{name:?}: ...}}}}?"
+        ));
     }
     if let Some(here) = called_here(name) {
         return Some(format!("unknown key {name:?}; here that is {here}"));

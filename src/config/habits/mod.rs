@@ -10,8 +10,8 @@ mod keys;
 mod values;
 
 pub(super) use files::of_format;
-pub(super) use keys::{means, of_key};
-pub(super) use values::{of_field_value, of_placeholder, of_strategy, of_variable};
+pub(super) use keys::{means, of_key, of_place};
+pub(super) use values::{of_field_value, of_placeholder, of_strategy, of_variable, with_our_placeholders};
 
 /// Where the list is of what there is not.
 const SEE: &str = r#"see "What ropewalk does not have" in docs/migrating.md"#;

@@ -47,7 +47,8 @@ pub(in super::super) fn of_placeholder(text: &str) -> Option<(&str, &'static str
         ("$document_uri", "{path}"),
         ("$args", "{query}"),
         ("$query_string", "{query}"),
-        ("$is_args", "{query}, which has its question mark"),
+        // Ours has its question mark.
+        ("$is_args$args", "{query}"),
         ("{uri}", "{path}{query}"),
         ("{http.request.host}", "{host}"),
         ("{http.request.uri}", "{path}{query}"),
@@ -57,12 +58,30 @@ pub(in super::super) fn of_placeholder(text: &str) -> Option<(&str, &'static str
     let rest = &text[start..];
     let end = rest.char_indices().skip(1).find(|(_, c)| !c.is_ascii_alphanumeric() && !"_.[{".contains(*c));
     let end = end.map_or(rest.len(), |(end, c)| if "}]".contains(c) { end + 1 } else { end });
-    let found = &rest[..end];
+    let found = match rest.starts_with("$is_args$args") {
+        true => "$is_args$args",
+        false => &rest[..end],
+    };
     if found == "$" {
         return None;
     }
     let known = PLACEHOLDERS.iter().find(|(known, _)| *known == found);
     Some((found, known.map_or("", |(_, here)| here)))
+}
+
+/// A text with our placeholders for those of other programs; `None` if one of them has none.
+pub(in super::super) fn with_our_placeholders(text: &str) -> Option<String> {
+    /// LIMIT: placeholders that are replaced, so that a long text costs little.
+    const REPLACED_MAX: usize = 16;
+    let mut text = text.to_owned();
+    for _ in 0..REPLACED_MAX {
+        let Some((found, here)) = of_placeholder(&text) else { return Some(text) };
+        if here.is_empty() {
+            return None;
+        }
+        text = text.replacen(found, here, 1);
+    }
+    None
 }
 
 /// What to say of a field's value with a variable of nginx, HAProxy or Caddy in it.
