@@ -69,13 +69,13 @@ fn explain_names_the_reading_and_the_guards_of_the_others() {
     let plan = Config::from_json(&config.to_string()).and_then(|config| config.check()).expect("a plan").plan;
     let told = |path: &str| {
         let (method, url) = ("GET".to_owned(), format!("http://a.example{path}"));
-        explain_plan(&plan, &Question { method, url, headers: Vec::new(), down: Vec::new() })
+        explain_plan(&plan, &Question { method, url, headers: Vec::new(), down: Vec::new(), client: None })
             .expect("an answer")
     };
     assert_eq!(
         told("/projects/admin%2Fx"),
         "the path is compared as /projects/admin/x\n\
-         route inside: matches\n  only clients from 10.0.0.0/8 are served; others get 403\n\
+         route inside: matches\n  allow: only clients from 10.0.0.0/8 are served; others get 403\n\
          answered 200 with 0 bytes\n"
     );
     assert_eq!(
@@ -84,7 +84,7 @@ fn explain_names_the_reading_and_the_guards_of_the_others() {
          route inside: not this one, it asks for another path\n\
          route open: matches\n\
          route inside: its guards too, as a backend may read the path as one of its\n  \
-         only clients from 10.0.0.0/8 are served; others get 403\n\
+         allow: only clients from 10.0.0.0/8 are served; others get 403\n\
          answered 200 with 0 bytes\n"
     );
     assert_eq!(
