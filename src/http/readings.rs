@@ -68,8 +68,13 @@ impl Reading {
         }
     }
 
+    /// The same as asking what it means. Without a jump, as long runs of slashes are searched.
     fn is_slash(self, unit: Unit) -> bool {
-        matches!(self.meaning(unit), Meaning::Slash)
+        let (decoded, backslash) = (self.has(Self::DECODED), self.has(Self::BACKSLASH));
+        unit == SLASH
+            || decoded & (unit == ESCAPED_SLASH)
+            || backslash & (unit == BACKSLASH)
+            || decoded & backslash & (unit == ESCAPED_BACKSLASH)
     }
 }
 
@@ -163,22 +168,32 @@ fn live(units: &[Unit]) -> u8 {
 fn apply(reading: Reading, path: &[Unit], bytes_max: usize, read: &mut Vec<u8>) {
     let rest = if reading.has(Reading::AUTHORITY) { behind_authority(reading, path) } else { path };
     // A host alone has the root as its path.
-    let mut units = if rest.is_empty() { &[SLASH] } else { rest }.iter().copied();
-    while let Some(mut unit) = units.next()
+    let mut units = if rest.is_empty() { &[SLASH] } else { rest }.iter();
+    while let Some(&unit) = units.next()
         && read.len() < bytes_max
     {
-        if let Meaning::Parameters = reading.meaning(unit) {
-            let Some(slash) = units.find(|&unit| reading.is_slash(unit)) else { break };
-            unit = slash;
-        }
-        match reading.meaning(unit) {
-            Meaning::Slash if reading.has(Reading::MERGED) && read.ends_with(b"/") => {}
-            Meaning::Slash => read.push(b'/'),
-            Meaning::Byte(byte) => read.push(byte),
-            Meaning::Escape(text) => read.extend_from_slice(text),
-            // Were skipped above.
-            Meaning::Parameters => {}
-        }
+        // How many of the units that follow are passed over.
+        let rest = units.as_slice();
+        let skipped = match reading.meaning(unit) {
+            Meaning::Slash => {
+                // Parameters may have stood between this one and the last.
+                if !(reading.has(Reading::MERGED) && read.ends_with(b"/")) {
+                    read.push(b'/');
+                }
+                let another = |unit: &&Unit| reading.is_slash(**unit);
+                if reading.has(Reading::MERGED) { rest.iter().take_while(another).count() } else { 0 }
+            }
+            Meaning::Parameters => rest.iter().position(|&unit| reading.is_slash(unit)).unwrap_or(rest.len()),
+            Meaning::Byte(byte) => {
+                read.push(byte);
+                0
+            }
+            Meaning::Escape(text) => {
+                read.extend_from_slice(text);
+                0
+            }
+        };
+        units = rest.get(skipped..).unwrap_or_default().iter();
     }
 }
 
@@ -281,6 +296,16 @@ mod tests {
             "//h/../a",
         ] {
             assert_eq!(readings(path), Err(Ambiguous), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_slash_is_what_means_one() {
+        for reading in (0..Reading::COUNT).map(Reading) {
+            for unit in 0..2 * ESCAPED {
+                let means = matches!(reading.meaning(unit), Meaning::Slash);
+                assert_eq!(reading.is_slash(unit), means, "{unit:#x} in {reading:?}");
+            }
         }
     }
 
