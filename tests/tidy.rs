@@ -243,7 +243,12 @@ fn test_only_files(sources: &[Source]) -> HashSet<String> {
         for pair in lines.windows(2).filter(|pair| pair[0].trim() == "#[cfg(test)]") {
             let declared = pair[1].trim().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
             if let Some(name) = declared.strip_prefix("mod ").and_then(|name| name.strip_suffix(';')) {
-                let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                // A file that is not the root of a folder has the files of its modules in one of its name.
+                let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
+                let folder = match file {
+                    "mod.rs" | "lib.rs" | "main.rs" => folder,
+                    _ => source.path.trim_end_matches(".rs"),
+                };
                 files.insert(format!("{folder}/{name}.rs"));
             }
         }

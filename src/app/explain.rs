@@ -4,18 +4,21 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::app::operations::address_of;
+use crate::base::clock;
 use crate::base::counted::Counted;
 use crate::config::plan::{Action, Plan, RateLimitKey, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
 use crate::proxy::context::Entrance;
 use crate::proxy::direction;
 use crate::side::admin::operations::Question;
-use crate::upstream::backend::Unusable;
+use crate::upstream::backend::{Backend, Unusable};
+use crate::upstream::ejection::View;
 use crate::upstream::route::NotFound;
 use crate::upstream::snapshot::Snapshot;
 
@@ -304,6 +307,19 @@ fn user(fields: &[Field<'_>]) -> Option<String> {
     Some(String::from_utf8_lossy(decoded.get(..colon)?).into_owned())
 }
 
+/// Why a backend is not a candidate that is ejected, or only for one request.
+fn ejected(backend: &Backend) -> String {
+    let Some(View { until, reason }) = backend.ejection() else {
+        return format!("candidate, weight {}, {} in flight", backend.weight(), backend.active());
+    };
+    let now = clock::now();
+    if until > now {
+        let left = humantime::format_duration(Duration::from_secs(until.since(now).as_secs() + 1));
+        return format!("not a candidate: ejected for {left} more after failed requests: {reason}");
+    }
+    format!("candidate for one request at a time: ejected after failed requests: {reason}")
+}
+
 /// The request that is asked about, as it arrives.
 struct Asked<'a> {
     entrance: &'a Entrance,
@@ -330,6 +346,7 @@ fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_
                     reason.unwrap_or_else(|| "a failed probe".to_owned())
                 )
             }
+            Err(Unusable::Ejected) => ejected(backend),
             Err(Unusable::Drained) => "not a candidate: drained (weight 0)".to_owned(),
         };
         push(out, format_args!("  {} ({}): {state}", backend.name(), address_of(backend)));

@@ -16,7 +16,9 @@ use crate::side::admin::operations::{
     ReloadDone, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange, WorkersStatus,
 };
 use crate::upstream::backend::Backend;
-use crate::upstream::health::{ProbeResult, Record};
+use crate::upstream::ejection::View;
+use crate::upstream::health::{ProbeResult, Reason, Record};
+use crate::upstream::idle_connections::Distrust;
 use crate::upstream::pool::Pool;
 use crate::upstream::snapshot::Snapshot;
 
@@ -260,6 +262,11 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         let reason = judgement.evidence().filter(|_| !judgement.is_up());
         (probes, judgement.probes(), reason.map(|reason| reason.to_string()).unwrap_or_default())
     });
+    let ejection = backend.ejection();
+    let reason = match &ejection {
+        Some(View { reason: why, .. }) if reason.is_empty() => why.to_string(),
+        _ => reason,
+    };
     BackendStatus {
         name: backend.name().to_owned(),
         address: address_of(backend),
@@ -278,11 +285,21 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
         probes_ok,
         probes_failed,
         reason,
+        ejected: ejection.is_some(),
+        // Rounded up: "0" is when it is being tried.
+        ejected_left_s: ejection.map(|view| view.until.since(now).as_millis().div_ceil(1000) as u64),
+        ejections: named(&Reason::WORDS, &backend.ejections()),
+        keeping_suspended: named(&Distrust::ALL.map(Distrust::word), &backend.idle().suspensions()),
         durations,
         responses,
         retried: backend.retried(),
         probes,
     }
+}
+
+/// Counts that are not 0, with their names.
+fn named(words: &[&'static str], counts: &[u64]) -> Vec<(&'static str, u64)> {
+    words.iter().copied().zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
 }
 
 fn probe_status(record: &Record, now: Moment) -> ProbeStatus {

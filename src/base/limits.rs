@@ -410,3 +410,14 @@ pub const KEEP_NOTHING_FOR: std::time::Duration = std::time::Duration::from_secs
 /// Reused connections that may die before an answer within ten seconds, if they are at least half
 /// of the reuses. One or two come from a backend that closes idle connections earlier than we do.
 pub const REUSE_DEATHS_MAX: u64 = 3;
+
+/// LIMIT: clients that a backend remembers as having had a failed request counted in ten seconds.
+/// With more, the oldest are forgotten, and may count once more.
+pub const EVIDENCE_CLIENTS_MAX: usize = 1024;
+
+/// How long only an idempotent request may try an ejected backend, before any request may.
+pub const TRIAL_IDEMPOTENT_FIRST: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// LIMIT: picks of one request. Another thread may take the place, or the trial of an ejected
+/// backend, between the pick and the taking.
+pub const PICKS_MAX: usize = 3;

@@ -419,6 +419,8 @@ pub struct PoolPlan {
     pub retry_on_status: Vec<u16>,
     /// How backends are probed; `None` when health checks are off.
     pub health_check: Option<HealthCheck>,
+    /// When failed requests eject a member; `None` when they never do.
+    pub ejection: Option<Ejection>,
     /// The members, in listed order; at least one.
     pub backends: Vec<BackendPlan>,
 }
@@ -483,9 +485,6 @@ pub struct HealthCheck {
     pub healthy_after: u32,
     /// Consecutive failures that take a backend down. 3.
     pub unhealthy_after: u32,
-    /// Consecutive failed requests that take a backend down; `None` when requests are not
-    /// counted. 5.
-    pub passive_failures: Option<u32>,
 }
 
 impl Default for HealthCheck {
@@ -498,7 +497,36 @@ impl Default for HealthCheck {
             timeout: Duration::from_secs(2),
             healthy_after: 2,
             unhealthy_after: 3,
-            passive_failures: Some(5),
+        }
+    }
+}
+
+/// When failed requests eject a backend, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// Pieces of evidence within ten seconds. 5.
+    pub failures: u32,
+    /// What part of the backend's requests of that time they must be, in percent. 50.
+    pub ratio: u32,
+    /// How long the first ejection lasts. 5 s.
+    pub time: Duration,
+    /// How long those that follow soon last at most. 60 s.
+    pub time_max: Duration,
+    /// What part of the pool may be ejected at once, in percent. 50.
+    pub pool_max: u32,
+    /// Statuses that count as failures. None.
+    pub on_status: Vec<u16>,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            ratio: 50,
+            time: Duration::from_secs(5),
+            time_max: Duration::from_secs(60),
+            pool_max: 50,
+            on_status: Vec::new(),
         }
     }
 }

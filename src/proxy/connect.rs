@@ -7,9 +7,9 @@ use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
 use crate::proxy::failure::{Failure, Fault};
-use crate::proxy::relay;
 use crate::proxy::task::{Pipes, Stage, Task, Upstream};
-use crate::upstream::backend::Lease;
+use crate::proxy::{evidence, relay};
+use crate::upstream::lease::Lease;
 use crate::upstream::queue::Admission;
 
 /// Picks a backend, or queues for one.
@@ -74,7 +74,7 @@ pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
     }
 }
 
-fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
+fn open(task: &mut Task, mut lease: Lease, cx: &Context) -> Step {
     task.request.attempts.begin(&lease, false, cx.now);
     let stream = match lease.backend().address() {
         Some(address) => match Stream::connect(address) {
@@ -96,10 +96,8 @@ fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
         Err(failure) => {
             // There is no connection to blame, so the backend is told here.
             task.request.ask.tried.insert(lease.backend().id());
-            if failure.row().fault == Fault::Backend
-                && let Some(transition) = lease.backend().record_failure(failure.health_reason())
-            {
-                transition.log(lease.backend().name(), lease.backend().address());
+            if failure.row().fault == Fault::Backend {
+                evidence::note(&mut task.request, &mut lease, failure, cx.now);
             }
             Step::Fail(failure)
         }

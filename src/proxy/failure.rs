@@ -361,9 +361,12 @@ impl Failure {
             Self::Unresolved => Reason::Unresolved,
             Self::Unreachable(_) => Reason::Unreachable,
             Self::Closed | Self::Reset(_) | Self::Truncated => Reason::Reset,
-            Self::ConnectTimeout | Self::SendTimeout | Self::ResponseTimeout | Self::ResponseStalled => {
-                Reason::Timeout
-            }
+            Self::ConnectTimeout
+            | Self::SendTimeout
+            | Self::ResponseTimeout
+            | Self::RequestTimeout
+            | Self::ResponseStalled => Reason::Timeout,
+            Self::Status(status) => Reason::Status(status),
             _ => Reason::BadResponse,
         }
     }

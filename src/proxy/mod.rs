@@ -8,6 +8,7 @@ mod client_address;
 mod connect;
 pub mod context;
 pub mod direction;
+mod evidence;
 mod failure;
 pub mod inspection;
 pub mod record;

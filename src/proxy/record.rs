@@ -12,8 +12,9 @@ use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
 use crate::observe::record::{Attempt as AttemptRecord, Record};
 use crate::proxy::context::Context;
+use crate::proxy::evidence;
 use crate::proxy::task::{Request, Task};
-use crate::upstream::backend::Lease;
+use crate::upstream::lease::Lease;
 use crate::upstream::snapshot::Snapshot;
 
 /// Texts of a request head, kept for the logs.
@@ -160,6 +161,7 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
     if !std::mem::replace(&mut task.request.begun, false) {
         return;
     }
+    evidence::settle_task(task, cx.now);
     let Task { client, request, snapshot, kept, .. } = task;
     let took = cx.now.since(request.started);
     // Nobody was told anything: what nginx and HAProxy made the custom for a client that left.

@@ -19,7 +19,7 @@ use crate::proxy::relay::{
 };
 use crate::proxy::task::{Counted, Download, Framing, Request, Task, Upstream};
 use crate::proxy::upload::body_may_begin;
-use crate::proxy::{retry, rewrite, splice};
+use crate::proxy::{evidence, retry, rewrite, splice};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
 pub(super) fn receive(task: &mut Task, cx: &mut Context) -> Flow {
@@ -82,6 +82,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         }
     }
     let draining = cx.draining_since().is_some();
+    let whose = evidence::client_of(task);
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
         return Err(Flow::Fail(Failure::Closed));
     };
@@ -114,7 +115,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         if request.tunnel.is_none() {
             return Err(Flow::Fail(Failure::TooManyTunnels));
         }
-        upstream.lease.backend().record_success();
+        upstream.lease.answered(cx.now);
+        evidence::settle(request, whose, evidence::End::Answered, cx.now);
         request.status = 101;
         request.attempts.answered(cx.now);
         rewrite::switching(&head, ops, out);
@@ -148,12 +150,22 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         return Ok(());
     }
 
-    upstream.lease.backend().record_success();
     request.attempts.answered(cx.now);
     let pool = request.pool.map(|pool| snapshot.pool(pool));
+    let failed = pool.is_some_and(|pool| pool.ejects_on_status(head.status));
+    if failed {
+        upstream.lease.heard(cx.now);
+        evidence::note(request, &mut upstream.lease, Failure::Status(head.status), cx.now);
+    } else {
+        upstream.lease.answered(cx.now);
+        evidence::settle(request, whose, evidence::End::Answered, cx.now);
+    }
     let from = upstream.lease.backend().id();
     if pool.is_some_and(|pool| retry::on_status(request, pool, from, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
+    }
+    if failed {
+        evidence::settle(request, whose, evidence::End::Unanswered, cx.now);
     }
     request.tunnel = None;
     upstream.lifetime = lifetime(&head, timeouts.upstream_keep_alive);

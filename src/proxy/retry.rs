@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::clock::Moment;
 use crate::proxy::context::Context;
+use crate::proxy::evidence;
 use crate::proxy::failure::{Chance, Failure, Fault};
 use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
 use crate::upstream::pool::Pool;
@@ -22,6 +23,14 @@ pub(super) enum Verdict {
 
 /// Decides, and notes on the task and its backend what the failure means for them.
 pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
+    let verdict = decide(task, cx, failure);
+    if matches!(verdict, Verdict::Answer | Verdict::Cut) {
+        evidence::settle_task(task, cx.now);
+    }
+    verdict
+}
+
+fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
     let row = failure.row();
     task.request.attempts.failed(failure.word());
     let stale = is_stale(task, failure);
@@ -33,12 +42,9 @@ pub(super) fn after(task: &mut Task, cx: &mut Context, failure: Failure) -> Verd
             upstream.lease.backend().reused_connection_died(cx.now);
         }
         upstream.inbound.release(&mut cx.buffers);
-        if row.fault == Fault::Backend && !stale {
-            let backend = upstream.lease.backend();
-            log::debug!("backend {} failed a request: {}", backend.name(), row.text);
-            if let Some(transition) = backend.record_failure(failure.health_reason()) {
-                transition.log(backend.name(), backend.address());
-            }
+        if is_evidence(&task.request, failure) && !stale {
+            log::debug!("backend {} failed a request: {}", upstream.lease.backend().name(), row.text);
+            evidence::note(&mut task.request, &mut upstream.lease, failure, cx.now);
         }
     }
 
@@ -118,6 +124,13 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
     request.retrying = None;
     request.retrying = pool.spend_retry(now);
     request.retrying.is_some()
+}
+
+/// Whether a failure says something about the backend. That there was no time left for an answer
+/// does, if the backend had the whole request.
+fn is_evidence(request: &Request, failure: Failure) -> bool {
+    failure.row().fault == Fault::Backend
+        || failure == Failure::RequestTimeout && request.is_sent() && !request.is_answered()
 }
 
 /// Whether a kept connection died before the backend had answered.

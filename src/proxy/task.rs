@@ -15,11 +15,12 @@ use crate::net::pipe::Pipe;
 use crate::net::stream::{Rest, Stream};
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::context::Entrance;
+use crate::proxy::evidence::FailedTries;
 use crate::proxy::failure::Failure;
 use crate::proxy::record::{Attempts, Note};
 use crate::proxy::tunnel::Kept;
 use crate::proxy::uptake::Uptake;
-use crate::upstream::backend::Lease;
+use crate::upstream::lease::Lease;
 use crate::upstream::password_queue;
 use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
@@ -163,6 +164,8 @@ pub(super) struct Request {
     pub(super) queued: Moment,
     /// Which backends it may be given.
     pub(super) ask: Ask,
+    /// Tries that failed, until the request is settled.
+    pub(super) failed_tries: FailedTries,
     /// What the last try came to, once there has been another.
     pub(super) failed: Option<Failure>,
     pub(super) tries_left: u32,
@@ -397,6 +400,7 @@ impl Request {
             queued: now,
             ask: Ask::default(),
             failed: None,
+            failed_tries: FailedTries::default(),
             tries_left: 0,
             retrying: None,
             refreshed: false,

@@ -96,7 +96,7 @@ impl Poller {
         self.hall.parking.take(Task::is_idle, tasks);
     }
 
-    /// Once a second: closes kept upstream connections that nobody has used for too long, and
+    /// Once a second, and when an ejection is over: tells the pools the time, closes kept upstream connections that nobody has used for too long, and
     /// takes back what operators have set for a time that is over.
     fn sweep(&mut self, now: Moment) {
         if now < self.sweep_at {
@@ -104,6 +104,9 @@ impl Poller {
         }
         self.sweep_at = now + SWEEP_EVERY;
         let snapshot = self.hall.shared.snapshot.load();
+        for pool in &snapshot.pools {
+            self.sweep_at = self.sweep_at.min(pool.ward().tick(now));
+        }
         for backend in snapshot.backends() {
             backend.idle().sweep(now, backend.active());
             if backend.expire_override(now) {

@@ -17,10 +17,12 @@ use crate::base::ids;
 use crate::base::limits::{ADDRESSES_MAX, KEEP_NOTHING_FOR};
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::net::stream::Stream;
+use crate::upstream::ejection::{Evidence, View};
 use crate::upstream::health::{Judgement, ProbeResult, Proof, Reason, Transition};
 use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
+use crate::upstream::ward::{SeatCell, Ward};
 
 /// A backend as one configuration describes it.
 #[derive(Debug)]
@@ -30,8 +32,9 @@ pub struct Backend {
     state: Arc<State>,
     /// Its place in the pool.
     index: u16,
-    /// The pool's queue.
+    /// The pool's queue, and its ejections.
     queue: Arc<Queue>,
+    ward: Arc<Ward>,
 }
 
 /// What is known of a backend, whatever the configuration calls it.
@@ -59,9 +62,12 @@ struct State {
     retried: AtomicU64,
     /// The judgement's verdict, where requests can see it without the lock.
     up: AtomicBool,
-    /// Whether the last request failed, so that a success need not lock the judgement.
-    failed_last: AtomicBool,
-    /// LOCK: guards the verdict while a probe or a failed request is counted.
+    /// Whether it is ejected, where requests can see it without the lock.
+    seat: SeatCell,
+    /// When it last sent a response head, in nanoseconds. Ordering: Relaxed; it is compared with
+    /// times that are seconds away.
+    answered_at: AtomicU64,
+    /// LOCK: guards the verdict while a probe is counted.
     judgement: Mutex<Judgement>,
     idle: IdleConnections,
 }
@@ -79,6 +85,8 @@ pub enum Unusable {
     Down,
     /// Its weight is 0.
     Drained,
+    /// Requests to it failed too often.
+    Ejected,
 }
 
 impl Backend {
@@ -97,11 +105,12 @@ impl Backend {
             requests: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             up: AtomicBool::new(true),
-            failed_last: AtomicBool::new(false),
+            seat: SeatCell::default(),
+            answered_at: AtomicU64::new(0),
             judgement: Mutex::new(Judgement::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
         });
-        Self { plan, check, state, index: 0, queue: Arc::default() }
+        Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
 
     /// The same backend as a new configuration describes it: what is known of it stays.
@@ -114,7 +123,7 @@ impl Backend {
         }
         state.idle.set_max(idle_max);
         state.max_connections.store(plan.max_connections.unwrap_or(UNBOUNDED), Ordering::Relaxed);
-        Self { plan, check, state, index: 0, queue: Arc::default() }
+        Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
 
     /// Whether this is what a plan means by a backend of its own: the same host and port.
@@ -127,11 +136,13 @@ impl Backend {
         self.state.id
     }
 
-    /// The same as number `index` of a pool in which requests wait in `queue`.
+    /// The same as number `index` of a pool in which requests wait in `queue`, and whose
+    /// ejections are in `ward`.
     #[must_use]
-    pub fn in_pool(mut self, index: u16, queue: &Arc<Queue>) -> Self {
+    pub fn in_pool(mut self, index: u16, queue: &Arc<Queue>, ward: &Arc<Ward>) -> Self {
         self.index = index;
         self.queue = Arc::clone(queue);
+        self.ward = Arc::clone(ward);
         self
     }
 
@@ -287,18 +298,59 @@ impl Backend {
         self.state.up.load(Ordering::Relaxed)
     }
 
-    /// Whether it may be given a request.
+    /// Whether any request may be given to it.
     pub fn is_usable(&self) -> bool {
         self.usability().is_ok()
     }
 
-    /// Whether it may be given a request, and if not, why.
+    /// Whether any request may be given to it, and if not, why.
     pub fn usability(&self) -> Result<(), Unusable> {
         match (self.is_up(), self.weight()) {
             (false, _) => Err(Unusable::Down),
             (true, 0) => Err(Unusable::Drained),
+            (true, _) if !self.seat().is_serving() => Err(Unusable::Ejected),
             (true, _) => Ok(()),
         }
+    }
+
+    /// Whether probes find it up and it is not drained, ejected or not.
+    pub(super) fn serves(&self) -> bool {
+        self.is_up() && self.weight() > 0
+    }
+
+    /// What requests may be given to it as far as ejection goes.
+    pub(super) fn seat(&self) -> &SeatCell {
+        &self.state.seat
+    }
+
+    /// The ejections of its pool.
+    pub(super) fn ward(&self) -> &Ward {
+        &self.ward
+    }
+
+    /// Its ejection, if there is one.
+    pub fn ejection(&self) -> Option<View> {
+        if self.seat().is_serving() { None } else { self.ward.view(self.id()) }
+    }
+
+    /// How often it was ejected, in the order of [`Reason::WORDS`].
+    pub fn ejections(&self) -> [u64; Reason::WORDS.len()] {
+        self.ward.counts(self.id())
+    }
+
+    /// Whether a request decides at this moment whether it serves again.
+    pub fn is_on_trial(&self) -> bool {
+        self.seat().is_on_trial()
+    }
+
+    /// Counts a failed try at it.
+    pub fn record_failure(&self, evidence: Evidence, now: Moment) {
+        self.ward.failed(self.id(), evidence, now);
+    }
+
+    /// Whether it has sent a response head since then.
+    pub fn has_answered_since(&self, then: Moment) -> bool {
+        self.state.answered_at.load(Ordering::Relaxed) > then.as_nanos()
     }
 
     /// Requests that it may have in flight at once; `None` for as many as there are.
@@ -319,11 +371,60 @@ impl Backend {
     /// Tells those who wait for a place that its verdict, weight or bound has changed: its free
     /// places are theirs, or there is one backend less to wait for.
     pub fn offer(self: &Arc<Self>) {
-        if self.is_usable() {
+        self.ward.settle();
+        self.make_known();
+    }
+
+    /// The same, when ejections have had their say.
+    pub(super) fn make_known(self: &Arc<Self>) {
+        if self.serves() && self.seat().admits(true) {
             self.queue.admit(self);
         } else {
             self.queue.reconsider();
         }
+    }
+
+    /// Counts one more request in flight, if there may be one more. Returns whether it has.
+    pub(super) fn occupy(&self) -> bool {
+        let (active, relaxed) = (&self.state.active, Ordering::Relaxed);
+        match self.max_connections() {
+            None => {
+                active.fetch_add(1, relaxed);
+                true
+            }
+            Some(max) => {
+                active.fetch_update(relaxed, relaxed, |active| (active < max).then_some(active + 1)).is_ok()
+            }
+        }
+    }
+
+    /// Counts one more request in flight, whether or not there may be one more.
+    pub(super) fn occupy_beyond_limit(&self) {
+        self.state.active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request in flight has ended: its place goes to the next that waits, or is free.
+    pub(super) fn give_up(&self) {
+        // Nobody waits for a place where there is always one.
+        match self.max_connections() {
+            None => self.vacate(),
+            Some(_) => self.queue.give_up(self),
+        }
+    }
+
+    /// Counts a try that it has been given.
+    pub(super) fn count_request(&self) {
+        self.state.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that it has sent a response head.
+    pub(super) fn note_answer(&self, now: Moment) {
+        self.state.answered_at.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Its place in the pool.
+    pub(super) fn index(&self) -> u16 {
+        self.index
     }
 
     /// A place is free and stays so.
@@ -389,25 +490,6 @@ impl Backend {
         self.state.judgement.lock().is_proven()
     }
 
-    /// Counts a request that the backend failed: refused, reset or garbled.
-    pub fn record_failure(self: &Arc<Self>, reason: Reason) -> Option<Transition> {
-        self.state.failed_last.store(true, Ordering::Relaxed);
-        let transition = self.judge(|judgement| judgement.request_failed(reason));
-        // A probe says what a request only suspects: whether it is there at all.
-        if reason == Reason::Refused || transition.is_some() {
-            self.ask_for_probe();
-        }
-        transition
-    }
-
-    /// Counts a request that the backend answered.
-    pub fn record_success(&self) {
-        if self.state.failed_last.load(Ordering::Relaxed) {
-            self.state.failed_last.store(false, Ordering::Relaxed);
-            self.state.judgement.lock().request_succeeded();
-        }
-    }
-
     fn judge(
         self: &Arc<Self>,
         count: impl FnOnce(&mut Judgement) -> Option<Transition>,
@@ -429,57 +511,11 @@ impl Backend {
     }
 }
 
-/// One request's hold on a backend: it counts as in flight until this is dropped.
-#[derive(Debug)]
-pub struct Lease {
-    backend: Arc<Backend>,
-}
-
-impl Lease {
-    /// Counts a request as in flight at `backend`, if it may have one more.
-    pub fn take(backend: &Arc<Backend>) -> Option<Self> {
-        let (active, relaxed) = (&backend.state.active, Ordering::Relaxed);
-        match backend.max_connections() {
-            None => {
-                active.fetch_add(1, relaxed);
-            }
-            Some(max) => {
-                active.fetch_update(relaxed, relaxed, |active| (active < max).then_some(active + 1)).ok()?;
-            }
-        }
-        Some(Self::inherited(backend))
-    }
-
-    /// The hold on a place that is counted already: that of a request which has just ended.
-    pub(super) fn inherited(backend: &Arc<Backend>) -> Self {
-        backend.state.requests.fetch_add(1, Ordering::Relaxed);
-        Self { backend: Arc::clone(backend) }
-    }
-
-    /// The backend.
-    pub fn backend(&self) -> &Arc<Backend> {
-        &self.backend
-    }
-
-    /// Its place in the pool.
-    pub fn index(&self) -> u16 {
-        self.backend.index
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // Nobody waits for a place where there is always one.
-        match self.backend.max_connections() {
-            None => self.backend.vacate(),
-            Some(_) => self.backend.queue.give_up(&self.backend),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::lease::Lease;
+    use crate::upstream::pool::Ask;
 
     fn plan(weight: u32) -> BackendPlan {
         BackendPlan {
@@ -495,7 +531,7 @@ mod tests {
     fn what_is_known_outlives_the_configuration() {
         let check = HealthCheck::default();
         let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
-        let lease = Lease::take(&before);
+        let lease = Lease::take(&before, &Ask::default());
         before.record_probe(
             ProbeResult::Failure(Reason::Refused),
             Duration::ZERO,

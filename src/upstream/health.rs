@@ -25,8 +25,6 @@ pub struct Judgement {
     proven: bool,
     /// Probes in a row that contradict the verdict.
     against: u32,
-    /// Requests in a row that failed.
-    failed_requests: u32,
     history: VecDeque<Record>,
     /// Probes since the start: those that succeeded, and those that did not.
     counts: (u64, u64),
@@ -38,7 +36,6 @@ pub struct Judgement {
 struct Rules {
     healthy_after: u32,
     unhealthy_after: u32,
-    passive_failures: Option<u32>,
 }
 
 /// How one probe ended.
@@ -115,8 +112,6 @@ pub enum Evidence {
     GoodProbes(u32),
     /// So many bad probes in a row, the last for this reason.
     BadProbes(u32, Reason),
-    /// So many failed requests in a row, the last for this reason.
-    FailedRequests(u32, Reason),
 }
 
 impl Judgement {
@@ -129,7 +124,6 @@ impl Judgement {
             probed: false,
             proven: false,
             against: 0,
-            failed_requests: 0,
             history: VecDeque::new(),
             counts: (0, 0),
             evidence: None,
@@ -221,25 +215,9 @@ impl Judgement {
         Some(self.turn(evidence))
     }
 
-    /// Counts a request that the backend failed. Only takes down; probes bring up again.
-    pub fn request_failed(&mut self, reason: Reason) -> Option<Transition> {
-        let limit = self.rules?.passive_failures?;
-        self.failed_requests = self.failed_requests.saturating_add(1);
-        if !self.up || self.failed_requests < limit {
-            return None;
-        }
-        Some(self.turn(Evidence::FailedRequests(self.failed_requests, reason)))
-    }
-
-    /// Counts a request that the backend answered.
-    pub fn request_succeeded(&mut self) {
-        self.failed_requests = 0;
-    }
-
     fn turn(&mut self, evidence: Evidence) -> Transition {
         self.up = matches!(evidence, Evidence::GoodProbes(_));
         self.against = 0;
-        self.failed_requests = 0;
         self.evidence = Some(evidence);
         Transition { up: self.up, evidence }
     }
@@ -247,11 +225,7 @@ impl Judgement {
 
 impl Rules {
     fn of(check: &HealthCheck) -> Self {
-        Self {
-            healthy_after: check.healthy_after,
-            unhealthy_after: check.unhealthy_after,
-            passive_failures: check.passive_failures,
-        }
+        Self { healthy_after: check.healthy_after, unhealthy_after: check.unhealthy_after }
     }
 }
 
@@ -276,9 +250,37 @@ impl fmt::Display for Evidence {
         match *self {
             Self::GoodProbes(count) => write!(f, "{count} successful probe{}", plural(count)),
             Self::BadProbes(count, reason) => write!(f, "{count} failed probe{}: {reason}", plural(count)),
-            Self::FailedRequests(count, reason) => {
-                write!(f, "{count} failed request{} in a row: {reason}", plural(count))
-            }
+        }
+    }
+}
+
+impl Reason {
+    /// What metrics call each of them, by its number.
+    pub const WORDS: [&str; 7] = [
+        "connection_refused",
+        "timeout",
+        "unreachable",
+        "connection_closed",
+        "unresolved",
+        "status",
+        "bad_response",
+    ];
+
+    /// Its place in [`Reason::WORDS`].
+    pub(super) fn number(self) -> usize {
+        match self {
+            Self::Refused => 0,
+            Self::Timeout => 1,
+            Self::Unreachable => 2,
+            Self::Reset => 3,
+            Self::Unresolved => 4,
+            Self::Status(_) => 5,
+            Self::BadResponse
+            | Self::BadHead(_)
+            | Self::BadBody(_)
+            | Self::Truncated
+            | Self::EndlessInterim
+            | Self::UnaskedUpgrade => 6,
         }
     }
 }
@@ -318,7 +320,6 @@ mod tests {
             timeout: Duration::from_secs(2),
             healthy_after: 2,
             unhealthy_after: 3,
-            passive_failures: Some(5),
         }))
     }
 
@@ -352,24 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn five_failed_requests_in_a_row_take_down_and_an_answer_starts_the_count_anew() {
-        let mut judgement = judgement();
-        probe(&mut judgement, GOOD);
-        for _ in 0..4 {
-            assert_eq!(judgement.request_failed(Reason::Reset), None);
-        }
-        judgement.request_succeeded();
-        for _ in 0..4 {
-            assert_eq!(judgement.request_failed(Reason::Reset), None);
-        }
-        let transition = judgement.request_failed(Reason::Reset).unwrap();
-        assert_eq!(transition.evidence, Evidence::FailedRequests(5, Reason::Reset));
-        assert_eq!(judgement.request_failed(Reason::Reset), None);
-        assert_eq!(probe(&mut judgement, GOOD), None);
-        assert!(probe(&mut judgement, GOOD).unwrap().up);
-    }
-
-    #[test]
     fn one_success_brings_up_a_backend_that_no_probe_has_found_up() {
         let mut judgement = judgement();
         probe(&mut judgement, BAD);
@@ -398,15 +381,6 @@ mod tests {
     fn a_bad_response_names_the_rule_that_it_breaks() {
         let reason = Reason::BadHead(HeadError::TwoFramings).to_string();
         assert_eq!(reason, "bad response: there are both a Content-Length and a Transfer-Encoding");
-    }
-
-    #[test]
-    fn without_a_check_nothing_takes_a_backend_down() {
-        let mut judgement = Judgement::new(None);
-        for _ in 0..100 {
-            assert_eq!(judgement.request_failed(Reason::Refused), None);
-        }
-        assert!(judgement.is_up());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod backend;
 pub mod basic_auth;
+pub mod ejection;
 pub mod health;
 pub mod idle_connections;
+pub mod lease;
 pub mod password_queue;
 pub mod pool;
 pub mod probe_requests;
@@ -14,3 +16,4 @@ pub mod retry_budget;
 pub mod route;
 pub mod selector;
 pub mod snapshot;
+pub mod ward;

@@ -6,13 +6,15 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::ids;
-use crate::base::limits::RETRIES_MAX;
+use crate::base::limits::{PICKS_MAX, RETRIES_MAX};
 use crate::config::plan::{BackendPlan, Limits, PoolPlan, Strategy};
 use crate::net::parking::Unpark;
-use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::backend::Backend;
+use crate::upstream::lease::Lease;
 use crate::upstream::queue::{Admission, Queue};
 use crate::upstream::retry_budget::{RetryBudget, Retrying};
 use crate::upstream::selector::{self, Candidates, Selector};
+use crate::upstream::ward::Ward;
 
 /// A pool.
 pub struct Pool {
@@ -20,9 +22,11 @@ pub struct Pool {
     name: String,
     strategy: Strategy,
     retry_on_status: Vec<u16>,
+    eject_on_status: Vec<u16>,
     budget: Arc<RetryBudget>,
     backends: Vec<Arc<Backend>>,
     queue: Arc<Queue>,
+    ward: Arc<Ward>,
     /// LOCK: guards the strategy's place in its rotation for one pick.
     selector: Mutex<Box<dyn Selector>>,
 }
@@ -39,24 +43,28 @@ impl Pool {
         let before = before.iter().find(|pool| pool.name == plan.name);
         let known = before.map_or(&[][..], |pool| pool.backends());
         let queue = before.map_or_else(Arc::default, |pool| Arc::clone(&pool.queue));
+        let ward = before.map_or_else(Arc::default, |pool| Arc::clone(&pool.ward));
         let backend = |(backend, index): (&BackendPlan, u16)| {
             let (check, idle_max) = (plan.health_check.clone(), limits.upstream_idle);
             let backend = match known.iter().find(|known| known.is_meant_by(backend)) {
                 Some(known) => known.again(backend.clone(), check, idle_max),
                 None => Backend::new(backend.clone(), check, idle_max),
             };
-            Arc::new(backend.in_pool(index, &queue))
+            Arc::new(backend.in_pool(index, &queue, &ward))
         };
         let backends: Vec<_> = plan.backends.iter().zip(0..).map(backend).collect();
         queue.set(limits.queue, &backends);
+        ward.set(&plan.name, plan.ejection.clone(), &backends);
         Self {
             id: before.map_or_else(ids::next, |pool| pool.id),
             name: plan.name.clone(),
             strategy: plan.strategy,
             retry_on_status: plan.retry_on_status.clone(),
+            eject_on_status: plan.ejection.as_ref().map_or_else(Vec::new, |rules| rules.on_status.clone()),
             budget: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
             backends,
             queue,
+            ward,
             selector: Mutex::new(selector::build(plan.strategy, seed)),
         }
     }
@@ -81,6 +89,16 @@ impl Pool {
         self.retry_on_status.contains(&status)
     }
 
+    /// Whether a response with this status is a failure of the backend.
+    pub fn ejects_on_status(&self, status: u16) -> bool {
+        self.eject_on_status.contains(&status)
+    }
+
+    /// Its ejections.
+    pub fn ward(&self) -> &Ward {
+        &self.ward
+    }
+
     /// Leave to send a request again that a backend may have acted on already.
     pub fn spend_retry(&self, now: Moment) -> Option<Retrying> {
         let requests = self.backends.iter().map(|backend| backend.requests()).sum();
@@ -95,11 +113,6 @@ impl Pool {
     /// The requests that wait for a place.
     pub fn queue(&self) -> &Queue {
         &self.queue
-    }
-
-    /// Whether any member may be given requests, if not at once.
-    pub fn has_usable(&self) -> bool {
-        self.backends.iter().any(|backend| backend.is_usable())
     }
 
     /// Whether a member may be given this request, if not at once.
@@ -119,9 +132,15 @@ impl Pool {
     /// or none has room.
     pub fn pick(&self, ask: &Ask) -> Option<Lease> {
         let mut selector = self.selector.lock();
-        let index = selector.pick(&View { backends: &self.backends, ask })?;
-        // Counted before the lock is released, so that the next pick sees it.
-        self.backends.get(index).and_then(Lease::take)
+        for _ in 0..PICKS_MAX {
+            let index = selector.pick(&View { backends: &self.backends, ask })?;
+            // Counted before the lock is released, so that the next pick sees it.
+            let lease = self.backends.get(index).and_then(|backend| Lease::take(backend, ask));
+            if lease.is_some() {
+                return lease;
+            }
+        }
+        None
     }
 }
 
@@ -137,7 +156,7 @@ pub struct Ask {
 impl Ask {
     /// Whether this backend may be given the request, as soon as it has room.
     pub(super) fn suits(&self, backend: &Backend) -> bool {
-        backend.is_usable() && !self.tried.contains(backend.id())
+        backend.serves() && backend.seat().admits(self.idempotent) && !self.tried.contains(backend.id())
     }
 }
 

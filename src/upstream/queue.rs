@@ -17,7 +17,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::net::parking::{Spot, Unpark};
-use crate::upstream::backend::{Backend, Lease};
+use crate::upstream::backend::Backend;
+use crate::upstream::lease::Lease;
 use crate::upstream::pool::Ask;
 
 /// The requests of one pool that wait for a place at a backend.
@@ -111,9 +112,13 @@ impl Queue {
     pub(super) fn give_up(&self, backend: &Backend) {
         let woken = {
             let mut line = self.line.lock();
-            let member = line.member(backend).filter(|member| member.is_usable() && !member.is_over());
-            match member.and_then(|member| Some((line.first_for(&member)?, member))) {
-                Some((number, member)) => line.give(number, Lease::inherited(&member)),
+            let member = line.member(backend).filter(|member| !member.is_over());
+            let next = member.and_then(|member| {
+                let (number, ask) = line.first_for(&member)?;
+                Some((number, Lease::inherited(&member, ask)?))
+            });
+            match next {
+                Some((number, lease)) => line.give(number, lease),
                 None => {
                     backend.vacate();
                     return;
@@ -130,9 +135,12 @@ impl Queue {
         loop {
             let woken = {
                 let mut line = self.line.lock();
-                let Some(member) = line.member(backend).filter(|member| member.is_usable()) else { return };
-                let Some(number) = line.first_for(&member) else { return };
-                let Some(lease) = Lease::take(&member) else { return };
+                let Some(member) = line.member(backend) else { return };
+                let Some((number, ask)) = line.first_for(&member) else { return };
+                if !member.has_room() {
+                    return;
+                }
+                let Some(lease) = Lease::take(&member, ask) else { return };
                 line.give(number, lease)
             };
             if let Some((unpark, spot)) = woken {
@@ -168,8 +176,9 @@ impl Line {
     }
 
     /// The first in the line that may be given a place at this member.
-    fn first_for(&self, member: &Backend) -> Option<u64> {
-        self.waiting.iter().find(|(_, waiting)| waiting.ask.suits(member)).map(|(number, _)| *number)
+    fn first_for(&self, member: &Backend) -> Option<(u64, &Ask)> {
+        let mut waiting = self.waiting.iter().map(|(number, waiting)| (*number, &waiting.ask));
+        waiting.find(|(_, ask)| ask.suits(member))
     }
 
     /// Gives a place to one in the line. Returns how to wake it, if it sleeps; one that does not

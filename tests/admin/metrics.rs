@@ -12,6 +12,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("process_start_time_seconds", "gauge", &[]),
     ("ropewalk_access_log_dropped_total", "counter", &[]),
     ("ropewalk_backend_active_requests", "gauge", &["backend", "pool"]),
+    ("ropewalk_backend_ejected", "gauge", &["backend", "pool"]),
     ("ropewalk_backend_up", "gauge", &["backend", "pool"]),
     ("ropewalk_backend_weight", "gauge", &["backend", "pool"]),
     ("ropewalk_build_info", "gauge", &["version"]),
@@ -21,6 +22,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("ropewalk_connections_limit", "gauge", &[]),
     ("ropewalk_connections_refused_total", "counter", &["limit"]),
     ("ropewalk_diagnostics_dropped_total", "counter", &[]),
+    ("ropewalk_ejections_total", "counter", &["backend", "pool", "reason"]),
     ("ropewalk_health_checks_total", "counter", &["backend", "pool", "result"]),
     ("ropewalk_idle_displaced_total", "counter", &[]),
     ("ropewalk_panics_total", "counter", &[]),
@@ -31,6 +33,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("ropewalk_retries_total", "counter", &["reason"]),
     ("ropewalk_sent_bytes_total", "counter", &["backend", "listener", "pool"]),
     ("ropewalk_upstream_connections", "gauge", &["backend", "pool", "state"]),
+    ("ropewalk_upstream_keeping_suspended_total", "counter", &["backend", "pool", "reason"]),
     ("ropewalk_workers", "gauge", &["state"]),
 ];
 

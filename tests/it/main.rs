@@ -30,6 +30,7 @@ mod chaos;
 mod cut;
 mod displacement;
 mod early_answers;
+mod ejection;
 mod embedding;
 mod explaining;
 mod failover;

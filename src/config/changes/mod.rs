@@ -10,7 +10,9 @@ mod shown;
 
 use std::collections::{HashMap, HashSet};
 
-use super::plan::{AccessLogPlan, AdminPlan, BackendPlan, HealthCheck, Limits, LogPlan, Plan, PoolPlan};
+use super::plan::{
+    AccessLogPlan, AdminPlan, BackendPlan, Ejection, HealthCheck, Limits, LogPlan, Plan, PoolPlan,
+};
 use crate::base::counted::Counted;
 use list::{Changes, compare_fields};
 use shown::{Bytes, Shown};
@@ -135,11 +137,12 @@ fn pools(lines: &mut Vec<String>, before: &[PoolPlan], after: &[PoolPlan]) {
         compare_fields!(
             changes,
             "",
-            PoolPlan { strategy, retry_on_status } but { name, health_check, backends },
+            PoolPlan { strategy, retry_on_status } but { name, health_check, ejection, backends },
             old,
             pool
         );
         health_check(&mut changes, old.health_check.as_ref(), pool.health_check.as_ref());
+        ejection(&mut changes, old.ejection.as_ref(), pool.ejection.as_ref());
         backends(&mut changes, old, pool);
         lines.extend(changes.list.iter().map(|change| format!("pool {name}: {change}")));
     }
@@ -150,13 +153,30 @@ fn health_check(changes: &mut Changes, before: Option<&HealthCheck>, after: Opti
         (Some(before), Some(after)) => compare_fields!(
             changes,
             "health_check.",
-            HealthCheck { probe, port, interval, timeout, healthy_after, unhealthy_after, passive_failures } but {},
+            HealthCheck { probe, port, interval, timeout, healthy_after, unhealthy_after } but {},
             before,
             after
         ),
         (None, None) => {}
         (Some(_), None) => changes.say("health_check", "on -> off"),
         (None, Some(after)) => changes.say("health_check", format!("off -> {}", after.probe.shown())),
+    }
+}
+
+fn ejection(changes: &mut Changes, before: Option<&Ejection>, after: Option<&Ejection>) {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            let Ejection { failures, ratio, time, time_max, pool_max, on_status } = after;
+            changes.value("ejection.failures", &before.failures, failures);
+            changes.value("ejection.ratio", &before.ratio, ratio);
+            changes.value("ejection.for", &before.time, time);
+            changes.value("ejection.for_max", &before.time_max, time_max);
+            changes.value("ejection.pool_max", &before.pool_max, pool_max);
+            changes.value("ejection.on_status", &before.on_status, on_status);
+        }
+        (None, None) => {}
+        (Some(_), None) => changes.say("ejection", "on -> off"),
+        (None, Some(_)) => changes.say("ejection", "off -> on"),
     }
 }
 

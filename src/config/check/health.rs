@@ -18,10 +18,21 @@ enum Kind {
 
 const KINDS: &[(&str, Kind)] = &[("tcp", Kind::Tcp), ("http", Kind::Http)];
 
+/// `passive_failures`, the old name of `ejection.failures`, and its number if that is right.
+pub(super) type Passive<'a> = Option<(&'a Node, Option<u32>)>;
+
 /// How backends are probed; `None` when it is `"off"`. After a mistake anything serves.
-pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<HealthCheck> {
+pub(super) fn read<'a>(
+    node: Option<&'a Node>,
+    problems: &mut Problems,
+) -> (Option<HealthCheck>, Passive<'a>) {
+    let Some(node) = node else { return (Some(HealthCheck::default()), None) };
+    let mut passive = None;
+    (settings(node, &mut passive, problems), passive)
+}
+
+fn settings<'a>(node: &'a Node, passive: &mut Passive<'a>, problems: &mut Problems) -> Option<HealthCheck> {
     let mut check = HealthCheck::default();
-    let Some(node) = node else { return Some(check) };
     match &node.json {
         Json::Leaf(Value::String(word)) if word == "off" => return None,
         Json::Leaf(leaf) => {
@@ -54,7 +65,9 @@ pub(super) fn read(node: Option<&Node>, problems: &mut Problems) -> Option<Healt
     };
     check.healthy_after = count("healthy_after", 1, check.healthy_after);
     check.unhealthy_after = count("unhealthy_after", 1, check.unhealthy_after);
-    check.passive_failures = Some(count("passive_failures", 0, 5)).filter(|count| *count > 0);
+    if let Some(node) = fields.take("passive_failures") {
+        *passive = Some((node, reader::number(node, 0..=1_000, problems).map(|count| count as u32)));
+    }
     fields.close(problems);
     Some(check)
 }

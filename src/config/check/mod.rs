@@ -12,6 +12,7 @@ mod action;
 mod admin;
 mod attached;
 mod bounds;
+mod ejection;
 mod error_page;
 mod header;
 mod health;
@@ -221,7 +222,7 @@ mod tests {
     use serde_json::Value;
 
     use super::super::plan::{
-        BackendPlan, HealthCheck, Limits, ListenerPlan, LogPlan, PoolPlan, Probe, Strategy,
+        BackendPlan, Ejection, HealthCheck, Limits, ListenerPlan, LogPlan, PoolPlan, Probe, Strategy,
     };
     use super::*;
 
@@ -286,7 +287,14 @@ mod tests {
                     timeout: seconds(2),
                     healthy_after: 2,
                     unhealthy_after: 3,
-                    passive_failures: Some(5),
+                }),
+                ejection: Some(Ejection {
+                    failures: 5,
+                    ratio: 50,
+                    time: seconds(5),
+                    time_max: seconds(60),
+                    pool_max: 50,
+                    on_status: Vec::new(),
                 }),
                 backends: vec![BackendPlan {
                     name: "127.0.0.1:9001".to_owned(),
@@ -401,7 +409,6 @@ mod tests {
             probe(r#""expect_status": [204, "300-399"]"#).probe,
             http("/health", vec![204..=204, 300..=399])
         );
-        assert_eq!(probe(r#""passive_failures": 0"#).passive_failures, None);
     }
 
     #[test]

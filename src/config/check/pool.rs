@@ -13,8 +13,8 @@ use super::super::plan::{BackendPlan, ListenerPlan, PoolPlan, Strategy, Timeouts
 use super::super::reader::{self, Fields, Problems};
 use super::super::url::BackendUrl;
 use super::bounds::{self, Scope};
-use super::health;
 use super::listener::Listeners;
+use super::{ejection, health};
 use crate::base::limits::{RETRIES_MAX, WEIGHT_MAX};
 
 /// A pool and what its routes inherit from it.
@@ -55,7 +55,8 @@ impl<'a> Pools<'a> {
 }
 
 /// The keys of a pool, which stand at the top level in the simple form.
-pub(super) const KEYS: [&str; 5] = ["strategy", "retries", "retry_on_status", "health_check", "backends"];
+pub(super) const KEYS: [&str; 6] =
+    ["strategy", "retries", "retry_on_status", "health_check", "ejection", "backends"];
 
 /// The pools of the full form.
 pub(super) fn read_all<'a>(
@@ -115,7 +116,8 @@ pub(super) fn read(
     let retries = retries_node.and_then(|node| reader::number(node, 0..=u64::from(RETRIES_MAX), problems));
     let statuses_node = fields.take("retry_on_status");
     let retry_on_status = statuses_node.map(|node| error_statuses(node, problems)).unwrap_or_default();
-    let health_check = health::read(fields.take("health_check"), problems);
+    let (health_check, passive) = health::read(fields.take("health_check"), problems);
+    let ejection = ejection::read(fields.take("ejection"), passive, problems);
     let Some(backends_node) = fields.take("backends") else {
         // The caller may still ask for more keys, but none of them resembles this one.
         if !fields.misspelt("backends") {
@@ -157,6 +159,7 @@ pub(super) fn read(
         strategy,
         retry_on_status,
         health_check,
+        ejection,
         backends: members.into_iter().map(|(_, backend)| backend).collect(),
     };
     Some(Pool { plan, timeouts, retries: retries.map_or(2, |retries| retries as u32) })
@@ -167,7 +170,7 @@ pub(super) const RETRIES_OF_ONE: &str =
     "can never be used: a retry goes to another backend, and there is only one";
 
 /// Statuses that tell of an error.
-fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
+pub(super) fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
     let nodes = reader::one_or_many(node).iter();
     nodes.filter_map(|node| reader::number(node, 400..=599, problems)).map(|status| status as u16).collect()
 }

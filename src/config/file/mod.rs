@@ -23,7 +23,7 @@ use super::check::Checked;
 use super::document::Document;
 use super::error::{ConfigErrors, Place, Problem, Severity};
 pub use bounds::{ForwardTimeouts, Limits, RouteLimits, Size, Timeouts};
-pub use pool::{Backend, HealthCheck, HealthSettings, Pool, Status};
+pub use pool::{Backend, Ejection, EjectionSettings, HealthCheck, HealthSettings, Pool, Status};
 pub use route::{BasicAuth, FieldChanges, Match, MatchValue, OwnResponse, RateLimit, Redirect, Route};
 pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSettings, Log};
 
@@ -45,7 +45,7 @@ pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSett
 ///
 /// - At least one of: `backends`, `pools`, `routes`
 /// - At most one of: `port`, `listen`
-/// - Not beside `pools`: `strategy`, `retries`, `retry_on_status`, `health_check`, `backends`
+/// - Not beside `pools`: `strategy`, `retries`, `retry_on_status`, `health_check`, `ejection`, `backends`
 /// - Not beside `routes`: `request_headers`, `response_headers`, `allow`, `deny`, `basic_auth`, `rate_limit`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -117,6 +117,12 @@ pub struct Config {
     /// - Example: `{"path": "/health", "interval": "5s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
+    ///
+    /// - Default: after 5 failures that are at least half of its requests of ten seconds
+    /// - Example: `{"failures": 10, "on_status": [500, 502]}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<Ejection>,
     /// Who serves the requests; at least one. Required unless `pools` or `routes` stand here.
     ///
     /// - Default: none
@@ -368,8 +374,10 @@ mod tests {
         "retry_on_status": [503, 504],
         "health_check": {
             "type": "http", "path": "/p", "host": "h", "expect_status": [204, "300-399"], "port": 1,
-            "interval": "3s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 1,
-            "passive_failures": 1
+            "interval": "3s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 1
+        },
+        "ejection": {
+            "failures": 1, "ratio": 1, "for": "1s", "for_max": "2s", "pool_max": 1, "on_status": [500]
         },
         "backends": [{ "name": "n", "url": "http://a:1", "weight": 2, "max_connections": 3 }, { "url": "http://b:1" }],
         "timeouts": {
@@ -400,7 +408,7 @@ mod tests {
         "pools": {
             "one": {
                 "strategy": "random", "retries": 1, "retry_on_status": 503, "health_check": "off",
-                "request_timeout": "5s", "timeouts": { "connect": "1s" },
+                "ejection": "off", "request_timeout": "5s", "timeouts": { "connect": "1s" },
                 "backends": [{ "url": "http://a:1" }, { "url": "http://b:1" }]
             },
             "two": { "backends": [{ "url": "http://c:1" }] }

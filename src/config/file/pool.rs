@@ -36,6 +36,12 @@ pub struct Pool {
     /// - Example: `{"path": "/health", "interval": "5s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
+    ///
+    /// - Default: after 5 failures that are at least half of its requests of ten seconds
+    /// - Example: `{"failures": 10, "on_status": [500, 502]}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<Ejection>,
     /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
     ///
     /// - Type: duration or `"0s"`
@@ -178,13 +184,75 @@ pub struct HealthSettings {
     /// - Example: `2`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unhealthy_after: Option<u32>,
-    /// Consecutive failed requests that take a backend down; 0 when they are not counted.
+    /// The old name of `ejection.failures`; 0 stands for `"ejection": "off"`.
     ///
     /// - Type: whole number from 0 to 1000
-    /// - Default: `5`
+    /// - Default: none
     /// - Example: `0`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive_failures: Option<u32>,
+}
+
+/// When failed requests eject a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+#[serde(untagged)]
+pub enum Ejection {
+    /// `"off"`: they never do.
+    ///
+    /// - Type: one of `off`
+    Word(String),
+    /// The settings of ejection.
+    Settings(Box<EjectionSettings>),
+}
+
+/// The settings of ejection; each has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct EjectionSettings {
+    /// Failures within ten seconds that eject a backend, if they are enough of its requests.
+    ///
+    /// - Type: whole number from 1 to 1000
+    /// - Default: `5`
+    /// - Example: `10`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// What part of its requests they must be, in percent.
+    ///
+    /// - Type: whole number from 1 to 100
+    /// - Default: `50`
+    /// - Example: `20`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<u32>,
+    /// How long it gets no requests; then one at a time tries it. An ejection within a minute of the end of the last one is twice as long.
+    ///
+    /// - Type: duration
+    /// - Default: `"5s"`
+    /// - Example: `"10s"`
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// How long that can become.
+    ///
+    /// - Type: duration
+    /// - Default: `"60s"`, or `for` if that is longer
+    /// - Example: `"30s"`
+    #[serde(rename = "for_max", skip_serializing_if = "Option::is_none")]
+    pub time_max: Option<String>,
+    /// What part of a pool may be ejected at once, in percent of its usable backends, rounded down; one of two may always be, the last one never.
+    ///
+    /// - Type: whole number from 1 to 100
+    /// - Default: `50`
+    /// - Example: `30`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_max: Option<u32>,
+    /// Statuses that count as failures too.
+    ///
+    /// - Type: statuses from 400 to 599
+    /// - Default: none
+    /// - Example: `[500, 502]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_status: Option<OneOrMany<u16>>,
 }
 
 /// A status, or a range of them.

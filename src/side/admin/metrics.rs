@@ -136,6 +136,21 @@ impl Snapshot {
         })?;
         self.of_backends(
             families,
+            "ropewalk_backend_ejected",
+            "1 if the backend gets no requests, or one at a time, because too many have failed.",
+            |backend| u64::from(backend.ejected),
+        )?;
+        self.by_reason(families, "ropewalk_ejections", "Ejections of the backend.", |backend| {
+            &backend.ejections
+        })?;
+        self.by_reason(
+            families,
+            "ropewalk_upstream_keeping_suspended",
+            "How often none of the backend's connections were kept for 30 s, and why.",
+            |backend| &backend.keeping_suspended,
+        )?;
+        self.of_backends(
+            families,
             "ropewalk_backend_active_requests",
             "Requests in flight at the backend.",
             |backend| u64::from(backend.active),
@@ -173,6 +188,22 @@ impl Snapshot {
         let mut family = families.gauge(name, help)?;
         self.each_backend(|pool, backend| {
             gauge(&mut family, &[("pool", pool), ("backend", backend.name.as_str())], value(backend))
+        })
+    }
+
+    fn by_reason(
+        &self,
+        families: &mut Families<'_>,
+        name: &str,
+        help: &str,
+        counts: impl Fn(&BackendStatus) -> &[(&'static str, u64)],
+    ) -> fmt::Result {
+        let mut family = families.counter(name, help)?;
+        self.each_backend(|pool, backend| {
+            counts(backend).iter().try_for_each(|(reason, number)| {
+                let labels = [("pool", pool), ("backend", backend.name.as_str()), ("reason", *reason)];
+                count(&mut family, &labels, *number)
+            })
         })
     }
 

@@ -164,8 +164,19 @@ pub struct BackendStatus {
     pub probes_ok: u64,
     /// Probes that failed, since the start.
     pub probes_failed: u64,
-    /// The last verdict's reason, such as `connection refused`; empty while it is up.
+    /// The last verdict's reason, such as `connection refused`, or that of its ejection; empty
+    /// while it is up and serves.
     pub reason: String,
+    /// Whether it is ejected, because requests to it failed too often.
+    pub ejected: bool,
+    /// For how many seconds it still gets no requests at all; 0 when one at a time tries it.
+    pub ejected_left_s: Option<u64>,
+    /// Ejections since the start, by reason.
+    #[serde(serialize_with = "as_map")]
+    pub ejections: Vec<(&'static str, u64)>,
+    /// How often the keeping of its connections was suspended, by reason.
+    #[serde(serialize_with = "as_map")]
+    pub keeping_suspended: Vec<(&'static str, u64)>,
     /// How long requests to it took.
     #[serde(skip)]
     pub durations: Histogram,
@@ -181,7 +192,7 @@ pub struct BackendStatus {
 impl BackendStatus {
     /// Whether it is given new requests.
     pub fn takes_requests(&self) -> bool {
-        self.up && self.weight > 0
+        self.up && self.weight > 0 && !self.ejected
     }
 }
 

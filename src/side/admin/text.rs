@@ -115,6 +115,7 @@ fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 12] {
     if !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
     }
+    notes.extend(ejected_for(backend));
     if backend.overridden {
         notes.push(match backend.override_left_s {
             Some(left) => format!("weight set by hand, for another {}", figures::time(left)),
@@ -151,8 +152,18 @@ pub(super) fn state(backend: &BackendStatus) -> &'static str {
     match (backend.up, backend.weight) {
         (false, _) => "DOWN",
         (true, 0) => "DRAINED",
+        (true, _) if backend.ejected => "EJECTED",
         (true, _) => "UP",
     }
+}
+
+/// How much longer a backend is ejected.
+pub(super) fn ejected_for(backend: &BackendStatus) -> Option<String> {
+    let left = backend.ejected_left_s.filter(|_| state(backend) == "EJECTED")?;
+    Some(match left {
+        0 => "one request at a time tries it".to_owned(),
+        left => format!("for another {}", figures::time(left)),
+    })
 }
 
 fn latency(ms: Option<f64>) -> String {

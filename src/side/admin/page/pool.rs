@@ -56,7 +56,10 @@ fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
                 @if backend.address != backend.name { span.quiet { (backend.address) } }
                 @if !backend.reason.is_empty() { span.reason { (backend.reason) } }
             }
-            td.state data-label="State" { span.pill.(tone) { (state) } }
+            td.state data-label="State" {
+                span.pill.(tone) { (state) }
+                @if let Some(time) = text::ejected_for(backend) { span.quiet { (time) } }
+            }
             td.number data-label="Weight" { (weight(backend)) }
             td.number data-label="In flight" { (figures::count(u64::from(backend.active))) }
             td.number data-label="Idle connections" { (figures::count(backend.idle_connections as u64)) }

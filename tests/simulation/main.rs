@@ -1,10 +1,13 @@
 //! A simulation of everything that decides where a request goes: pools, strategies, health
-//! judgement, and the backends that a request has tried already.
+//! judgement, ejection, and the backends that a request has tried already.
 //!
 //! Time is virtual and chance is seeded, so a run is the same every time. After each of some
 //! hundred random events, what the balancer's types say is held against a model that is kept
 //! here, in the simplest form that is right. A failure names its seed, and
 //! `ROPEWALK_SIMULATION_SEED=17 cargo test --test simulation` plays that one again.
+
+mod ejections;
+mod threads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
@@ -12,10 +15,11 @@ use std::time::Duration;
 
 use ropewalk::base::clock::Moment;
 use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
-use ropewalk::config::plan::{BackendPlan, HealthCheck, Limits, PoolPlan, Probe, Strategy};
+use ropewalk::config::plan::{BackendPlan, Ejection, HealthCheck, Limits, PoolPlan, Probe, Strategy};
 use ropewalk::net::parking::{Spot, Unpark};
-use ropewalk::upstream::backend::{Backend, Lease};
+use ropewalk::upstream::ejection::{Evidence as Failed, View};
 use ropewalk::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
+use ropewalk::upstream::lease::Lease;
 use ropewalk::upstream::pool::{Ask, Pool};
 use ropewalk::upstream::queue::{Admission, Ticket};
 
@@ -55,6 +59,7 @@ struct World {
     now: Moment,
     strategy: Strategy,
     rules: Option<HealthCheck>,
+    ejection: Option<Ejection>,
     retries: u32,
     pool: Pool,
     flights: Vec<Flight>,
@@ -104,7 +109,10 @@ struct Member {
     proven: bool,
     /// Probes in a row that contradict `up`.
     against: u32,
-    failed_requests: u32,
+    /// Its ejection as it was after the last event, how long it was meant to last, and when the
+    /// last one ended.
+    ejection: Option<View>,
+    ejected_for: Option<(Duration, Moment)>,
     probe_due: Moment,
     tries: u64,
     last_transition: Option<bool>,
@@ -127,7 +135,14 @@ impl World {
             timeout: Duration::from_millis(400),
             healthy_after: rng.u32(1..5),
             unhealthy_after: rng.u32(1..5),
-            passive_failures: rng.bool().then(|| rng.u32(1..8)),
+        });
+        let ejection = (rng.u8(..4) > 0).then(|| Ejection {
+            failures: rng.u32(1..6),
+            ratio: rng.u32(1..80),
+            time: Duration::from_secs(rng.u64(1..8)),
+            time_max: Duration::from_secs(rng.u64(8..70)),
+            pool_max: [1, 50, 100][rng.usize(..3)],
+            on_status: Vec::new(),
         });
         let now = Moment::from_nanos(1 << 40);
         let weights: Vec<u32> = (0..rng.usize(1..8)).map(|_| rng.u32(0..7).saturating_sub(1)).collect();
@@ -142,6 +157,7 @@ impl World {
             strategy,
             retry_on_status: Vec::new(),
             health_check: rules.clone(),
+            ejection: ejection.clone(),
             backends: weights
                 .iter()
                 .zip(bounds)
@@ -157,7 +173,8 @@ impl World {
             probed: false,
             proven: false,
             against: 0,
-            failed_requests: 0,
+            ejection: None,
+            ejected_for: None,
             probe_due: now,
             tries: 0,
             last_transition: None,
@@ -169,6 +186,7 @@ impl World {
             now,
             strategy,
             rules,
+            ejection,
             retries,
             pool,
             flights: Vec::new(),
@@ -188,7 +206,8 @@ impl World {
                 21 if self.rng.bool() => self.leave_queue(),
                 21..=27 => self.probe_next(),
                 28..=29 => self.change_one(),
-                30 => self.rotation_is_exact(TURNS_TO_SETTLE),
+                30 if self.rng.bool() => self.rotation_is_exact(TURNS_TO_SETTLE),
+                30 => self.time_passes(),
                 _ => self.calm(),
             }
             self.check();
@@ -199,7 +218,7 @@ impl World {
         }
         // Nobody is left behind with a place to be had.
         for waiting in &self.waiting {
-            assert!(self.usable().all(|index| waiting.tried_indexes.contains(&index)));
+            assert_eq!(self.candidates(&waiting.ask, &waiting.tried_indexes).next(), None);
         }
         self.waiting.clear();
         self.check();
@@ -208,23 +227,42 @@ impl World {
     /// A client sends a request.
     fn begin(&mut self) {
         if self.flights.len() < FLIGHTS_MAX {
-            self.attempt(Ask::default(), Vec::new(), self.retries);
+            let ask = Ask { idempotent: self.rng.bool(), ..Ask::default() };
+            self.attempt(ask, Vec::new(), self.retries);
         }
+    }
+
+    /// Nothing happens for a while, or an operator drains or enables a backend.
+    fn time_passes(&mut self) {
+        if self.rng.bool() {
+            self.now = self.now + Duration::from_millis(self.rng.u64(..4000));
+            self.pool.ward().tick(self.now);
+            return;
+        }
+        let index = self.rng.usize(..self.members.len());
+        let weight = if self.members[index].weight == 0 { 1 } else { 0 };
+        self.pool.backends()[index].override_weight(weight, Moment::NEVER);
+        self.members[index].weight = weight;
     }
 
     /// A request comes to its end, or to the end of one try.
     fn end_one(&mut self) {
-        let Some(Flight { lease, mut ask, mut tried_indexes, tries_left }) = self.take_flight() else {
+        let Some(Flight { mut lease, mut ask, mut tried_indexes, tries_left }) = self.take_flight() else {
             return;
         };
         let index = usize::from(lease.index());
         if self.members[index].serves {
-            lease.backend().record_success();
-            self.members[index].failed_requests = 0;
+            let was_trial = lease.is_trial();
+            lease.answered(self.now);
+            assert!(!was_trial || lease.backend().ejection().is_none(), "a trial was answered");
             return;
         }
-        let transition = lease.backend().record_failure(Reason::Reset);
-        self.expect_failure(index, transition);
+        let client = self.rng.bool().then(|| [127, 0, 0, self.rng.u8(1..5)].into());
+        let failed = Failed { reason: Reason::Reset, pieces: self.rng.u8(1..4), client };
+        match lease.take_trial() {
+            Some(trial) => trial.failed(failed, self.now),
+            None => lease.backend().record_failure(failed, self.now),
+        }
         if tries_left > 0 {
             ask.tried.insert(lease.backend().id());
             tried_indexes.push(index);
@@ -252,6 +290,7 @@ impl World {
             return;
         };
         self.now = self.now.max(self.members[index].probe_due);
+        self.pool.ward().tick(self.now);
         let result = match self.members[index].serves {
             true => ProbeResult::Success,
             false => ProbeResult::Failure(Reason::Refused),
@@ -283,6 +322,7 @@ impl World {
             self.check();
         }
         assert!(self.members.iter().all(|member| member.up), "not all up by {until:?}");
+        self.ejections_end();
     }
 
     /// While nothing changes, every window of a weighted rotation that is as long as the sum
@@ -290,7 +330,8 @@ impl World {
     fn rotation_is_exact(&mut self, turns_before: usize) {
         let turn: usize = self.usable().map(|index| self.members[index].weight as usize).sum();
         let bounded = self.members.iter().any(|member| member.max.is_some());
-        if self.strategy != Strategy::WeightedRoundRobin || turn == 0 || bounded {
+        let ejected = self.pool.backends().iter().any(|backend| backend.ejection().is_some());
+        if self.strategy != Strategy::WeightedRoundRobin || turn == 0 || bounded || ejected {
             return;
         }
         let picks: Vec<usize> = (0..turn * (turns_before + 3)).map(|_| self.pick_and_end()).collect();
@@ -311,15 +352,14 @@ impl World {
     /// Picks a backend for a request and checks that it was the right one.
     fn attempt(&mut self, ask: Ask, tried_indexes: Vec<usize>, tries_left: u32) {
         self.take_places();
-        let free: Vec<usize> = self.usable().filter(|&index| self.has_room(index)).collect();
-        let allowed: Vec<usize> =
-            free.iter().copied().filter(|index| !tried_indexes.contains(index)).collect();
+        let candidates: Vec<usize> = self.candidates(&ask, &tried_indexes).collect();
+        let allowed: Vec<usize> = candidates.iter().copied().filter(|&index| self.has_room(index)).collect();
         let expected = self.expected(&allowed);
         let lease = match self.pool.admit(&ask, &(Weak::<Nobody>::new() as Weak<dyn Unpark>)) {
             Admission::Admitted(lease) => lease,
             outcome => {
                 assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
-                let usable = self.usable().filter(|index| !tried_indexes.contains(index)).count();
+                let usable = candidates.len();
                 let waiting = self.waiting.len();
                 match outcome {
                     Admission::Queued(ticket) => {
@@ -344,19 +384,25 @@ impl World {
 
     /// Those who were given a place take it: always those who have waited longest.
     fn take_places(&mut self) {
-        let mut passed_over: Vec<Vec<usize>> = Vec::new();
+        let mut passed_over: Vec<(Vec<usize>, bool)> = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.ticket.claim() {
                 Some(lease) => {
                     let index = usize::from(lease.index());
-                    let all_tried_it = passed_over.iter().all(|tried| tried.contains(&index));
-                    assert!(all_tried_it, "a place was given past somebody who waits for it");
+                    // The first trials are for idempotent requests.
+                    let may_not = |(tried, idempotent): &(Vec<usize>, bool)| {
+                        tried.contains(&index) || lease.is_trial() && !idempotent
+                    };
+                    assert!(
+                        passed_over.iter().all(may_not),
+                        "a place was given past somebody who waits for it"
+                    );
                     let Waiting { ask, tried_indexes, tries_left, .. } = waiting;
                     self.members[usize::from(lease.index())].tries += 1;
                     self.flights.push(Flight { lease, ask, tried_indexes, tries_left });
                 }
                 None => {
-                    passed_over.push(waiting.tried_indexes.clone());
+                    passed_over.push((waiting.tried_indexes.clone(), waiting.ask.idempotent));
                     self.waiting.push(waiting);
                 }
             }
@@ -415,28 +461,14 @@ impl World {
         member.expect_turn(transition, Transition { up: good, evidence });
     }
 
-    fn expect_failure(&mut self, index: usize, transition: Option<Transition>) {
-        let member = &mut self.members[index];
-        let Some(limit) = self.rules.as_ref().and_then(|rules| rules.passive_failures) else {
-            assert_eq!(transition, None, "failed requests do not count here");
-            return;
-        };
-        member.failed_requests += 1;
-        if !member.up || member.failed_requests < limit {
-            assert_eq!(transition, None, "after {} of {limit} failed requests", member.failed_requests);
-            return;
-        }
-        let evidence = Evidence::FailedRequests(member.failed_requests, Reason::Reset);
-        member.expect_turn(transition, Transition { up: false, evidence });
-    }
-
     /// What holds after every event.
     fn check(&mut self) {
+        self.check_ejections();
         self.take_places();
         assert_eq!(self.pool.queue().len(), self.waiting.len());
         for waiting in &self.waiting {
-            let mut free = self.usable().filter(|&index| self.has_room(index));
-            let missed = free.find(|index| !waiting.tried_indexes.contains(index));
+            let mut free = self.candidates(&waiting.ask, &waiting.tried_indexes);
+            let missed = free.find(|&index| self.has_room(index));
             assert_eq!(missed, None, "a place is free and somebody waits for it");
         }
         for (index, (backend, member)) in self.pool.backends().iter().zip(&self.members).enumerate() {
@@ -444,14 +476,17 @@ impl World {
             assert!(member.max.is_none_or(|max| backend.active() <= max), "too many for {index}");
             assert_eq!(backend.requests(), member.tries, "tries of {index}");
             assert_eq!(backend.is_up(), member.up, "verdict on {index}");
-            assert_eq!(backend.is_usable(), member.up && member.weight > 0, "use of {index}");
+            let ejected = backend.ejection().is_some();
+            assert_eq!(backend.is_usable(), member.up && member.weight > 0 && !ejected, "use of {index}");
             assert_eq!(backend.in_transition(), member.against > 0, "transition of {index}");
         }
     }
 
-    /// Members that may be given a request: up, and not drained.
+    /// Members that may be given any request: up, not drained, and not ejected.
     fn usable(&self) -> impl Iterator<Item = usize> {
-        (0..self.members.len()).filter(|&index| self.members[index].up && self.members[index].weight > 0)
+        (0..self.members.len()).filter(|&index| {
+            self.members[index].up && self.members[index].weight > 0 && self.view(index).is_none()
+        })
     }
 
     fn active(&self, index: usize) -> u64 {
@@ -482,7 +517,6 @@ impl Member {
         assert_ne!(self.up, expected.up, "a turn to where it was");
         self.up = expected.up;
         self.against = 0;
-        self.failed_requests = 0;
     }
 }
 
@@ -511,68 +545,4 @@ fn limits() -> Limits {
         upstream_idle: 4,
         memory: None,
     }
-}
-
-/// A count can be shared: leases taken and dropped on many threads leave none behind.
-#[test]
-fn leases_on_many_threads_leave_no_count_behind() {
-    let shared = Arc::new(Backend::new(backend(0, 1, None), None, 4));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..2000 {
-                    let (one, two) = (Lease::take(&shared), Lease::take(&shared));
-                    assert!(shared.active() >= 2);
-                    drop((one, two));
-                }
-            });
-        }
-    });
-    assert_eq!((shared.active(), shared.requests()), (0, 16_000));
-}
-
-/// Places that many threads take, wait for, and give up before they have noticed that they have
-/// them: there are never more than there may be, and in the end everybody has been served.
-#[test]
-fn places_on_many_threads_are_neither_lost_nor_doubled() {
-    const THREADS: usize = 4;
-    const TURNS: u32 = 2000;
-    let plan = PoolPlan {
-        name: "default".to_owned(),
-        strategy: Strategy::LeastConnections,
-        retry_on_status: Vec::new(),
-        health_check: None,
-        backends: vec![backend(0, 1, Some(1)), backend(1, 1, Some(2))],
-    };
-    let pool = Pool::new(&plan, &limits(), 1);
-    let nobody = Weak::<Nobody>::new() as Weak<dyn Unpark>;
-    let hold = |lease: Lease| {
-        let most = lease.backend().max_connections().expect("a bound");
-        assert!((1..=most).contains(&lease.backend().active()));
-        std::thread::yield_now();
-    };
-    std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (pool, nobody) = (&pool, &nobody);
-            scope.spawn(move || {
-                let mut rng = fastrand::Rng::with_seed(thread as u64);
-                for _ in 0..TURNS {
-                    match pool.admit(&Ask::default(), nobody) {
-                        Admission::Admitted(lease) => hold(lease),
-                        Admission::Queued(ticket) if rng.u8(..4) == 0 => drop(ticket),
-                        Admission::Queued(ticket) => loop {
-                            if let Some(lease) = ticket.claim() {
-                                hold(lease);
-                                break;
-                            }
-                            std::thread::yield_now();
-                        },
-                        Admission::Full | Admission::Nobody => panic!("there is room for all threads"),
-                    }
-                }
-            });
-        }
-    });
-    assert!(pool.queue().is_empty());
-    assert!(pool.backends().iter().all(|backend| backend.active() == 0));
 }

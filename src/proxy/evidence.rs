@@ -1,0 +1,145 @@
+//! What a request's failed tries say about the backends, once it is known how the request ended.
+//!
+//! A try that failed may be the backend's fault or the request's. A request that every backend
+//! hangs up on (a *poison request*) must not take one backend after another out of service, so a
+//! failed try is kept until the request is settled, and judged then. Only what failed before
+//! anything was sent is the backend's fault for certain, and counts at once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::base::clock::Moment;
+use crate::proxy::failure::{Chance, Failure};
+use crate::proxy::task::{Request, Task};
+use crate::upstream::backend::Backend;
+use crate::upstream::ejection::Evidence;
+use crate::upstream::health::Reason;
+use crate::upstream::lease::Lease;
+use crate::upstream::ward::Trial;
+
+/// Tries that failed in a request that is not settled.
+#[derive(Default)]
+pub(super) struct FailedTries(Vec<FailedTry>);
+
+struct FailedTry {
+    backend: Arc<Backend>,
+    /// The try was to decide whether the backend serves again.
+    trial: Option<Trial>,
+    reason: Reason,
+    pieces: u8,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// A backend answered it.
+    Answered,
+    /// None did, or the client did not wait for it.
+    Unanswered,
+}
+
+/// What failed tries say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// They were the fault of each backend.
+    Against,
+    /// They may have been the request's own fault. One client proves no more with many of them.
+    OncePerClient,
+    /// They were the request's own fault.
+    Nothing,
+}
+
+/// Notes that the try that has `lease` has failed.
+pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, now: Moment) {
+    let reason = failure.health_reason();
+    if failure.row().chance == Chance::NothingSent {
+        let evidence = Evidence { reason, pieces: 1, client: None };
+        let trial = lease.take_trial();
+        count(lease.backend(), trial, evidence, now);
+        lease.backend().ask_for_probe();
+        return;
+    }
+    let silent = failure == Failure::ResponseTimeout && !lease.backend().has_answered_since(request.moved);
+    let pieces = if silent { PIECES_OF_SILENCE } else { 1 };
+    let (backend, trial) = (Arc::clone(lease.backend()), lease.take_trial());
+    request.failed_tries.0.push(FailedTry { backend, trial, reason, pieces });
+}
+
+/// What a response that did not come is worth, if its backend has answered nothing else meanwhile.
+const PIECES_OF_SILENCE: u8 = 3;
+
+/// Judges the failed tries of a request that has ended.
+pub(super) fn settle(request: &mut Request, client: IpAddr, end: End, now: Moment) {
+    if request.failed_tries.0.is_empty() {
+        return;
+    }
+    let tries = std::mem::take(&mut request.failed_tries.0);
+    let verdict = judge(tries.iter().map(|failed| failed.reason), end);
+    for FailedTry { backend, trial, reason, pieces } in tries {
+        let evidence = match verdict {
+            Verdict::Against => Evidence { reason, pieces, client: None },
+            Verdict::OncePerClient => Evidence { reason, pieces: 1, client: Some(client) },
+            // A trial that is dropped decides nothing.
+            Verdict::Nothing => continue,
+        };
+        count(&backend, trial, evidence, now);
+    }
+}
+
+/// The same for a task whose request is over in whatever way.
+pub(super) fn settle_task(task: &mut Task, now: Moment) {
+    let client = client_of(task);
+    settle(&mut task.request, client, End::Unanswered, now);
+}
+
+/// Whose request it is.
+pub(super) fn client_of(task: &Task) -> IpAddr {
+    task.client.peer.ip()
+}
+
+fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: Moment) {
+    match trial {
+        Some(trial) => trial.failed(evidence, now),
+        None => backend.record_failure(evidence, now),
+    }
+}
+
+/// Each backend is tried once, so each reason is that of another backend.
+fn judge(reasons: impl Iterator<Item = Reason>, end: End) -> Verdict {
+    if end == End::Answered {
+        return Verdict::Against;
+    }
+    let kinds: Vec<_> = reasons.map(|reason| std::mem::discriminant(&reason)).collect();
+    let alike = kinds.iter().enumerate().any(|(place, kind)| kinds[..place].contains(kind));
+    if alike { Verdict::Nothing } else { Verdict::OncePerClient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(reasons: &[Reason], end: End) -> Verdict {
+        judge(reasons.iter().copied(), end)
+    }
+
+    #[test]
+    fn what_another_backend_answered_is_the_fault_of_those_that_failed() {
+        assert_eq!(judged(&[Reason::Reset], End::Answered), Verdict::Against);
+        assert_eq!(judged(&[Reason::Reset, Reason::Reset], End::Answered), Verdict::Against);
+    }
+
+    #[test]
+    fn what_failed_alike_on_two_and_was_answered_by_none_is_the_fault_of_the_request() {
+        assert_eq!(judged(&[Reason::Reset, Reason::Reset], End::Unanswered), Verdict::Nothing);
+        let three = [Reason::Reset, Reason::Timeout, Reason::Reset];
+        assert_eq!(judged(&three, End::Unanswered), Verdict::Nothing);
+        let statuses = [Reason::Status(500), Reason::Status(502)];
+        assert_eq!(judged(&statuses, End::Unanswered), Verdict::Nothing);
+    }
+
+    #[test]
+    fn what_only_one_backend_was_asked_may_be_the_fault_of_either() {
+        assert_eq!(judged(&[Reason::Timeout], End::Unanswered), Verdict::OncePerClient);
+        assert_eq!(judged(&[Reason::Timeout, Reason::Reset], End::Unanswered), Verdict::OncePerClient);
+    }
+}

@@ -1,0 +1,99 @@
+//! One request's hold on a backend: a place there, and perhaps the decision over its ejection.
+//!
+//! Counts are guard values: what a lease has counted it uncounts when it is dropped, and a place
+//! at a bounded backend goes to the next in the queue.
+
+use std::sync::Arc;
+
+use crate::base::clock::Moment;
+use crate::upstream::backend::Backend;
+use crate::upstream::pool::Ask;
+use crate::upstream::ward::Trial;
+
+/// One request's hold on a backend: it counts as in flight until this is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    backend: Arc<Backend>,
+    /// The request decides whether the backend, which is ejected, serves again.
+    trial: Option<Trial>,
+}
+
+impl Lease {
+    /// Counts a request as in flight at `backend`, if that may be given the request and may have
+    /// one more.
+    pub fn take(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
+        let epoch = Self::sit(backend, ask)?;
+        if backend.occupy() {
+            return Some(Self::begin(backend, epoch));
+        }
+        // A trial that there is no room for is left to the next request.
+        if let Some(epoch) = epoch {
+            backend.ward().release(backend, epoch);
+        }
+        None
+    }
+
+    /// Counts a request as in flight at `backend`, even if that is one more than it may have: the
+    /// request is bound to a connection that the backend holds open for it already.
+    pub fn beyond_limit(backend: &Arc<Backend>) -> Self {
+        backend.occupy_beyond_limit();
+        Self::begin(backend, None)
+    }
+
+    /// The hold on a place that is counted already: that of a request which has just ended.
+    pub(super) fn inherited(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
+        let epoch = Self::sit(backend, ask)?;
+        Some(Self::begin(backend, epoch))
+    }
+
+    fn begin(backend: &Arc<Backend>, epoch: Option<u32>) -> Self {
+        let trial = epoch.map(|epoch| Trial::begin(backend, epoch));
+        backend.count_request();
+        Self { backend: Arc::clone(backend), trial }
+    }
+
+    /// Asks whether ejection leaves the backend to this request. Returns the number of the
+    /// ejection if the request is its trial.
+    fn sit(backend: &Arc<Backend>, ask: &Ask) -> Option<Option<u32>> {
+        backend.seat().take(ask.idempotent).ok()
+    }
+
+    /// The backend has sent a response head.
+    pub fn heard(&self, now: Moment) {
+        self.backend.note_answer(now);
+    }
+
+    /// The backend has sent a response head that does not count as a failure.
+    pub fn answered(&mut self, now: Moment) {
+        self.heard(now);
+        if let Some(trial) = self.trial.take() {
+            trial.answered(now);
+        }
+    }
+
+    /// Whether this request decides whether the backend serves again.
+    pub fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Takes the decision over whether the backend serves again, if this request has it.
+    pub fn take_trial(&mut self) -> Option<Trial> {
+        self.trial.take()
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+
+    /// Its place in the pool.
+    pub fn index(&self) -> u16 {
+        self.backend.index()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.backend.give_up();
+    }
+}

@@ -1,0 +1,279 @@
+//! The ejections of one pool, where all threads can reach them.
+//!
+//! What requests look at is one atomic in each backend, the [`SeatCell`]: while all is well a
+//! request loads it and no more. Failed tries, the answers of trials and the clock's ticks come
+//! here, take the pool's lock, and publish what they decide. Logging and waking those who wait
+//! happen after the lock is released.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::base::clock::Moment;
+use crate::config::plan::Ejection as Rules;
+use crate::upstream::backend::Backend;
+use crate::upstream::ejection::{Change, Ejections, Evidence, Seat, Standing, View};
+use crate::upstream::health::Reason;
+
+/// The ejections of one pool.
+#[derive(Debug, Default)]
+pub struct Ward {
+    /// LOCK: guards what is known of the members for one judgement. No request asks for it
+    /// unless one of its tries failed or was a trial.
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    ejections: Ejections,
+    /// The pool's name and its members, as the present configuration describes them. Weak, as
+    /// each of them holds on to its ward.
+    pool: String,
+    members: Vec<Weak<Backend>>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+struct Outcome {
+    changes: Vec<(Arc<Backend>, Change)>,
+    /// Members that may be given requests, or other ones than before.
+    moved: Vec<Arc<Backend>>,
+    pool: String,
+}
+
+impl Ward {
+    /// Sets the rules and the members.
+    pub(super) fn set(&self, pool: &str, rules: Option<Rules>, members: &[Arc<Backend>]) {
+        self.judge(|held| {
+            pool.clone_into(&mut held.pool);
+            held.members = members.iter().map(Arc::downgrade).collect();
+            let ids: Vec<u32> = members.iter().map(|member| member.id()).collect();
+            held.ejections.adopt(rules, &ids)
+        });
+    }
+
+    /// The time goes on. Returns when this should be called again, at the latest.
+    pub fn tick(&self, now: Moment) -> Moment {
+        self.judge(|held| {
+            let standing = held.standing();
+            held.ejections.tick(&standing, now);
+            held.ejections.settle(&standing).into_iter().collect()
+        });
+        self.held.lock().ejections.due()
+    }
+
+    /// Members came, went, or changed their verdict or weight: if only ejected ones are left, one
+    /// of them serves again.
+    pub(super) fn settle(&self) {
+        self.judge(|held| {
+            let standing = held.standing();
+            held.ejections.settle(&standing).into_iter().collect()
+        });
+    }
+
+    /// Counts a failed try at a backend.
+    pub(super) fn failed(&self, id: u32, evidence: Evidence, now: Moment) {
+        self.judge(|held| {
+            let standing = held.standing();
+            let change = held.ejections.failed(id, evidence, &standing, now);
+            change.map(|change| (id, change)).into_iter().collect()
+        });
+    }
+
+    fn trial_answered(&self, id: u32, epoch: u32, now: Moment) {
+        self.judge(|held| {
+            let change = held.ejections.trial_answered(id, epoch, now);
+            change.map(|change| (id, change)).into_iter().collect()
+        });
+    }
+
+    fn trial_failed(&self, id: u32, epoch: u32, evidence: Evidence, now: Moment) {
+        self.judge(|held| {
+            let change = held.ejections.trial_failed(id, epoch, evidence, now);
+            change.map(|change| (id, change)).into_iter().collect()
+        });
+    }
+
+    /// A trial has come to nothing: the next request may try.
+    pub(super) fn release(&self, backend: &Backend, epoch: u32) {
+        let held = self.held.lock();
+        backend.seat().release(epoch);
+        let (seat, epoch) = held.ejections.seat(backend.id());
+        backend.seat().publish(seat, epoch);
+    }
+
+    /// The ejection of a backend, if there is one.
+    pub(super) fn view(&self, id: u32) -> Option<View> {
+        self.held.lock().ejections.view(id)
+    }
+
+    /// How often a backend was ejected, in the order of [`Reason::WORDS`].
+    pub(super) fn counts(&self, id: u32) -> [u64; Reason::WORDS.len()] {
+        self.held.lock().ejections.counts(id)
+    }
+
+    fn judge(&self, judge: impl FnOnce(&mut Held) -> Vec<(u32, Change)>) {
+        let outcome = {
+            let mut held = self.held.lock();
+            let changes = judge(&mut held);
+            held.publish(changes)
+        };
+        for (backend, change) in &outcome.changes {
+            let level = match change {
+                Change::Ejected { .. } => log::Level::Warn,
+                Change::Renewed { .. } | Change::Ended(_) => log::Level::Info,
+            };
+            let place = backend.address().map(|address| format!(" ({address})")).unwrap_or_default();
+            log::log!(level, "backend {}{place} of pool {} {change}", backend.name(), outcome.pool);
+        }
+        outcome.moved.iter().for_each(Backend::make_known);
+    }
+}
+
+impl Held {
+    fn standing(&self) -> Vec<Standing> {
+        let members = self.members.iter().filter_map(Weak::upgrade);
+        let standing = |member: Arc<Backend>| Standing {
+            id: member.id(),
+            serves: member.serves(),
+            requests: member.requests(),
+        };
+        members.map(standing).collect()
+    }
+
+    /// Writes into each member what requests may be given to it.
+    fn publish(&self, changes: Vec<(u32, Change)>) -> Outcome {
+        let mut outcome = Outcome { pool: self.pool.clone(), ..Outcome::default() };
+        for member in self.members.iter().filter_map(Weak::upgrade) {
+            let (seat, epoch) = self.ejections.seat(member.id());
+            if member.seat().publish(seat, epoch) {
+                outcome.moved.push(Arc::clone(&member));
+            }
+            let of_this = changes.iter().filter(|(id, _)| *id == member.id());
+            outcome.changes.extend(of_this.map(|(_, change)| (Arc::clone(&member), *change)));
+        }
+        outcome
+    }
+}
+
+/// What requests may be given to a backend now: a [`Seat`] or a trial under way, and the number
+/// of the ejection. Ordering: Relaxed; a request that reads an old value is a request that came
+/// a moment earlier.
+#[derive(Debug, Default)]
+pub struct SeatCell(AtomicU32);
+
+const SERVING: u32 = 0;
+const EJECTED: u32 = 1;
+const OPEN_TO_IDEMPOTENT: u32 = 2;
+const OPEN_TO_ANY: u32 = 3;
+const TRIAL: u32 = 4;
+const CODE_BITS: u32 = 3;
+const CODE: u32 = (1 << CODE_BITS) - 1;
+
+impl SeatCell {
+    /// Whether it serves like any other.
+    pub fn is_serving(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == SERVING
+    }
+
+    /// Whether a trial is under way.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CODE == TRIAL
+    }
+
+    /// Whether it may be given a request.
+    pub(super) fn admits(&self, idempotent: bool) -> bool {
+        match self.0.load(Ordering::Relaxed) & CODE {
+            SERVING | OPEN_TO_ANY => true,
+            OPEN_TO_IDEMPOTENT => idempotent,
+            _ => false,
+        }
+    }
+
+    /// Takes the seat for a request. Returns whether that may have it, and the number of the
+    /// ejection if it is a trial.
+    pub(super) fn take(&self, idempotent: bool) -> Result<Option<u32>, Taken> {
+        let seat = self.0.load(Ordering::Relaxed);
+        match seat & CODE {
+            SERVING => Ok(None),
+            OPEN_TO_IDEMPOTENT if !idempotent => Err(Taken),
+            OPEN_TO_IDEMPOTENT | OPEN_TO_ANY => {
+                let trial = seat & !CODE | TRIAL;
+                let taken = self.0.compare_exchange(seat, trial, Ordering::Relaxed, Ordering::Relaxed);
+                taken.map(|_| Some(seat >> CODE_BITS)).map_err(|_| Taken)
+            }
+            _ => Err(Taken),
+        }
+    }
+
+    /// Writes what was decided. A trial under way is left alone while its ejection lasts. Returns
+    /// whether that changed anything.
+    fn publish(&self, seat: Seat, epoch: u32) -> bool {
+        let code = match seat {
+            Seat::Serving => SERVING,
+            Seat::Ejected => EJECTED,
+            Seat::OpenToIdempotent => OPEN_TO_IDEMPOTENT,
+            Seat::OpenToAny => OPEN_TO_ANY,
+        };
+        let epoch = epoch << CODE_BITS;
+        let new = if code == SERVING { SERVING } else { epoch | code };
+        let open = code == OPEN_TO_IDEMPOTENT || code == OPEN_TO_ANY;
+        let written = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            let busy = open && old == epoch | TRIAL;
+            (!busy && old != new).then_some(new)
+        });
+        written.is_ok()
+    }
+
+    /// The trial has come to nothing. It is for the ward to say what the seat is now.
+    fn release(&self, epoch: u32) {
+        let (trial, none) = (epoch << CODE_BITS | TRIAL, epoch << CODE_BITS | EJECTED);
+        // If it is no longer there, something else was decided meanwhile.
+        let _ = self.0.compare_exchange(trial, none, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// The seat is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken;
+
+/// A request that decides whether an ejected backend serves again. Dropped without a verdict, it
+/// leaves the decision to the next request.
+#[derive(Debug)]
+pub struct Trial {
+    backend: Arc<Backend>,
+    epoch: u32,
+    decided: bool,
+}
+
+impl Trial {
+    pub(super) fn begin(backend: &Arc<Backend>, epoch: u32) -> Self {
+        Self { backend: Arc::clone(backend), epoch, decided: false }
+    }
+
+    /// The backend has sent a response head.
+    pub fn answered(mut self, now: Moment) {
+        self.decided = true;
+        self.backend.ward().trial_answered(self.backend.id(), self.epoch, now);
+    }
+
+    /// It has not.
+    pub fn failed(mut self, evidence: Evidence, now: Moment) {
+        self.decided = true;
+        let (ward, id) = (self.backend.ward(), self.backend.id());
+        ward.trial_failed(id, self.epoch, evidence, now);
+        // Where that proved nothing, the seat is free again.
+        self.backend.ward().release(&self.backend, self.epoch);
+        self.backend.make_known();
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.backend.ward().release(&self.backend, self.epoch);
+            self.backend.make_known();
+        }
+    }
+}
