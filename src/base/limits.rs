@@ -421,3 +421,11 @@ pub const TRIAL_IDEMPOTENT_FIRST: std::time::Duration = std::time::Duration::fro
 /// LIMIT: picks of one request. Another thread may take the place, or the trial of an ejected
 /// backend, between the pick and the taking.
 pub const PICKS_MAX: usize = 3;
+
+/// The pause before a backend that refused a connection is dialled again; each is twice as long as
+/// the one before, within `timeouts.connect`.
+pub const REDIAL_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// How often a request that waits for its response looks whether probes have found the backend
+/// down meanwhile.
+pub const LOOK_AGAIN_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

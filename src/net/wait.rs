@@ -78,6 +78,10 @@ pub enum Reason {
     Queue,
     /// A password to be hashed.
     Password,
+    /// The next dial of a backend that has refused a connection.
+    Redial,
+    /// The next look whether the backend is still up that is to answer.
+    LookAgain,
     /// A connection to a backend.
     Connect,
     /// A backend that takes no bytes.

@@ -78,8 +78,13 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
                 Step::Wait(wait) => Step::Wait(within_request(task, wait)),
                 step => step,
             },
-            // The same backend again: the kept connection to it was stale.
+            // The same backend again: the kept connection to it was stale, or it has another address.
             Stage::Refresh => connect::refresh(task, cx),
+            // And again, after a pause: it refuses connections, and there is no other.
+            Stage::Redial => match connect::redial(task, cx) {
+                Step::Wait(wait) => Step::Wait(within_request(task, wait)),
+                step => step,
+            },
             // The request goes up, the response comes down.
             Stage::Exchange => exchange(task, cx),
             // After an upgrade: bytes, both ways.
@@ -105,6 +110,7 @@ fn go_on(task: &mut Task, cx: &mut Context) -> Next {
             Step::Fail(failure) => match retry::after(task, cx, failure) {
                 retry::Verdict::Retry => task.stage = Stage::Choose,
                 retry::Verdict::Refresh => task.stage = Stage::Refresh,
+                retry::Verdict::Redial => task.stage = Stage::Redial,
                 retry::Verdict::Answer => task.stage = reply::answer(task, cx, failure),
                 retry::Verdict::Cut => return Next::Close,
             },
@@ -187,6 +193,8 @@ fn timed_out(task: &mut Task, reason: Reason) -> Step {
         Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
         Reason::Queue => Step::Fail(Failure::QueueTimeout),
         Reason::Password => Step::Fail(Failure::PasswordsBusy),
+        // The stage that waited goes on by itself.
+        Reason::Redial | Reason::LookAgain => Step::Yield,
         Reason::Connect => Step::Fail(Failure::ConnectTimeout),
         Reason::SendRequest => Step::Fail(Failure::SendTimeout),
         Reason::ResponseHead => Step::Fail(Failure::ResponseTimeout),

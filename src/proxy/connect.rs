@@ -1,14 +1,17 @@
 //! A backend for a request, and a connection to it.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use rustix::io::Errno;
 
 use crate::net::stream::Stream;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
-use crate::proxy::failure::{Failure, Fault};
-use crate::proxy::task::{Pipes, Stage, Task, Upstream};
-use crate::proxy::{evidence, relay};
+use crate::proxy::failure::Failure;
+use crate::proxy::relay;
+use crate::proxy::task::{Pipes, Request, Stage, Task, Upstream};
 use crate::upstream::lease::Lease;
 use crate::upstream::queue::Admission;
 
@@ -39,7 +42,14 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
         task.request.too_slow_at = task.request.too_slow_at + cx.now.since(task.request.queued);
         return begin(task, lease, cx);
     }
-    if !task.request.pool.is_some_and(|pool| task.snapshot.pool(pool).has_candidate(&task.request.ask)) {
+    let refused = ticket.is_refused();
+    let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else { return nobody(task) };
+    if refused {
+        // Another request has dialled for it, and has given up.
+        pool.give_up_candidates(&mut task.request.ask);
+        return Step::Fail(Failure::Refused);
+    }
+    if !pool.has_candidate(&task.request.ask) {
         return nobody(task);
     }
     relay::probe(task);
@@ -65,42 +75,87 @@ fn begin(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     open(task, lease, cx)
 }
 
-/// Begins a fresh connection to the backend whose kept one turned out to be dead.
+/// Begins a fresh connection to the backend whose kept one turned out to be dead, or to its next
+/// address.
 pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
     task.request.moved = cx.now;
     match task.upstream.take() {
+        Some(Upstream { lease, addresses: Some(addresses), next_address, .. }) => {
+            dial(task, lease, addresses, next_address, cx)
+        }
         Some(Upstream { lease, .. }) => open(task, lease, cx),
         None => Step::Fail(Failure::NoBackend),
     }
 }
 
-fn open(task: &mut Task, mut lease: Lease, cx: &Context) -> Step {
-    task.request.attempts.begin(&lease, false, cx.now);
-    let stream = match lease.backend().address() {
-        Some(address) => match Stream::connect(address) {
+/// Dials the backend again that has refused a connection, when the pause is over.
+pub(super) fn redial(task: &mut Task, cx: &mut Context) -> Step {
+    let Some((_, at)) = task.request.redial else { return Step::Go(Stage::Choose) };
+    if cx.now < at {
+        relay::probe(task);
+        let interest = if task.client.ended { Interest::NONE } else { Interest::END };
+        return Step::Wait(relay::wait_client(interest, at, Reason::Redial));
+    }
+    task.request.moved = cx.now;
+    match task.unconnected.take() {
+        Some(lease) => open(task, lease, cx),
+        None => Step::Fail(Failure::NoBackend),
+    }
+}
+
+fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
+    let addresses = lease.backend().addresses();
+    dial(task, lease, addresses, 0, cx)
+}
+
+/// Begins a connection to the first of the addresses from number `from` on that does not refuse
+/// it at once.
+fn dial(task: &mut Task, lease: Lease, addresses: Arc<Vec<SocketAddr>>, from: u8, cx: &Context) -> Step {
+    let mut failure = Failure::Unresolved;
+    for (place, address) in (0..).zip(addresses.iter()).skip(usize::from(from)) {
+        task.request.attempts.begin(&lease, false, cx.now);
+        let stream = match Stream::connect(*address) {
             // What is kept for later, to whichever backend, is worth less than this request.
             Err(Errno::MFILE | Errno::NFILE) => {
                 task.snapshot.close_unused();
-                Stream::connect(address)
+                Stream::connect(*address)
             }
             outcome => outcome,
-        }
-        .map_err(Failure::connecting),
-        None => Err(Failure::Unresolved),
-    };
-    match stream {
-        Ok(stream) => {
-            task.upstream = Some(upstream(stream, lease, Origin::New, cx));
-            Step::Go(Stage::Exchange)
-        }
-        Err(failure) => {
-            // There is no connection to blame, so the backend is told here.
-            task.request.ask.tried.insert(lease.backend().id());
-            if failure.row().fault == Fault::Backend {
-                evidence::note(&mut task.request, &mut lease, failure, cx.now);
+        };
+        match stream.map_err(Failure::connecting) {
+            Ok(stream) => {
+                let mut upstream = upstream(stream, lease, Origin::New, cx);
+                if addresses.len() > 1 {
+                    upstream.addresses = Some(addresses);
+                    upstream.next_address = place + 1;
+                }
+                task.upstream = Some(upstream);
+                return Step::Go(Stage::Exchange);
             }
-            Step::Fail(failure)
+            Err(found) => failure = found,
         }
+        if !failure.concerns_the_address() {
+            break;
+        }
+        task.request.attempts.failed(failure.word());
+    }
+    if addresses.is_empty() {
+        task.request.attempts.begin(&lease, false, cx.now);
+    }
+    task.unconnected = Some(lease);
+    Step::Fail(failure)
+}
+
+/// Notes that a connection came to be: whoever waits for that may have the backend too, and the
+/// next request need not try other addresses first.
+pub(super) fn came_to_be(upstream: &mut Upstream, request: &mut Request) {
+    upstream.connected = true;
+    request.redial = None;
+    if let Some(addresses) = upstream.addresses.take()
+        && let Some(place) = usize::from(upstream.next_address).checked_sub(1)
+        && let Some(address) = addresses.get(place)
+    {
+        upstream.lease.backend().prefer(*address);
     }
 }
 
@@ -119,6 +174,8 @@ fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstr
         scanned: 0,
         reused: kept,
         connected: kept,
+        addresses: None,
+        next_address: 0,
         deaf: false,
         reads_on: false,
         opened: cx.now,

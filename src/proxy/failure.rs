@@ -70,6 +70,8 @@ pub(super) enum Failure {
     Status(u16),
     /// The response head did not come in time.
     ResponseTimeout,
+    /// Probes found the backend down while the request waited for its answer.
+    WentDown,
     /// `request_timeout` is over.
     RequestTimeout,
     /// The response head breaks a rule.
@@ -131,6 +133,11 @@ impl Failure {
             error if is_shortage(error) => Self::Shortage(error),
             error => Self::Unreachable(error),
         }
+    }
+
+    /// Whether a connection failed in a way that another address of the same host may not.
+    pub(super) fn concerns_the_address(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable(_))
     }
 
     /// The table.
@@ -273,6 +280,13 @@ impl Failure {
             Self::ResponseTimeout => {
                 (504, "http_response_timeout", Backend, MaybeDone, "the backend took too long to answer")
             }
+            Self::WentDown => (
+                503,
+                "destination_unavailable",
+                Service,
+                Chance::Granted,
+                "the backend went down before it answered",
+            ),
             Self::RequestTimeout => (
                 504,
                 "http_response_timeout",
@@ -345,6 +359,7 @@ impl Failure {
             Self::Reset(_) => "connection_reset",
             Self::Status(_) => "retried_status",
             Self::ResponseTimeout => "response_head_timeout",
+            Self::WentDown => "backend_down",
             Self::RequestTimeout => "request_timeout",
             Self::BadResponse(_) | Self::BadResponseBody(_) => "bad_response",
             Self::UnaskedUpgrade => "unasked_upgrade",

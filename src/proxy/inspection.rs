@@ -99,9 +99,19 @@ impl Task {
             },
             backend: self.upstream.as_ref().map(|upstream| upstream.lease.backend().name().to_owned()),
             began,
-            deadline: self.waits_until,
+            deadline: self.waits_until_at_most(),
             attempts: request.attempts.len(),
         })
+    }
+
+    /// When what it waits for will have taken too long. It may look again before that.
+    fn waits_until_at_most(&self) -> Moment {
+        if self.waits_for != Some(Reason::LookAgain) {
+            return self.waits_until;
+        }
+        let (request, timeouts) = (&self.request, self.snapshot.timeouts(self.request.route));
+        let whole = timeouts.request.map_or(Moment::NEVER, |limit| request.started + limit);
+        whole.min(request.moved + timeouts.response_head)
     }
 
     fn doing(&self) -> &'static str {
@@ -111,12 +121,15 @@ impl Task {
             (Stage::Reply, _) => "sending an answer of our own",
             (Stage::Head, _) => "waiting for the rest of the head",
             (Stage::Password, _) => "waiting for its password to be checked",
+            (Stage::Redial, _) => "waiting to dial the backend again",
             (Stage::Queue, _) => "waiting for a place at a backend",
             (_, None) => "being worked on",
             (_, Some(Reason::Connect)) => "connecting to the backend",
             (_, Some(Reason::RequestBody)) => "waiting for the client's body",
             (_, Some(Reason::SendRequest)) => "waiting for the backend to take the body",
-            (_, Some(Reason::ResponseHead | Reason::WholeRequest)) => "waiting for the response head",
+            (_, Some(Reason::ResponseHead | Reason::WholeRequest | Reason::LookAgain)) => {
+                "waiting for the response head"
+            }
             (_, Some(Reason::ResponseBody)) => "waiting for the response body",
             (_, Some(Reason::SendResponse)) => "waiting for the client to take the response",
             (_, Some(_)) => "waiting",

@@ -20,7 +20,7 @@ use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
 };
 use crate::proxy::task::{Counted, Framing, Request, Stage, Task, Upload, Upstream};
-use crate::proxy::{record, reply, splice, upload};
+use crate::proxy::{connect, record, reply, splice, upload};
 use crate::upstream::idle_connections::Distrust;
 use crate::upstream::snapshot::Snapshot;
 
@@ -229,7 +229,9 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
                     request.too_slow_at = request.too_slow_at + cx.now.since(request.moved);
                     request.sent += count;
                     request.moved = cx.now;
-                    upstream.connected = true;
+                    if !upstream.connected {
+                        connect::came_to_be(upstream, request);
+                    }
                     request.attempts.connected(cx.now);
                 }
                 Ok(_) => {

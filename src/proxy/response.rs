@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES};
+use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, LOOK_AGAIN_EVERY};
 use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
 use crate::net::stream::Io;
@@ -61,6 +61,19 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
         false => Moment::NEVER,
     };
     let mut wait = wait_upstream(Interest::READ, deadline, Reason::ResponseHead);
+    if sent
+        && upstream.inbound.is_empty()
+        && let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool))
+        && retry::may_move(&task.request, pool, upstream.lease.backend())
+    {
+        if retry::moves(&mut task.request, pool, upstream.lease.backend(), cx.now) {
+            return Err(Flow::Fail(Failure::WentDown));
+        }
+        let again = cx.now + LOOK_AGAIN_EVERY;
+        if again < wait.deadline {
+            (wait.deadline, wait.reason) = (again, Reason::LookAgain);
+        }
+    }
     if !task.client.outbound.is_empty() {
         // An interim response that the client has not taken yet.
         match relay::flush(task, cx) {

@@ -1,20 +1,27 @@
 //! After a failed try: another one, an answer, or a cut.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Moment;
 use crate::proxy::context::Context;
 use crate::proxy::evidence;
 use crate::proxy::failure::{Chance, Failure, Fault};
 use crate::proxy::task::{Download, Framing, Request, Task, Upstream};
+use crate::upstream::backend::Backend;
+use crate::upstream::lease::Lease;
 use crate::upstream::pool::Pool;
+use crate::upstream::redial::Redial;
 
 /// What is to be done.
 pub(super) enum Verdict {
     /// Another backend.
     Retry,
-    /// The same backend over a fresh connection: only the kept one was stale.
+    /// The same backend over a fresh connection: only the kept one was stale, or one of its
+    /// addresses refused.
     Refresh,
+    /// The same backend again, after a pause.
+    Redial,
     /// An answer of our own.
     Answer,
     /// The client is cut off, so that it cannot take what it has for a complete response.
@@ -35,6 +42,7 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
     task.request.attempts.failed(failure.word());
     let stale = is_stale(task, failure);
     let mut upstream = task.upstream.take();
+    let mut unconnected = task.unconnected.take();
     // Whatever it waited for a place for, it will not take it.
     task.request.ticket = None;
     if let Some(upstream) = &mut upstream {
@@ -42,10 +50,20 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
             upstream.lease.backend().reused_connection_died(cx.now);
         }
         upstream.inbound.release(&mut cx.buffers);
-        if is_evidence(&task.request, failure) && !stale {
-            log::debug!("backend {} failed a request: {}", upstream.lease.backend().name(), row.text);
-            evidence::note(&mut task.request, &mut upstream.lease, failure, cx.now);
-        }
+    }
+    if failure.concerns_the_address() && upstream.as_ref().is_some_and(Upstream::has_another_address) {
+        // Nothing was sent, and the host may answer there.
+        task.upstream = upstream;
+        return Verdict::Refresh;
+    }
+    let lease = upstream.as_mut().map(|upstream| &mut upstream.lease).or(unconnected.as_mut());
+    if let Some(lease) = lease
+        && is_evidence(&task.request, failure)
+        && !stale
+        && task.request.redial.is_none()
+    {
+        log::debug!("backend {} failed a request: {}", lease.backend().name(), row.text);
+        evidence::note(&mut task.request, lease, failure, cx.now);
     }
 
     let request = &mut task.request;
@@ -69,11 +87,32 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    let failed = upstream.map(|upstream| Arc::clone(upstream.lease.backend()));
+    let redial = request.redial.take();
+    let Some(pool) = request.pool.map(|pool| task.snapshot.pool(pool)) else { return Verdict::Answer };
+    let lease = upstream.map(|upstream| upstream.lease).or(unconnected);
+    let failed = lease.as_ref().map(|lease| Arc::clone(lease.backend()));
+    if let (Failure::Refused, Some(lease)) = (failure, lease) {
+        let route = request.route.map(|route| task.snapshot.route(route));
+        let patience = route.filter(|route| route.retries > 0).map(|route| route.timeouts.connect);
+        match dial_again(request, pool, &lease, redial, patience, cx.now) {
+            Again::AfterPause(redial, at) => {
+                request.redial = Some((redial, at));
+                task.unconnected = Some(lease);
+                if let Some(shard) = cx.shared.shards.get(cx.worker) {
+                    shard.retry(failure.word());
+                }
+                return Verdict::Redial;
+            }
+            Again::ByAnother => {
+                request.failed = Some(failure);
+                return Verdict::Retry;
+            }
+            Again::No => {}
+        }
+    }
     if let Some(backend) = &failed {
         request.ask.tried.insert(backend.id());
     }
-    let Some(pool) = request.pool.map(|pool| task.snapshot.pool(pool)) else { return Verdict::Answer };
     let allowed = match row.chance {
         Chance::NothingSent => {
             request.sent == 0 && request.whole && request.tries_left > 0 && pool.has_candidate(&request.ask)
@@ -95,6 +134,62 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
         backend.count_retry();
     }
     Verdict::Retry
+}
+
+/// Whether a backend that has refused a connection is dialled again.
+enum Again {
+    /// By this request, at this time.
+    AfterPause(Redial, Moment),
+    /// By another request; this one waits for what comes of it.
+    ByAnother,
+    /// It is not: there are others, or the time for it is over.
+    No,
+}
+
+/// A server that restarts refuses connections for a moment. If the request can have no other, it
+/// is dialled again for as long as a connection may take. `patience` is `None` if that is off.
+fn dial_again(
+    request: &Request,
+    pool: &Pool,
+    lease: &Lease,
+    redial: Option<(Redial, Moment)>,
+    patience: Option<Duration>,
+    now: Moment,
+) -> Again {
+    let backend = lease.backend();
+    let mut others = request.ask.clone();
+    others.tried.insert(backend.id());
+    let is_last = request.sent == 0 && request.whole && backend.is_usable() && !pool.has_candidate(&others);
+    let Some(patience) = patience.filter(|_| is_last) else { return Again::No };
+    let redial = redial.map(|(redial, _)| redial).or_else(|| Redial::begin(backend, patience, now));
+    let Some(mut redial) = redial else { return Again::ByAnother };
+    match redial.next(now) {
+        Some(at) => Again::AfterPause(redial, at),
+        None => {
+            redial.give_up();
+            Again::No
+        }
+    }
+}
+
+/// Whether a request that waits for its response can move to another backend, should probes find
+/// this one down.
+pub(super) fn may_move(request: &Request, pool: &Pool, backend: &Backend) -> bool {
+    backend.check().is_some()
+        && request.method.is_idempotent()
+        && request.whole
+        && request.interim == 0
+        && request.tries_left > 0
+        && pool.backends().len() > 1
+}
+
+/// Whether it moves now: the backend is down, another is there, and the budget has leave for it.
+pub(super) fn moves(request: &mut Request, pool: &Pool, backend: &Backend, now: Moment) -> bool {
+    if backend.is_up() {
+        return false;
+    }
+    request.ask.tried.insert(backend.id());
+    may_repeat(request, pool) && spend(request, pool, now)
 }
 
 /// Whether a backend's own error response is given up for another try. If it is not, it is
@@ -126,10 +221,10 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
     request.retrying.is_some()
 }
 
-/// Whether a failure says something about the backend. That there was no time left for an answer
-/// does, if the backend had the whole request.
+/// Whether a failure says something about the backend. That its name is not looked up yet does
+/// not; that there was no time left for an answer does, if the backend had the whole request.
 fn is_evidence(request: &Request, failure: Failure) -> bool {
-    failure.row().fault == Fault::Backend
+    failure.row().fault == Fault::Backend && failure != Failure::Unresolved
         || failure == Failure::RequestTimeout && request.is_sent() && !request.is_answered()
 }
 

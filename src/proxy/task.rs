@@ -24,6 +24,7 @@ use crate::upstream::lease::Lease;
 use crate::upstream::password_queue;
 use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
+use crate::upstream::redial::Redial;
 use crate::upstream::retry_budget::Retrying;
 use crate::upstream::route::User;
 use crate::upstream::snapshot::Snapshot;
@@ -34,6 +35,8 @@ pub struct Task {
     pub(super) client: Client,
     pub(super) request: Request,
     pub(super) upstream: Option<Upstream>,
+    /// A place at a backend to which there is no connection, or not yet.
+    pub(super) unconnected: Option<Lease>,
     /// What it waits for, and until when; `None` while a worker is at it.
     pub(super) waits_for: Option<Reason>,
     pub(super) waits_until: Moment,
@@ -59,6 +62,8 @@ pub enum Stage {
     Queue,
     /// A fresh connection to the same backend is to be made.
     Refresh,
+    /// The same, after a pause: it has refused one.
+    Redial,
     /// The request goes up and the response comes down.
     Exchange,
     /// Bytes go both ways after an upgrade.
@@ -166,6 +171,8 @@ pub(super) struct Request {
     pub(super) ask: Ask,
     /// Tries that failed, until the request is settled.
     pub(super) failed_tries: FailedTries,
+    /// Its leave to dial a backend again, and when it does so next.
+    pub(super) redial: Option<(Redial, Moment)>,
     /// What the last try came to, once there has been another.
     pub(super) failed: Option<Failure>,
     pub(super) tries_left: u32,
@@ -219,6 +226,9 @@ pub(super) struct Upstream {
     pub(super) reused: bool,
     /// It has taken a byte, so the connection came to be.
     pub(super) connected: bool,
+    /// The addresses of the backend if it has several, and which of them comes next.
+    pub(super) addresses: Option<Arc<Vec<SocketAddr>>>,
+    pub(super) next_address: u8,
     /// It takes no more; only what it may have said before that is of interest.
     pub(super) deaf: bool,
     /// It has answered, perhaps before the end of the request, and means to read on.
@@ -228,6 +238,17 @@ pub(super) struct Upstream {
     pub(super) pipes: Pipes,
     /// How long it may be kept after this response; `None` if it must be closed.
     pub(super) lifetime: Option<Duration>,
+}
+
+impl Upstream {
+    /// Whether its host has an address that was not dialled yet.
+    pub(super) fn has_another_address(&self) -> bool {
+        !self.connected
+            && self
+                .addresses
+                .as_ref()
+                .is_some_and(|addresses| usize::from(self.next_address) < addresses.len())
+    }
 }
 
 /// What an exchange has in pipes; they are never empty.
@@ -272,6 +293,7 @@ impl Task {
             },
             request: Request::new(now),
             upstream: None,
+            unconnected: None,
             waits_for: None,
             waits_until: Moment::NEVER,
             bulk: false,
@@ -400,6 +422,7 @@ impl Request {
             queued: now,
             ask: Ask::default(),
             failed: None,
+            redial: None,
             failed_tries: FailedTries::default(),
             tries_left: 0,
             retrying: None,

@@ -22,6 +22,7 @@ use crate::upstream::health::{Judgement, ProbeResult, Proof, Reason, Transition}
 use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
+use crate::upstream::redial::RedialCell;
 use crate::upstream::ward::{SeatCell, Ward};
 
 /// A backend as one configuration describes it.
@@ -64,6 +65,8 @@ struct State {
     up: AtomicBool,
     /// Whether it is ejected, where requests can see it without the lock.
     seat: SeatCell,
+    /// Whether a request dials it again after it has refused a connection.
+    redial: RedialCell,
     /// When it last sent a response head, in nanoseconds. Ordering: Relaxed; it is compared with
     /// times that are seconds away.
     answered_at: AtomicU64,
@@ -106,6 +109,7 @@ impl Backend {
             retried: AtomicU64::new(0),
             up: AtomicBool::new(true),
             seat: SeatCell::default(),
+            redial: RedialCell::default(),
             answered_at: AtomicU64::new(0),
             judgement: Mutex::new(Judgement::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
@@ -195,6 +199,19 @@ impl Backend {
         if in_use_is_gone {
             self.state.judgement.lock().address_changed();
         }
+    }
+
+    /// Puts the address first that has just answered, so that the next request need not find out
+    /// that those before it do not.
+    pub fn prefer(&self, address: SocketAddr) {
+        let before = self.state.addresses.load();
+        let Some(place) = before.iter().position(|known| *known == address).filter(|place| *place > 0) else {
+            return;
+        };
+        let mut addresses = Vec::clone(&before);
+        addresses.rotate_left(place);
+        // If the health thread has another list meanwhile, that is the better one.
+        self.state.addresses.compare_and_swap(&before, Arc::new(addresses));
     }
 
     /// Tells it where to ask for probes, once.
@@ -358,9 +375,9 @@ impl Backend {
         Some(self.state.max_connections.load(Ordering::Relaxed)).filter(|&max| max != UNBOUNDED)
     }
 
-    /// Whether it may have one more request in flight.
+    /// Whether it may have one more request in flight. While a request dials it again, others wait.
     pub fn has_room(&self) -> bool {
-        self.max_connections().is_none_or(|max| self.active() < max)
+        !self.state.redial.is_busy() && self.max_connections().is_none_or(|max| self.active() < max)
     }
 
     /// Whether it has more requests in flight than it may have now.
@@ -425,6 +442,16 @@ impl Backend {
     /// Its place in the pool.
     pub(super) fn index(&self) -> u16 {
         self.index
+    }
+
+    /// Whether a request dials it again.
+    pub(super) fn redial(&self) -> &RedialCell {
+        &self.state.redial
+    }
+
+    /// Tells those who wait for it alone that it refuses connections.
+    pub(super) fn refuse_waiting(&self) {
+        self.queue.refuse(self);
     }
 
     /// A place is free and stays so.
@@ -512,90 +539,4 @@ impl Backend {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::upstream::lease::Lease;
-    use crate::upstream::pool::Ask;
-
-    fn plan(weight: u32) -> BackendPlan {
-        BackendPlan {
-            name: "a".to_owned(),
-            host: "127.0.0.1".to_owned(),
-            port: 1,
-            weight,
-            max_connections: None,
-        }
-    }
-
-    #[test]
-    fn what_is_known_outlives_the_configuration() {
-        let check = HealthCheck::default();
-        let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
-        let lease = Lease::take(&before, &Ask::default());
-        before.record_probe(
-            ProbeResult::Failure(Reason::Refused),
-            Duration::ZERO,
-            Moment::ZERO,
-            Proof::AsConfigured,
-        );
-        before.override_weight(0, Moment::NEVER);
-        let after = Arc::new(before.again(plan(7), Some(check), 1));
-        assert_eq!((after.id(), after.active(), after.is_up()), (before.id(), 1, false));
-        assert_eq!((after.weight(), after.configured_weight()), (0, 7));
-        drop(lease);
-        assert_eq!(after.active(), 0);
-        after.restore_weight();
-        assert_eq!((before.weight(), after.weight()), (1, 7));
-    }
-
-    #[test]
-    fn a_backend_asks_for_a_probe_once_until_its_request_is_taken() {
-        let backend = Backend::new(plan(1), None, 1);
-        // Nobody watches it yet.
-        backend.ask_for_probe();
-        let (requests, asked) = ProbeRequests::new().unwrap();
-        backend.watched_by(&requests);
-        for _ in 0..3 {
-            backend.ask_for_probe();
-        }
-        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [backend.id()]);
-        backend.probe_request_taken();
-        backend.ask_for_probe();
-        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [backend.id()]);
-    }
-
-    #[test]
-    fn a_backend_has_a_bounded_list_of_addresses_and_the_first_is_preferred() {
-        let backend = Backend::new(plan(1), None, 1);
-        let many: Vec<_> = (0..200).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
-        backend.set_addresses(&many);
-        assert_eq!(*backend.addresses(), many[..ADDRESSES_MAX]);
-        assert_eq!(backend.address(), Some(many[0]));
-        backend.set_addresses(&[]);
-        assert_eq!(backend.address(), None);
-    }
-
-    #[test]
-    fn a_backend_that_is_checked_no_longer_is_up() {
-        let before = Arc::new(Backend::new(plan(1), Some(HealthCheck::default()), 1));
-        before.record_probe(
-            ProbeResult::Failure(Reason::Refused),
-            Duration::ZERO,
-            Moment::ZERO,
-            Proof::AsConfigured,
-        );
-        assert!(before.again(plan(1), None, 1).is_up());
-    }
-
-    #[test]
-    fn a_weight_for_a_time_goes_back_by_itself() {
-        let backend = Arc::new(Backend::new(plan(3), None, 1));
-        let until = Moment::ZERO + Duration::from_secs(1);
-        backend.override_weight(0, until);
-        assert_eq!(backend.usability(), Err(Unusable::Drained));
-        assert!(!backend.expire_override(Moment::ZERO));
-        assert!(backend.expire_override(until));
-        assert_eq!((backend.weight(), backend.overridden_until()), (3, None));
-        assert!(!backend.expire_override(until));
-    }
-}
+mod tests;

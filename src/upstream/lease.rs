@@ -23,7 +23,7 @@ impl Lease {
     /// one more.
     pub fn take(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
         let epoch = Self::sit(backend, ask)?;
-        if backend.occupy() {
+        if !backend.redial().is_busy() && backend.occupy() {
             return Some(Self::begin(backend, epoch));
         }
         // A trial that there is no room for is left to the next request.
@@ -71,9 +71,9 @@ impl Lease {
         }
     }
 
-    /// Whether this request decides whether the backend serves again.
-    pub fn is_trial(&self) -> bool {
-        self.trial.is_some()
+    /// The number of the backend's ejection, if this request decides whether it ends.
+    pub fn trial(&self) -> Option<u32> {
+        self.trial.as_ref().map(Trial::number)
     }
 
     /// Takes the decision over whether the backend serves again, if this request has it.

@@ -12,6 +12,7 @@ pub mod probe_requests;
 pub mod queue;
 pub mod rate_limit;
 pub mod recent;
+pub mod redial;
 pub mod retry_budget;
 pub mod route;
 pub mod selector;

@@ -120,6 +120,15 @@ impl Pool {
         self.backends.iter().any(|backend| ask.suits(backend))
     }
 
+    /// Counts every member that a request might be given as one that it has tried.
+    pub fn give_up_candidates(&self, ask: &mut Ask) {
+        for backend in &self.backends {
+            if ask.suits(backend) {
+                ask.tried.insert(backend.id());
+            }
+        }
+    }
+
     /// A backend for a request, or else a place in the queue, from where `unpark` wakes it.
     pub fn admit(&self, ask: &Ask, unpark: &Weak<dyn Unpark>) -> Admission {
         match self.pick(ask) {

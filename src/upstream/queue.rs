@@ -51,6 +51,8 @@ struct Waiting {
     spot: Option<Spot>,
     /// It was to look again before it had said where it sleeps.
     missed: bool,
+    /// The one backend that it waits for refuses connections.
+    refused: bool,
 }
 
 /// What came of asking for a place.
@@ -104,7 +106,7 @@ impl Queue {
         let number = line.next;
         line.next += 1;
         let (unpark, ask) = (Weak::clone(unpark), ask.clone());
-        line.waiting.insert(number, Waiting { unpark, ask, spot: None, missed: false });
+        line.waiting.insert(number, Waiting { unpark, ask, spot: None, missed: false, refused: false });
         Admission::Queued(Ticket { queue: Arc::clone(self), number })
     }
 
@@ -112,7 +114,8 @@ impl Queue {
     pub(super) fn give_up(&self, backend: &Backend) {
         let woken = {
             let mut line = self.line.lock();
-            let member = line.member(backend).filter(|member| !member.is_over());
+            let member =
+                line.member(backend).filter(|member| !member.is_over() && !member.redial().is_busy());
             let next = member.and_then(|member| {
                 let (number, ask) = line.first_for(&member)?;
                 Some((number, Lease::inherited(&member, ask)?))
@@ -149,6 +152,25 @@ impl Queue {
         }
     }
 
+    /// Tells those who wait for this backend alone that it refuses connections.
+    pub(super) fn refuse(&self, backend: &Backend) {
+        let woken: Vec<_> = {
+            let mut line = self.line.lock();
+            let members: Vec<_> = line.members.iter().filter_map(Weak::upgrade).collect();
+            let others = || members.iter().filter(|member| member.id() != backend.id());
+            let alone = line.waiting.values_mut().filter(|waiting| !others().any(|m| waiting.ask.suits(m)));
+            alone
+                .filter_map(|waiting| {
+                    waiting.refused = true;
+                    let spot = waiting.spot.take();
+                    waiting.missed = spot.is_none();
+                    Some((Weak::clone(&waiting.unpark), spot?))
+                })
+                .collect()
+        };
+        woken.into_iter().for_each(|(unpark, spot)| wake(&unpark, spot));
+    }
+
     /// Wakes everybody to see whether there is still a backend to wait for.
     pub(super) fn reconsider(&self) {
         let woken: Vec<_> = {
@@ -177,7 +199,8 @@ impl Line {
 
     /// The first in the line that may be given a place at this member.
     fn first_for(&self, member: &Backend) -> Option<(u64, &Ask)> {
-        let mut waiting = self.waiting.iter().map(|(number, waiting)| (*number, &waiting.ask));
+        let waiting = self.waiting.iter().filter(|(_, waiting)| !waiting.refused);
+        let mut waiting = waiting.map(|(number, waiting)| (*number, &waiting.ask));
         waiting.find(|(_, ask)| ask.suits(member))
     }
 
@@ -208,6 +231,11 @@ impl Ticket {
     /// The place that this request was given, once it was.
     pub fn claim(&self) -> Option<Lease> {
         self.queue.line.lock().given.remove(&self.number)
+    }
+
+    /// Whether the one backend that it waits for refuses connections.
+    pub fn is_refused(&self) -> bool {
+        self.queue.line.lock().waiting.get(&self.number).is_some_and(|waiting| waiting.refused)
     }
 
     /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
@@ -368,5 +396,21 @@ mod tests {
         assert!(matches!(admit(&snapshot), Admission::Nobody));
         backend.restore_weight();
         assert!(waiting.claim().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_one_backend_alone_is_told_that_it_refuses_and_is_given_it_no_more() {
+        let snapshot = snapshot(&format!("{ONE}, {TWO}"), None);
+        let (one, two) = (lease(&snapshot), lease(&snapshot));
+        let mut ask = Ask::default();
+        ask.tried.insert(two.backend().id());
+        let nobody = Weak::<Nobody>::new() as Weak<dyn Unpark>;
+        let Admission::Queued(alone) = snapshot.pools[0].admit(&ask, &nobody) else { panic!("not queued") };
+        let either = ticket(&snapshot);
+        one.backend().refuse_waiting();
+        assert!(alone.is_refused() && !either.is_refused());
+        drop(one);
+        assert!(alone.claim().is_none());
+        assert!(either.claim().is_some());
     }
 }

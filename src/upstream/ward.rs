@@ -252,6 +252,11 @@ impl Trial {
         Self { backend: Arc::clone(backend), epoch, decided: false }
     }
 
+    /// The number of the ejection.
+    pub(super) fn number(&self) -> u32 {
+        self.epoch
+    }
+
     /// The backend has sent a response head.
     pub fn answered(mut self, now: Moment) {
         self.decided = true;

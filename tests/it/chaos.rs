@@ -57,8 +57,9 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
         "timeouts": {
             "connect": "300ms", "response_head": "400ms", "upstream_idle": "1s", "upstream_keep_alive": "300ms"
         },
+        "health_check": { "interval": "200ms", "timeout": "150ms" },
         // Single failures are what is to be seen, not their absence.
-        "health_check": { "interval": "200ms", "timeout": "150ms", "passive_failures": 20 },
+        "ejection": { "failures": 20, "for": "200ms" },
     }));
     let address = balancer.address();
     let descriptors_before = balancer.process().descriptors();

@@ -170,6 +170,20 @@ fn a_client_that_leaves_is_no_evidence() {
 }
 
 #[test]
+fn a_name_that_is_not_looked_up_yet_is_no_evidence() {
+    let origin = Origin::named("good");
+    let mut balancer = Balancer::start(json!({
+        "health_check": "off",
+        "ejection": { "failures": 1, "ratio": 1 },
+        "backends": [{ "url": "http://nowhere.invalid:1" }, origin.backend()],
+    }));
+    for _ in 0..6 {
+        assert_eq!(status_of(&balancer, "/"), 200);
+    }
+    assert_eq!(balancer.process().lines_with(&["EJECTED"]), 0, "{}", balancer.process().log());
+}
+
+#[test]
 fn who_looks_sees_what_is_ejected_and_for_how_long() {
     let (good, bad) = (Origin::named("good"), Refusing::new());
     let listen = free_address();

@@ -89,7 +89,7 @@ impl Scene {
             })
             .collect();
         let checks = [
-            json!({ "interval": "200ms", "timeout": "100ms", "unhealthy_after": 10, "passive_failures": 10 }),
+            json!({ "interval": "200ms", "timeout": "100ms", "unhealthy_after": 10 }),
             json!({ "path": "/health", "interval": "1s", "timeout": "900ms" }),
             json!("off"),
         ];

@@ -83,6 +83,10 @@ impl World {
             // One that began before the ejection may still be in flight beside the trial.
             let open = self.view(index).is_some_and(|view| view.until <= self.now);
             assert!(open || !self.is_trial(index), "a trial before its time");
+            let here = self.flights.iter().filter(|flight| usize::from(flight.lease.index()) == index);
+            let mut trials: Vec<u32> = here.filter_map(|flight| flight.lease.trial()).collect();
+            trials.sort_unstable();
+            assert!(trials.is_sorted_by(|a, b| a < b), "two trials of one ejection of {index}");
         }
     }
 

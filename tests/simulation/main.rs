@@ -252,7 +252,7 @@ impl World {
         };
         let index = usize::from(lease.index());
         if self.members[index].serves {
-            let was_trial = lease.is_trial();
+            let was_trial = lease.trial().is_some();
             lease.answered(self.now);
             assert!(!was_trial || lease.backend().ejection().is_none(), "a trial was answered");
             return;
@@ -391,7 +391,7 @@ impl World {
                     let index = usize::from(lease.index());
                     // The first trials are for idempotent requests.
                     let may_not = |(tried, idempotent): &(Vec<usize>, bool)| {
-                        tried.contains(&index) || lease.is_trial() && !idempotent
+                        tried.contains(&index) || lease.trial().is_some() && !idempotent
                     };
                     assert!(
                         passed_over.iter().all(may_not),

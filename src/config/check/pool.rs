@@ -166,8 +166,7 @@ pub(super) fn read(
 }
 
 /// What to say of retries where there is one backend.
-pub(super) const RETRIES_OF_ONE: &str =
-    "can never be used: a retry goes to another backend, and there is only one";
+pub(super) const RETRIES_OF_ONE: &str = "is of no use but to dial a refused connection again: a retry goes to another backend, and there is only one";
 
 /// Statuses that tell of an error.
 pub(super) fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {

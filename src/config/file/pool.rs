@@ -16,7 +16,7 @@ pub struct Pool {
     /// - Example: `"least-connections"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
-    /// Extra tries after the first, each with another backend, where that is safe.
+    /// Extra tries after the first, each with a backend that the request has not tried, where that is safe. If any are allowed, a pool's last backend that refuses a connection is dialled again within `timeouts.connect`.
     ///
     /// - Type: whole number from 0 to 10
     /// - Default: `2`

@@ -70,7 +70,7 @@ pub struct Route {
     /// - Example: `{"response_head": "5m"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<ForwardTimeouts>,
-    /// Extra tries after the first.
+    /// Extra tries after the first, as for a pool.
     ///
     /// - Type: whole number from 0 to 10
     /// - Default: that of the pool
