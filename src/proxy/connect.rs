@@ -90,7 +90,9 @@ pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
 
 /// Dials the backend again that has refused a connection, when the pause is over.
 pub(super) fn redial(task: &mut Task, cx: &mut Context) -> Step {
-    let Some((_, at)) = task.request.redial else { return Step::Go(Stage::Choose) };
+    let Some(at) = task.request.redial.as_ref().map(|redial| redial.1) else {
+        return Step::Go(Stage::Choose);
+    };
     if cx.now < at {
         relay::probe(task);
         let interest = if task.client.ended { Interest::NONE } else { Interest::END };
@@ -98,7 +100,7 @@ pub(super) fn redial(task: &mut Task, cx: &mut Context) -> Step {
     }
     task.request.moved = cx.now;
     match task.unconnected.take() {
-        Some(lease) => open(task, lease, cx),
+        Some(lease) => open(task, *lease, cx),
         None => Step::Fail(Failure::NoBackend),
     }
 }
@@ -142,7 +144,7 @@ fn dial(task: &mut Task, lease: Lease, addresses: Arc<Vec<SocketAddr>>, from: u8
     if addresses.is_empty() {
         task.request.attempts.begin(&lease, false, cx.now);
     }
-    task.unconnected = Some(lease);
+    task.unconnected = Some(Box::new(lease));
     Step::Fail(failure)
 }
 

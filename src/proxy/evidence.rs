@@ -19,7 +19,11 @@ use crate::upstream::ward::Trial;
 
 /// Tries that failed in a request that is not settled.
 #[derive(Default)]
-pub(super) struct FailedTries(Vec<FailedTry>);
+pub(super) struct FailedTries(Option<Box<List>>);
+
+/// In a box since nearly every request has none, and every task a place for it.
+#[derive(Default)]
+struct List(Vec<FailedTry>);
 
 struct FailedTry {
     backend: Arc<Backend>,
@@ -62,7 +66,7 @@ pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, n
     let silent = failure == Failure::ResponseTimeout && !lease.backend().has_answered_since(request.moved);
     let pieces = if silent { PIECES_OF_SILENCE } else { 1 };
     let (backend, trial) = (Arc::clone(lease.backend()), lease.take_trial());
-    request.failed_tries.0.push(FailedTry { backend, trial, reason, pieces });
+    request.failed_tries.0.get_or_insert_default().0.push(FailedTry { backend, trial, reason, pieces });
 }
 
 /// What a response that did not come is worth, if its backend has answered nothing else meanwhile.
@@ -70,10 +74,7 @@ const PIECES_OF_SILENCE: u8 = 3;
 
 /// Judges the failed tries of a request that has ended.
 pub(super) fn settle(request: &mut Request, client: IpAddr, end: End, now: Moment) {
-    if request.failed_tries.0.is_empty() {
-        return;
-    }
-    let tries = std::mem::take(&mut request.failed_tries.0);
+    let Some(tries) = request.failed_tries.0.take().map(|list| list.0) else { return };
     let verdict = judge(tries.iter().map(|failed| failed.reason), end);
     for FailedTry { backend, trial, reason, pieces } in tries {
         let evidence = match verdict {

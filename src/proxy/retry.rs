@@ -56,7 +56,7 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    let lease = upstream.as_mut().map(|upstream| &mut upstream.lease).or(unconnected.as_mut());
+    let lease = upstream.as_mut().map(|upstream| &mut upstream.lease).or(unconnected.as_deref_mut());
     if let Some(lease) = lease
         && is_evidence(&task.request, failure)
         && !stale
@@ -87,17 +87,17 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
         task.upstream = upstream;
         return Verdict::Refresh;
     }
-    let redial = request.redial.take();
+    let redial = request.redial.take().map(|redial| redial.0);
     let Some(pool) = request.pool.map(|pool| task.snapshot.pool(pool)) else { return Verdict::Answer };
-    let lease = upstream.map(|upstream| upstream.lease).or(unconnected);
+    let lease = upstream.map(|upstream| upstream.lease).or(unconnected.map(|lease| *lease));
     let failed = lease.as_ref().map(|lease| Arc::clone(lease.backend()));
     if let (Failure::Refused, Some(lease)) = (failure, lease) {
         let route = request.route.map(|route| task.snapshot.route(route));
         let patience = route.filter(|route| route.retries > 0).map(|route| route.timeouts.connect);
         match dial_again(request, pool, &lease, redial, patience, cx.now) {
             Again::AfterPause(redial, at) => {
-                request.redial = Some((redial, at));
-                task.unconnected = Some(lease);
+                request.redial = Some(Box::new((redial, at)));
+                task.unconnected = Some(Box::new(lease));
                 if let Some(shard) = cx.shared.shards.get(cx.worker) {
                     shard.retry(failure.word());
                 }
@@ -152,7 +152,7 @@ fn dial_again(
     request: &Request,
     pool: &Pool,
     lease: &Lease,
-    redial: Option<(Redial, Moment)>,
+    redial: Option<Redial>,
     patience: Option<Duration>,
     now: Moment,
 ) -> Again {
@@ -161,7 +161,7 @@ fn dial_again(
     others.tried.insert(backend.id());
     let is_last = request.sent == 0 && request.whole && backend.is_usable() && !pool.has_candidate(&others);
     let Some(patience) = patience.filter(|_| is_last) else { return Again::No };
-    let redial = redial.map(|(redial, _)| redial).or_else(|| Redial::begin(backend, patience, now));
+    let redial = redial.or_else(|| Redial::begin(backend, patience, now));
     let Some(mut redial) = redial else { return Again::ByAnother };
     match redial.next(now) {
         Some(at) => Again::AfterPause(redial, at),

@@ -36,7 +36,7 @@ pub struct Task {
     pub(super) request: Request,
     pub(super) upstream: Option<Upstream>,
     /// A place at a backend to which there is no connection, or not yet.
-    pub(super) unconnected: Option<Lease>,
+    pub(super) unconnected: Option<Box<Lease>>,
     /// What it waits for, and until when; `None` while a worker is at it.
     pub(super) waits_for: Option<Reason>,
     pub(super) waits_until: Moment,
@@ -172,7 +172,7 @@ pub(super) struct Request {
     /// Tries that failed, until the request is settled.
     pub(super) failed_tries: FailedTries,
     /// Its leave to dial a backend again, and when it does so next.
-    pub(super) redial: Option<(Redial, Moment)>,
+    pub(super) redial: Option<Box<(Redial, Moment)>>,
     /// What the last try came to, once there has been another.
     pub(super) failed: Option<Failure>,
     pub(super) tries_left: u32,

@@ -15,7 +15,8 @@ use crate::upstream::ward::Trial;
 pub struct Lease {
     backend: Arc<Backend>,
     /// The request decides whether the backend, which is ejected, serves again.
-    trial: Option<Trial>,
+    /// In a box since there is nearly always none, and a place in every task for it.
+    trial: Option<Box<Trial>>,
 }
 
 impl Lease {
@@ -47,7 +48,7 @@ impl Lease {
     }
 
     fn begin(backend: &Arc<Backend>, epoch: Option<u32>) -> Self {
-        let trial = epoch.map(|epoch| Trial::begin(backend, epoch));
+        let trial = epoch.map(|epoch| Box::new(Trial::begin(backend, epoch)));
         backend.count_request();
         Self { backend: Arc::clone(backend), trial }
     }
@@ -73,12 +74,12 @@ impl Lease {
 
     /// The number of the backend's ejection, if this request decides whether it ends.
     pub fn trial(&self) -> Option<u32> {
-        self.trial.as_ref().map(Trial::number)
+        self.trial.as_ref().map(|trial| trial.number())
     }
 
     /// Takes the decision over whether the backend serves again, if this request has it.
     pub fn take_trial(&mut self) -> Option<Trial> {
-        self.trial.take()
+        self.trial.take().map(|trial| *trial)
     }
 
     /// The backend.
