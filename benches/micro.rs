@@ -4,7 +4,7 @@
 //! count are those of the comparison with other proxies.
 
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -129,7 +129,8 @@ fn lines(bench: &mut Criterion) {
     let record = Record {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_243_251_123),
         id: b"3f1c0b9e5a7d4e2f8c6b1a0d9e8f7c6b",
-        client: SocketAddr::from(([192, 0, 2, 117], 40_112)),
+        client: IpAddr::from([192, 0, 2, 117]),
+        peer: SocketAddr::from(([192, 0, 2, 117], 40_112)),
         listener: "main",
         user: None,
         method: "GET",
@@ -147,6 +148,7 @@ fn lines(bench: &mut Criterion) {
         queue: Duration::ZERO,
         total: Duration::from_micros(6_204),
         end: "completed",
+        reason: None,
     };
     let mut group = bench.benchmark_group("access log");
     for (name, format) in [("json", Format::Json), ("combined", Format::Combined)] {

@@ -163,7 +163,8 @@ fn a_line_of_the_access_log_allocates_nothing_after_warm_up() {
     let record = Record {
         time: SystemTime::now(),
         id: b"1",
-        client: "[2001:db8::1]:1".parse().expect("an address"),
+        client: "2001:db8::1".parse().expect("an address"),
+        peer: "10.0.0.1:1".parse().expect("an address"),
         listener: "main",
         user: Some("ann"),
         method: "GET",
@@ -181,6 +182,7 @@ fn a_line_of_the_access_log_allocates_nothing_after_warm_up() {
         queue: Duration::ZERO,
         total: Duration::from_secs(30),
         end: "response_head_timeout",
+        reason: Some("the backend took too long to answer"),
     };
     let (intake, outlet) = channel(Default::default());
     let mut batches = [Format::Json, Format::Combined].map(|format| intake.batch(format));

@@ -326,7 +326,13 @@ mod origin {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             let mut response = vec![0; 4096];
-            let length = stream.read(&mut response).unwrap();
+            // A read with a time limit is not begun anew after a signal.
+            let length = loop {
+                match stream.read(&mut response) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    outcome => break outcome.unwrap(),
+                }
+            };
             String::from_utf8_lossy(&response[..length]).into_owned()
         }
     }

@@ -17,8 +17,8 @@ use std::os::unix::net::UnixStream;
 use ropewalk::base::limits::VIA_LOOPS_MAX;
 use ropewalk::config::plan::Plan;
 use ropewalk::http::{
-    BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, RequestHead, check_partial_request, head_end,
-    parse_request, parse_trailers,
+    BodyLength, ChunkDecoder, ChunkPart, HeadLimits, HeadStorage, Known, RequestHead, check_partial_request,
+    head_end, parse_request, parse_trailers,
 };
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
@@ -120,7 +120,8 @@ impl Believed {
             }
             let Some(end) = head_end(bytes, 0) else {
                 let started = !matches!(bytes, b"" | b"\r");
-                believed.refused = started && check_partial_request(bytes, 0, head_max).is_err();
+                believed.refused =
+                    started && check_partial_request(bytes, 0, HeadLimits::of_bytes(head_max)).is_err();
                 return believed;
             };
             let (head, rest) = bytes.split_at(end);

@@ -2,7 +2,8 @@
 //! [`super::strict`] reads it.
 
 use ropewalk::http::{
-    BodyLength, HeadStorage, Method, RequestHead, Version, check_partial_request, head_end, parse_request,
+    BodyLength, HeadLimits, HeadStorage, Method, RequestHead, Version, check_partial_request, head_end,
+    parse_request,
 };
 
 use super::strict::{self, Framing, Head};
@@ -25,7 +26,7 @@ pub fn run(data: &[u8]) {
         Ok(parsed) => {
             check(head, &parsed);
             for arrived in (0..head.len()).take(512) {
-                let early = check_partial_request(&head[..arrived], 0, HEAD_BYTES_MAX);
+                let early = check_partial_request(&head[..arrived], 0, HeadLimits::of_bytes(HEAD_BYTES_MAX));
                 assert_eq!(early, Ok(()), "a good head was refused after {arrived} bytes");
             }
         }

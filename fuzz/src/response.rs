@@ -409,7 +409,9 @@ fn begun_chunks(mut bytes: &[u8]) -> Vec<u8> {
 /// The response without what the balancer says about itself.
 fn strip(response: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(response);
-    let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("Via: "));
+    let added = ["Via: ", "Date: ", "X-Request-Id: "];
+    let is_added = |line: &str| added.iter().any(|name| line.starts_with(name));
+    let lines = text.split_inclusive("\r\n").filter(|line| !is_added(line));
     lines.collect::<String>().into_bytes()
 }
 

@@ -19,7 +19,7 @@ use crate::proxy::direction;
 use crate::side::admin::operations::Question;
 use crate::upstream::backend::{Backend, Unusable};
 use crate::upstream::ejection::View;
-use crate::upstream::route::NotFound;
+use crate::upstream::route::{Asker, NotFound};
 use crate::upstream::snapshot::Snapshot;
 
 /// Explains what a configuration would do with a request, without running it: every backend
@@ -51,7 +51,7 @@ pub(super) fn explain(
         let names: Vec<_> = snapshot.backends().map(|backend| backend.name()).collect();
         return Err(format!("there is no backend {unknown:?}; there are: {}", names.join(", ")));
     }
-    let mut storage = HeadStorage::new();
+    let mut storage = HeadStorage::within(direction::head_limits(snapshot));
     let head = parse_request(text.as_bytes(), &mut storage)
         .map_err(|error| format!("this request would be answered {}: {}", error.status(), error.explain()))?;
     let answers = entrances.iter().map(|entrance| {
@@ -206,14 +206,17 @@ fn example(snapshot: &Snapshot, places: &[u16]) -> IpAddr {
     let networks = places.iter().flat_map(|&place| &snapshot.route(place).allow);
     let firsts = networks.filter_map(|network| network.hosts().next());
     let mut candidates = std::iter::once(EXAMPLE).chain(firsts);
-    let is_served = |client: &IpAddr| places.iter().all(|&place| snapshot.routes.serves(place, *client));
+    let is_served = |client: &IpAddr| {
+        let asker = Asker { address: *client, known: true };
+        places.iter().all(|&place| snapshot.routes.serves(place, asker))
+    };
     candidates.find(is_served).unwrap_or(EXAMPLE)
 }
 
 /// What a route asks of its clients, and the status of one that is refused.
 fn admission(
     route: &RoutePlan,
-    client: IpAddr,
+    client: Asker,
     question: &Question,
     fields: &[Field<'_>],
     out: &mut String,
@@ -261,13 +264,25 @@ fn admission(
 /// What `allow` and `deny` say. Without a client, only what they say of others than the example.
 fn networks(
     route: &RoutePlan,
-    client: IpAddr,
+    Asker { address: client, known }: Asker,
     question: &Question,
     refused: &mut Option<u16>,
     out: &mut String,
 ) {
     let list = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let find = |list: &[ipnet::IpNet]| list.iter().find(|network| network.contains(&client)).copied();
+    if !known {
+        if !(route.deny.is_empty() && route.allow.is_empty()) {
+            push(
+                out,
+                format_args!(
+                    "  allow and deny: a trusted proxy names no address for its client, which gets 403"
+                ),
+            );
+            *refused = Some(403);
+        }
+        return;
+    }
     if question.client.is_none() {
         if !route.deny.is_empty() {
             push(out, format_args!("  deny: clients from {} get 403", list(&route.deny)));

@@ -68,6 +68,7 @@ impl Operations for Handle {
             ready_queue_length: hall.ready.len(),
             requests: self.request_counts(&counts, &snapshot),
             retries,
+            dropped_fields: counts.dropped_fields,
             durations: durations.collect(),
             access_log_dropped: inner.log_dropped.load(Ordering::Relaxed),
             diagnostics_dropped: inner
@@ -281,6 +282,7 @@ fn backend_status(backend: &Backend, counts: &Counts, now: Moment) -> BackendSta
             .map(|until| until.since(now).as_millis().div_ceil(1_000) as u64),
         active: backend.active(),
         idle_connections: backend.idle().len(),
+        pinned_connections: backend.pinned(),
         requests: backend.requests(),
         probes_ok,
         probes_failed,

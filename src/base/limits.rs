@@ -1,8 +1,12 @@
 //! Every bound that the configuration does not set, with its reason.
 
-/// LIMIT: fields in one head. More than any browser or API client sends; the
-/// array for them lives on the stack.
-pub const HEAD_FIELDS_MAX: usize = 100;
+/// Fields in one head, unless `limits.fields` says otherwise. More than any browser or API client
+/// sends; the array for them lives on the stack.
+pub const HEAD_FIELDS_DEFAULT: usize = 100;
+
+/// LIMIT: fields in one head that `limits.fields` may allow. Each of them is looked for in the
+/// Connection fields, so the worst head costs this many times [`CONNECTION_BYTES_MAX`].
+pub const HEAD_FIELDS_MAX: usize = 300;
 
 /// LIMIT: bytes of all Connection fields of a head together. Each of up to a hundred fields is
 /// looked for in them: a head full of options was measured at 1.5 ms, a hundred times the usual.
@@ -14,8 +18,15 @@ pub const METHOD_BYTES_MAX: usize = 64;
 /// LIMIT: a Content-Length. Many backends read it into a signed 64-bit integer.
 pub const CONTENT_LENGTH_MAX: u64 = i64::MAX as u64;
 
-/// LIMIT: bytes of a request target. What most origins accept.
-pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request target, unless `limits.target` says otherwise. What most origins accept.
+pub const TARGET_BYTES_DEFAULT: usize = 8 * 1024;
+
+/// LIMIT: bytes of a request target that `limits.target` may allow. A target may be looked up in
+/// 32 readings, each of which costs its length.
+pub const TARGET_BYTES_MAX: usize = 64 * 1024;
+
+/// LIMIT: bytes of a target in a line of the access log, and in what the admin listener shows.
+pub const LOG_TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// LIMIT: extra tries that `retries` may ask for. Keeps the list of tried backends inline.
 pub const RETRIES_MAX: u32 = 10;
@@ -82,6 +93,19 @@ pub const TURN_REQUESTS: u32 = 16;
 
 /// LIMIT: our own Via in a request this often means that it goes round in a loop.
 pub const VIA_LOOPS_MAX: usize = 10;
+
+/// LIMIT: entries of X-Forwarded-For, from its end, that become elements of `Forwarded`. Longer ways
+/// are not seen in practice, and an element is longer than its entry.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// A clock that shows less than this was never set: it is the start of the year in which this
+/// version was made, counted from 1970.
+pub const CLOCK_SET_SINCE: std::time::Duration = std::time::Duration::from_secs(1_767_225_600);
+
+/// LIMIT: backend connections that are kept for one client alone, which has logged in over them. One
+/// for each pool that it uses over one connection of its own; with more the oldest is closed, and
+/// the client has to log in again.
+pub const PINNED_PER_CLIENT_MAX: usize = 4;
 
 /// LIMIT: bytes read and thrown away from a client of the admin listener that is being closed,
 /// so that what we sent it is not destroyed by a reset.

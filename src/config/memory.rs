@@ -14,8 +14,9 @@ use crate::base::counted::Counted;
 use crate::base::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HELD_BYTES_MAX, BUFFER_LARGE_BYTES,
     BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX, BUFFERS_LARGE_KEPT_MAX, CREDENTIALS_KEPT_MAX, LOG_BATCHES_MAX,
-    LOG_BUFFER_BYTES, LOG_TEXT_BYTES_MAX, LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX,
-    RATE_LIMIT_SETS, RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX, TARGET_BYTES_MAX, TASK_BYTES_MAX, WARM_MAX,
+    LOG_BUFFER_BYTES, LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX, LOG_WRITE_BYTES, NOTE_KEPT_BYTES_MAX,
+    NOTES_KEPT_MAX, PINNED_PER_CLIENT_MAX, RATE_LIMIT_SETS, RATE_LIMIT_WAYS, RESOLVE_THREADS_MAX,
+    TASK_BYTES_MAX, WARM_MAX,
 };
 
 /// One kind of thing, how many there may be and how large each may be.
@@ -261,8 +262,8 @@ fn of_small_connection(plan: &Plan) -> u64 {
 /// and what the logs want to know.
 fn of_task(plan: &Plan) -> u64 {
     let noted = plan.log.access.is_some() || plan.admin.is_some();
-    let note = if noted { TARGET_BYTES_MAX + 4 * LOG_TEXT_BYTES_MAX + NOTE_BYTES } else { 0 };
-    (TASK_BYTES_MAX + plan.workers * PARKED_BYTES + TRIES_BYTES + CLIENT_BYTES + note) as u64
+    let note = if noted { LOG_TARGET_BYTES_MAX + 4 * LOG_TEXT_BYTES_MAX + NOTE_BYTES } else { 0 };
+    (TASK_BYTES_MAX + plan.workers * PARKED_BYTES + TRIES_BYTES + CLIENT_BYTES + PINNED_BYTES + note) as u64
 }
 
 /// The most that a configuration adds to a head, or puts into an answer of ours.
@@ -345,6 +346,9 @@ const WARM_BYTES: usize = 128;
 
 /// Notes of tries, at most a dozen.
 const TRIES_BYTES: usize = 12 * 64;
+
+/// What its own backend connections take beside the kernel's memory.
+const PINNED_BYTES: usize = PINNED_PER_CLIENT_MAX * 80;
 
 /// A note about a request but for its text.
 const NOTE_BYTES: usize = 160;

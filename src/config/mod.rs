@@ -42,8 +42,8 @@ pub use error::{ConfigErrors, Place, Problem, Severity};
 pub use excerpt::Excerpt;
 pub use file::{
     Admin, AdminSettings, Backend, BasicAuth, Config, Ejection, EjectionSettings, ErrorPage, FieldChanges,
-    ForwardTimeouts, HealthCheck, HealthSettings, Limits, Listen, Listener, ListenerSettings, Log, Match,
-    MatchValue, OneOrMany, OwnResponse, Pool, RateLimit, Redirect, Route, RouteLimits, Size, Status,
+    ForwardTimeouts, Headers, HealthCheck, HealthSettings, Limits, Listen, Listener, ListenerSettings, Log,
+    Match, MatchValue, OneOrMany, OwnResponse, Pool, RateLimit, Redirect, Route, RouteLimits, Size, Status,
     Timeouts,
 };
 pub use schema::SCHEMA;

@@ -30,6 +30,8 @@ pub struct Plan {
     pub limits: Limits,
     /// Networks whose X-Forwarded-* fields are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which fields are added to every message, and which names are let through.
+    pub headers: HeaderPlan,
     /// Groups of backends; none when no route forwards.
     pub pools: Vec<PoolPlan>,
     /// Which requests get what, in listed order: the first that matches wins. At least one.
@@ -275,8 +277,40 @@ impl HeaderOps {
 
     /// Whether a field is given a value.
     pub fn sets(&self, name: &str) -> bool {
-        self.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name))
+        self.value_of(name).is_some()
     }
+
+    /// The value that a field is given.
+    pub fn value_of(&self, name: &str) -> Option<&str> {
+        self.set.iter().find(|(set, _)| set.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Which fields are added to every message, and which names are let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderPlan {
+    /// `Via` is added to requests and responses. True.
+    pub via: bool,
+    /// `Forwarded` (RFC 7239) is written beside X-Forwarded-*. False.
+    pub forwarded: bool,
+    /// What happens to request fields with `_` in their name. Dropped.
+    pub underscores: Underscores,
+}
+
+impl Default for HeaderPlan {
+    fn default() -> Self {
+        Self { via: true, forwarded: false, underscores: Underscores::Drop }
+    }
+}
+
+/// What happens to request fields with `_` in their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Underscores {
+    /// They are dropped and counted.
+    Drop,
+    /// They are forwarded, except those that a backend could mistake for a field that ropewalk
+    /// writes, or that belongs to the connection.
+    Allow,
 }
 
 /// Basic authentication (RFC 7617).
@@ -388,6 +422,10 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of the interim responses to one request; `None` for no such limit. 64 KiB.
     pub interim: Option<u64>,
+    /// Field lines of a request or response head. 100.
+    pub fields: usize,
+    /// Bytes of a request's target. 8 KiB.
+    pub target: usize,
     /// Bytes of a request body; `None` for no such limit.
     pub body: Option<u64>,
     /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;

@@ -234,6 +234,19 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], problems: 
 }
 
 /// A whole number.
+pub(super) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
+    if let Json::Leaf(Value::Bool(value)) = &node.json {
+        return Some(*value);
+    }
+    let advice = match text_of(node).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+        Some("true" | "on" | "yes") => "; did you mean true?",
+        Some("false" | "off" | "no") => "; did you mean false?",
+        _ => "",
+    };
+    problems.error(&node.at, format!("{} is neither true nor false{advice}", shown(node)));
+    None
+}
+
 pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
     if is_variable(node, problems) {
         return None;

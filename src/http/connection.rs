@@ -121,7 +121,7 @@ pub(super) fn keep_alive_timeout_s(value: &[u8]) -> Option<u64> {
 
 #[cold]
 fn is_listed(field: &str, fields: &[Field<'_>]) -> bool {
-    Known::of(field).removable_by_connection()
+    Known::of(field).is_removable_by_connection()
         && fields
             .iter()
             .filter(|candidate| candidate.known == Known::Connection)

@@ -22,11 +22,11 @@ pub enum HeadError {
     RequestLine,
     /// The method is longer than [`crate::base::limits::METHOD_BYTES_MAX`].
     MethodTooLong,
-    /// The target is longer than [`crate::base::limits::TARGET_BYTES_MAX`].
+    /// The target is longer than the configured limit.
     TargetTooLong,
     /// The head is longer than the configured limit.
     HeadTooLarge,
-    /// More fields than [`crate::base::limits::HEAD_FIELDS_MAX`], or
+    /// More fields than the configured limit, or
     /// [`crate::base::limits::TRAILER_FIELDS_MAX`] in trailers.
     TooManyFields,
     /// More than [`crate::base::limits::CONNECTION_BYTES_MAX`] in Connection fields.
@@ -120,7 +120,7 @@ impl HeadError {
                 "the request line is not a method, a target and a version, one space apart"
             }
             HeadError::MethodTooLong => "the method is longer than 64 bytes",
-            HeadError::TargetTooLong => "the request target is longer than 8 KiB",
+            HeadError::TargetTooLong => "the request target is longer than the limit",
             HeadError::HeadTooLarge => "the head is larger than the limit",
             HeadError::TooManyFields => "there are too many fields",
             HeadError::ConnectionTooLong => "the Connection fields are longer than 1 KiB",

@@ -57,12 +57,22 @@ pub enum Known {
     XForwardedHost,
     /// X-Forwarded-Port
     XForwardedPort,
+    /// Every other field whose name begins with X-Forwarded
+    XForwardedOther,
     /// X-Real-IP
     XRealIp,
     /// Via
     Via,
     /// X-Request-Id
     XRequestId,
+    /// Max-Forwards
+    MaxForwards,
+    /// Authorization
+    Authorization,
+    /// WWW-Authenticate
+    WwwAuthenticate,
+    /// Accept
+    Accept,
     /// Date
     Date,
     /// Server
@@ -77,23 +87,30 @@ impl Known {
     /// What a field name means, without regard to case.
     ///
     /// The length alone rules out nearly every pair, so a name is compared with
-    /// three others at the most.
+    /// four others at the most.
     pub fn of(name: &str) -> Known {
         let candidates: &[(&str, Known)] = match name.len() {
             2 => &[("te", Known::Te)],
             3 => &[("via", Known::Via)],
             4 => &[("host", Known::Host), ("date", Known::Date)],
-            6 => &[("cookie", Known::Cookie), ("server", Known::Server), ("expect", Known::Expect)],
+            6 => &[
+                ("accept", Known::Accept),
+                ("cookie", Known::Cookie),
+                ("server", Known::Server),
+                ("expect", Known::Expect),
+            ],
             7 => &[("upgrade", Known::Upgrade), ("trailer", Known::Trailer)],
             9 => &[("x-real-ip", Known::XRealIp), ("forwarded", Known::Forwarded)],
             10 => &[("connection", Known::Connection), ("keep-alive", Known::KeepAlive)],
-            12 => &[("x-request-id", Known::XRequestId)],
+            12 => &[("x-request-id", Known::XRequestId), ("max-forwards", Known::MaxForwards)],
+            13 => &[("authorization", Known::Authorization)],
             14 => &[("content-length", Known::ContentLength)],
             15 => &[("x-forwarded-for", Known::XForwardedFor)],
             16 => &[
                 ("x-forwarded-host", Known::XForwardedHost),
                 ("x-forwarded-port", Known::XForwardedPort),
                 ("proxy-connection", Known::ProxyConnection),
+                ("www-authenticate", Known::WwwAuthenticate),
             ],
             17 => &[
                 ("transfer-encoding", Known::TransferEncoding),
@@ -101,14 +118,30 @@ impl Known {
             ],
             18 => &[("proxy-authenticate", Known::ProxyAuthenticate)],
             19 => &[("proxy-authorization", Known::ProxyAuthorization)],
-            _ => return Known::Other,
+            _ => &[],
         };
         for (spelling, known) in candidates {
             if name.eq_ignore_ascii_case(spelling) {
                 return *known;
             }
         }
-        Known::Other
+        if begins_with_x_forwarded(name) { Known::XForwardedOther } else { Known::Other }
+    }
+
+    /// What a name means to a backend that reads `_` as `-`, as gateways do that hand fields on as
+    /// variables (RFC 3875, section 4.1.18).
+    pub fn of_twin(name: &str) -> Known {
+        let mut twin = [0_u8; LONGEST_NAME_BYTES];
+        let length = name.len().min(twin.len());
+        for (place, byte) in twin.iter_mut().zip(name.bytes()) {
+            *place = if byte == b'_' { b'-' } else { byte };
+        }
+        let twin = twin.get(..length).and_then(|twin| std::str::from_utf8(twin).ok()).unwrap_or_default();
+        match Known::of(twin) {
+            // Of a longer name only the beginning was looked at.
+            known if length == name.len() || known == Known::XForwardedOther => known,
+            _ => Known::Other,
+        }
     }
 
     /// Whether the field is about one connection only and ends with it (RFC 9110, section
@@ -131,7 +164,7 @@ impl Known {
     ///
     /// A client that could remove the fields that frame, route or vouch for its
     /// own request could hide from the backend who it is or what it sent.
-    pub(super) fn removable_by_connection(self) -> bool {
+    pub fn is_removable_by_connection(self) -> bool {
         match self {
             Known::Host
             | Known::ContentLength
@@ -141,6 +174,7 @@ impl Known {
             | Known::XForwardedProto
             | Known::XForwardedHost
             | Known::XForwardedPort
+            | Known::XForwardedOther
             | Known::XRealIp
             | Known::Via
             | Known::XRequestId => false,
@@ -153,12 +187,25 @@ impl Known {
             | Known::Trailer
             | Known::Upgrade
             | Known::Expect
+            | Known::MaxForwards
+            | Known::Authorization
+            | Known::WwwAuthenticate
+            | Known::Accept
             | Known::Date
             | Known::Server
             | Known::Cookie
             | Known::Other => true,
         }
     }
+}
+
+/// The longest name that [`Known::of`] compares, and one byte more.
+const LONGEST_NAME_BYTES: usize = "proxy-authorization".len() + 1;
+
+#[inline]
+fn begins_with_x_forwarded(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded";
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 #[cfg(test)]
@@ -185,13 +232,20 @@ mod tests {
             ("X-Forwarded-Proto", Known::XForwardedProto),
             ("X-Forwarded-Host", Known::XForwardedHost),
             ("X-Forwarded-Port", Known::XForwardedPort),
+            ("X-Forwarded", Known::XForwardedOther),
+            ("x-forwarded-prefix", Known::XForwardedOther),
+            ("X-FORWARDED-CLIENT-CERT-CHAIN", Known::XForwardedOther),
+            ("X-Forwarde", Known::Other),
             ("X-Real-IP", Known::XRealIp),
             ("Via", Known::Via),
             ("X-Request-ID", Known::XRequestId),
             ("Date", Known::Date),
             ("Server", Known::Server),
             ("Cookie", Known::Cookie),
-            ("Accept", Known::Other),
+            ("Authorization", Known::Authorization),
+            ("WWW-Authenticate", Known::WwwAuthenticate),
+            ("Accept", Known::Accept),
+            ("Max-Forwards", Known::MaxForwards),
             ("User-Agent", Known::Other),
             ("", Known::Other),
         ] {
@@ -204,5 +258,20 @@ mod tests {
         assert_eq!(Known::of("Content_Length"), Known::Other);
         assert_eq!(Known::of("X_Forwarded_For"), Known::Other);
         assert_eq!(Known::of("Hosts"), Known::Other);
+    }
+
+    #[test]
+    fn a_twin_is_the_name_with_dashes() {
+        for (name, known) in [
+            ("X_Forwarded_For", Known::XForwardedFor),
+            ("x-forwarded_client_cert_chain", Known::XForwardedOther),
+            ("X_REAL_IP", Known::XRealIp),
+            ("Proxy_Authorization", Known::ProxyAuthorization),
+            ("proxy_authorization_", Known::Other),
+            ("proxy_authorization_of_mine", Known::Other),
+            ("api_key", Known::Other),
+        ] {
+            assert_eq!(Known::of_twin(name), known, "{name}");
+        }
     }
 }

@@ -6,10 +6,11 @@
 //! not buy quadratic time with it.
 
 use super::error::HeadError;
+use super::head_limits::HeadLimits;
 use super::message::Method;
 use super::target::Target;
 use super::tokenise::request_line;
-use crate::base::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::base::limits::METHOD_BYTES_MAX;
 
 /// The index just past the empty line that ends a head, or `None` while there is none.
 ///
@@ -36,8 +37,7 @@ pub fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
 ///
 /// `bytes` is all that has arrived and holds no [`head_end`] yet; `scanned` is
 /// how many of them an earlier call has looked at, 0 is always right.
-/// `head_max` is the configured limit on the bytes of a head.
-pub fn check_partial_request(bytes: &[u8], scanned: usize, head_max: usize) -> Result<(), HeadError> {
+pub fn check_partial_request(bytes: &[u8], scanned: usize, limits: HeadLimits) -> Result<(), HeadError> {
     let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     match line {
         [] | [b'\r'] => {}
@@ -49,18 +49,18 @@ pub fn check_partial_request(bytes: &[u8], scanned: usize, head_max: usize) -> R
     // Once, when the line has become complete: later calls find it scanned.
     let scanned = scanned.saturating_sub(bytes.len() - line.len());
     if let Some(request_line) = first_line_since(line, scanned) {
-        check_request_line(request_line)?;
+        check_request_line(request_line, limits.target)?;
     }
     if method_is_too_long(line) {
         return Err(HeadError::MethodTooLong);
     }
     // A shorter line cannot hold an over-long target, so nothing is scanned
     // until that many bytes have come.
-    if line.len() > TARGET_BYTES_MAX && target_is_too_long(line) {
+    if line.len() > limits.target && target_is_too_long(line, limits.target) {
         return Err(HeadError::TargetTooLong);
     }
     // The head needs at least one more byte, so one at the limit is over it.
-    if bytes.len() >= head_max {
+    if bytes.len() >= limits.bytes {
         return Err(HeadError::HeadTooLarge);
     }
     Ok(())
@@ -79,11 +79,11 @@ fn first_line_since(bytes: &[u8], scanned: usize) -> Option<&[u8]> {
 /// Whether a head can begin with this line. A peer that sends a wrong one may never send the
 /// empty line that ends a head, so it is told at once.
 #[cold]
-fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
+fn check_request_line(line: &[u8], target_max: usize) -> Result<(), HeadError> {
     match line.strip_suffix(b"\r\n") {
         Some(line) if !line.contains(&b'\r') => {
             let line = request_line(line)?;
-            Target::parse(Method::from_token(line.method), line.target).map(|_| ())
+            Target::parse(Method::from_token(line.method), line.target, target_max).map(|_| ())
         }
         _ => Err(HeadError::BareLineEnd),
     }
@@ -137,11 +137,16 @@ const TOKEN_BYTES: [bool; 256] = {
     table
 };
 
+/// Whether these bytes are a token (RFC 9110, 5.6.2), as methods and field names are.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
+}
+
 /// Whether the second word of a request line has more bytes than a target may have.
-fn target_is_too_long(line: &[u8]) -> bool {
+fn target_is_too_long(line: &[u8], target_max: usize) -> bool {
     let Some(space) = memchr::memchr(b' ', line) else { return false };
     let target = line.get(space + 1..).unwrap_or_default();
-    match target.get(..=TARGET_BYTES_MAX) {
+    match target.get(..=target_max) {
         Some(window) => memchr::memchr2(b' ', b'\n', window).is_none(),
         None => false,
     }
@@ -150,6 +155,7 @@ fn target_is_too_long(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::TARGET_BYTES_DEFAULT;
 
     #[test]
     fn a_head_ends_just_past_its_empty_line() {
@@ -177,37 +183,50 @@ mod tests {
 
     #[test]
     fn a_tls_handshake_is_refused_at_its_first_byte() {
-        assert_eq!(check_partial_request(b"\x16\x03\x01", 0, 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b"\0", 0, 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b" GET", 0, 1000), Err(HeadError::NotHttp));
-        assert_eq!(check_partial_request(b"\r\n\x16", 0, 1000), Err(HeadError::NotHttp));
+        assert_eq!(
+            check_partial_request(b"\x16\x03\x01", 0, HeadLimits::of_bytes(1000)),
+            Err(HeadError::NotHttp)
+        );
+        assert_eq!(check_partial_request(b"\0", 0, HeadLimits::of_bytes(1000)), Err(HeadError::NotHttp));
+        assert_eq!(check_partial_request(b" GET", 0, HeadLimits::of_bytes(1000)), Err(HeadError::NotHttp));
+        assert_eq!(
+            check_partial_request(b"\r\n\x16", 0, HeadLimits::of_bytes(1000)),
+            Err(HeadError::NotHttp)
+        );
     }
 
     #[test]
     fn one_empty_line_is_forgiven_and_no_more() {
         for fine in ["", "\r", "\r\n", "\r\nG", "\r\n\r", "G", "GET / HTTP/1.1\r\nHost"] {
-            assert_eq!(check_partial_request(fine.as_bytes(), 0, 1000), Ok(()), "{fine:?}");
+            assert_eq!(
+                check_partial_request(fine.as_bytes(), 0, HeadLimits::of_bytes(1000)),
+                Ok(()),
+                "{fine:?}"
+            );
         }
-        assert_eq!(check_partial_request(b"\r\n\r\n", 0, 1000), Err(HeadError::EmptyLines));
-        assert_eq!(check_partial_request(b"\nG", 0, 1000), Err(HeadError::BareLineEnd));
-        assert_eq!(check_partial_request(b"\rG", 0, 1000), Err(HeadError::BareLineEnd));
+        assert_eq!(
+            check_partial_request(b"\r\n\r\n", 0, HeadLimits::of_bytes(1000)),
+            Err(HeadError::EmptyLines)
+        );
+        assert_eq!(check_partial_request(b"\nG", 0, HeadLimits::of_bytes(1000)), Err(HeadError::BareLineEnd));
+        assert_eq!(check_partial_request(b"\rG", 0, HeadLimits::of_bytes(1000)), Err(HeadError::BareLineEnd));
     }
 
     #[test]
     fn an_overlong_target_is_refused_before_the_line_ends() {
         let of = |bytes: usize| format!("GET /{}", "x".repeat(bytes - 1)).into_bytes();
-        assert_eq!(check_partial_request(&of(TARGET_BYTES_MAX), 0, 32_768), Ok(()));
+        assert_eq!(check_partial_request(&of(TARGET_BYTES_DEFAULT), 0, HeadLimits::of_bytes(32_768)), Ok(()));
         assert_eq!(
-            check_partial_request(&of(TARGET_BYTES_MAX + 1), 0, 32_768),
+            check_partial_request(&of(TARGET_BYTES_DEFAULT + 1), 0, HeadLimits::of_bytes(32_768)),
             Err(HeadError::TargetTooLong)
         );
-        let long_field = format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(TARGET_BYTES_MAX + 1));
-        assert_eq!(check_partial_request(long_field.as_bytes(), 0, 32_768), Ok(()));
+        let long_field = format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(TARGET_BYTES_DEFAULT + 1));
+        assert_eq!(check_partial_request(long_field.as_bytes(), 0, HeadLimits::of_bytes(32_768)), Ok(()));
     }
 
     #[test]
     fn a_complete_first_line_that_is_wrong_is_refused_at_once() {
-        let of = |line: &str| check_partial_request(line.as_bytes(), 0, 1000);
+        let of = |line: &str| check_partial_request(line.as_bytes(), 0, HeadLimits::of_bytes(1000));
         for (line, fault) in [
             ("GARBAGE\r\n", HeadError::RequestLine),
             ("\r\nGARBAGE\r\n", HeadError::RequestLine),
@@ -231,29 +250,40 @@ mod tests {
     fn a_first_line_is_looked_at_when_its_end_arrives_and_not_again() {
         let head = b"\r\nGARBAGE\r\nA: b\r\n";
         for scanned in 0..=10 {
-            assert!(check_partial_request(head, scanned, 1000).is_err(), "{scanned}");
+            assert!(check_partial_request(head, scanned, HeadLimits::of_bytes(1000)).is_err(), "{scanned}");
         }
         for scanned in 11..=head.len() {
-            assert_eq!(check_partial_request(head, scanned, 1000), Ok(()), "{scanned}");
+            assert_eq!(check_partial_request(head, scanned, HeadLimits::of_bytes(1000)), Ok(()), "{scanned}");
         }
     }
 
     #[test]
     fn an_overlong_method_is_refused_before_the_line_ends() {
-        let of = |bytes: usize| check_partial_request("M".repeat(bytes).as_bytes(), 0, 32_768);
+        let of = |bytes: usize| {
+            check_partial_request("M".repeat(bytes).as_bytes(), 0, HeadLimits::of_bytes(32_768))
+        };
         assert_eq!(of(METHOD_BYTES_MAX), Ok(()));
         assert_eq!(of(METHOD_BYTES_MAX + 1), Err(HeadError::MethodTooLong));
         let line = format!("{} / HTTP/1.1\r\n", "M".repeat(METHOD_BYTES_MAX + 1));
-        assert_eq!(check_partial_request(line.as_bytes(), 0, 32_768), Err(HeadError::MethodTooLong));
+        assert_eq!(
+            check_partial_request(line.as_bytes(), 0, HeadLimits::of_bytes(32_768)),
+            Err(HeadError::MethodTooLong)
+        );
         // No method is this long, and this is not one.
         let noise = format!("{{{}", "x".repeat(METHOD_BYTES_MAX));
-        assert_eq!(check_partial_request(noise.as_bytes(), 0, 32_768), Err(HeadError::NotHttp));
+        assert_eq!(
+            check_partial_request(noise.as_bytes(), 0, HeadLimits::of_bytes(32_768)),
+            Err(HeadError::NotHttp)
+        );
     }
 
     #[test]
     fn a_head_that_fills_its_limit_is_refused() {
-        assert_eq!(check_partial_request(b"GET / HTT", 0, 10), Ok(()));
-        assert_eq!(check_partial_request(b"GET / HTTP", 0, 10), Err(HeadError::HeadTooLarge));
+        assert_eq!(check_partial_request(b"GET / HTT", 0, HeadLimits::of_bytes(10)), Ok(()));
+        assert_eq!(
+            check_partial_request(b"GET / HTTP", 0, HeadLimits::of_bytes(10)),
+            Err(HeadError::HeadTooLarge)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!
 //! Nothing here allocates, and nothing here may panic on what a peer sent.
 
+mod authentication;
 mod authority;
 mod chunked;
 mod connection;
@@ -16,7 +17,9 @@ mod error;
 mod field;
 mod framing;
 mod head_end;
+mod head_limits;
 mod message;
+mod node;
 mod path;
 #[cfg(test)]
 mod properties;
@@ -33,8 +36,10 @@ pub use chunked::{ChunkDecoder, ChunkError, ChunkPart, ChunkSizeLine, chunk_size
 pub use error::HeadError;
 pub use field::{Field, Known};
 pub use framing::BodyLength;
-pub use head_end::{check_partial_request, head_end};
+pub use head_end::{check_partial_request, head_end, is_token};
+pub use head_limits::HeadLimits;
 pub use message::{Method, Version};
+pub use node::node_address;
 pub use path::{Ambiguous, is_below, is_plain, normalise, split_query, without_dots, without_prefix};
 pub use readings::other_readings;
 pub use reason::reason_phrase;

@@ -97,7 +97,7 @@ proptest! {
         for method in [Method::Get, Method::Head, Method::Connect] {
             let _ = parse_response(&bytes, method, &mut HeadStorage::new());
         }
-        let _ = check_partial_request(&bytes, 0, 100);
+        let _ = check_partial_request(&bytes, 0, HeadLimits::of_bytes(100));
         let _ = parse_trailers(&bytes, |_| ());
     }
 
@@ -133,7 +133,7 @@ proptest! {
     fn an_early_refusal_is_never_wrong(bytes in nearly_http()) {
         let refused = (0..bytes.len())
             .take_while(|arrived| head_end(&bytes[..*arrived], 0).is_none())
-            .any(|arrived| check_partial_request(&bytes[..arrived], 0, 10_000).is_err());
+            .any(|arrived| check_partial_request(&bytes[..arrived], 0, HeadLimits::of_bytes(10_000)).is_err());
         if let (true, Some(end)) = (refused, head_end(&bytes, 0)) {
             prop_assert!(parse_request(&bytes[..end], &mut HeadStorage::new()).is_err());
         }

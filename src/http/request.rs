@@ -4,6 +4,7 @@
 //! host, its body has one length or its target one reading. It knows nothing of
 //! routes, trust or rewriting.
 
+use super::authentication::binds_connection;
 use super::authority::Authority;
 use super::connection::{ConnectionOptions, UpgradeField, lists, offers_websocket};
 use super::error::HeadError;
@@ -46,6 +47,8 @@ pub struct RequestHead<'b, 's> {
     pub te_trailers: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub expects_continue: bool,
+    /// Whether it logs in with a scheme that authenticates the connection: NTLM or Negotiate.
+    pub binds_connection: bool,
     options: ConnectionOptions,
 }
 
@@ -78,9 +81,12 @@ pub fn parse_request<'b, 's>(
     storage: &'s mut HeadStorage<'b>,
 ) -> Result<RequestHead<'b, 's>, HeadError> {
     let mut tokens = tokenise::no_tokens();
-    let line = tokenise::request(head, &mut tokens)?;
+    let line = tokenise::request(head, &mut tokens, storage.limits.fields)?;
+    if line.fields.len() > storage.limits.fields {
+        return Err(HeadError::TooManyFields);
+    }
     let method = Method::from_token(line.method);
-    let target = Target::parse(method, line.target)?;
+    let target = Target::parse(method, line.target, storage.limits.target)?;
     let fields: &'s [Field<'b>] = storage.keep(line.fields);
 
     let mut host_field = None;
@@ -115,6 +121,7 @@ pub fn parse_request<'b, 's>(
         keep_alive: options.persist(line.version),
         upgrade: options.upgrade(line.version, upgrade),
         te_trailers,
+        binds_connection: binds_connection(fields),
         // RFC 9110, 10.1.1: from an HTTP/1.0 client it is to be ignored.
         expects_continue: expects_continue && line.version == Version::Http11,
         options,
@@ -149,7 +156,7 @@ fn effective_host<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::{HEAD_FIELDS_MAX, METHOD_BYTES_MAX};
+    use crate::base::limits::{HEAD_FIELDS_DEFAULT, METHOD_BYTES_MAX};
 
     /// Parses a head of these lines, and gives what `read` makes of it.
     fn parse<T>(lines: &[&str], read: impl Fn(&RequestHead<'_, '_>) -> T) -> Result<T, HeadError> {
@@ -243,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_minor_version_above_1_is_served_as_1_1() {
-        let fields = vec!["A: b"; HEAD_FIELDS_MAX - 1];
+        let fields = vec!["A: b"; HEAD_FIELDS_DEFAULT - 1];
         for (line, end) in [("GET /p HTTP/1.2", "C: d"), ("GET /p HTTP/1.9", "Connection: close")] {
             let mut lines = vec!["", line, "Host: h"];
             lines.extend(&fields[2..]);
@@ -251,7 +258,8 @@ mod tests {
             let read = |head: &RequestHead<'_, '_>| {
                 (head.method, head.target.to_owned(), head.version, head.fields.len(), head.keep_alive)
             };
-            let expected = (Method::Get, "/p".into(), Version::Http11, HEAD_FIELDS_MAX - 1, end == "C: d");
+            let expected =
+                (Method::Get, "/p".into(), Version::Http11, HEAD_FIELDS_DEFAULT - 1, end == "C: d");
             assert_eq!(parse(&lines, read), Ok(expected), "{line}");
         }
         assert_eq!(parse(&["GET / HTTP/1.2"], |_| ()), Err(HeadError::HostMissing));
@@ -322,9 +330,9 @@ mod tests {
 
     #[test]
     fn the_limit_on_fields_is_exact() {
-        let fields = vec!["A: b"; HEAD_FIELDS_MAX - 1];
+        let fields = vec!["A: b"; HEAD_FIELDS_DEFAULT - 1];
         assert_eq!(fault_of_fields(&fields), None);
-        let fields = vec!["A: b"; HEAD_FIELDS_MAX];
+        let fields = vec!["A: b"; HEAD_FIELDS_DEFAULT];
         assert_eq!(fault_of_fields(&fields), Some(HeadError::TooManyFields));
     }
 

@@ -4,6 +4,7 @@
 //! that two readers could cut differently poisons the kept connection it came
 //! on, and with it the next client's answer.
 
+use super::authentication::binds_connection;
 use super::connection::{ConnectionOptions, UpgradeField, keep_alive_timeout_s};
 use super::error::HeadError;
 use super::field::{Field, Known};
@@ -35,6 +36,8 @@ pub struct ResponseHead<'b, 's> {
     pub keep_alive_timeout_s: Option<u64>,
     /// The Upgrade field, if Connection names it.
     pub upgrade: Option<&'b [u8]>,
+    /// Whether it speaks of a scheme that authenticates the connection: NTLM or Negotiate.
+    pub binds_connection: bool,
     options: ConnectionOptions,
 }
 
@@ -59,7 +62,10 @@ pub fn parse_response<'b, 's>(
     storage: &'s mut HeadStorage<'b>,
 ) -> Result<ResponseHead<'b, 's>, HeadError> {
     let mut tokens = tokenise::no_tokens();
-    let line = tokenise::response(head, &mut tokens)?;
+    let line = tokenise::response(head, &mut tokens, storage.limits.fields)?;
+    if line.fields.len() > storage.limits.fields {
+        return Err(HeadError::TooManyFields);
+    }
     let fields: &'s [Field<'b>] = storage.keep(line.fields);
 
     let mut framing = Framing::new();
@@ -93,6 +99,7 @@ pub fn parse_response<'b, 's>(
         keep_alive: options.persist(line.version) && body != BodyLength::UntilClose,
         keep_alive_timeout_s: keep_alive_timeout,
         upgrade: options.upgrade(line.version, upgrade),
+        binds_connection: binds_connection(fields),
         options,
     })
 }

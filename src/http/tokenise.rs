@@ -12,19 +12,20 @@ use super::error::HeadError;
 use super::head_end::{is_token_byte, lines_end_in_crlf};
 use super::message::Version;
 use super::target::bytes_are_allowed;
-use crate::base::limits::{HEAD_FIELDS_MAX, METHOD_BYTES_MAX};
+use crate::base::limits::{HEAD_FIELDS_DEFAULT, METHOD_BYTES_MAX};
 
 /// Room for httparse's own view of the fields; gone once they are kept as ours.
 pub(super) struct Tokens<'b> {
-    usual: [MaybeUninit<httparse::Header<'b>>; HEAD_FIELDS_MAX],
-    /// For the rare head whose version httparse refuses; empty otherwise.
-    newer_minor: Vec<httparse::Header<'b>>,
+    usual: [MaybeUninit<httparse::Header<'b>>; HEAD_FIELDS_DEFAULT],
+    /// For the rare head that has a version which httparse refuses, or more fields than are usual;
+    /// empty otherwise.
+    rare: Vec<httparse::Header<'b>>,
 }
 
 /// Room for the tokens of one head, not yet written to.
 #[inline]
 pub(super) const fn no_tokens<'b>() -> Tokens<'b> {
-    Tokens { usual: [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX], newer_minor: Vec::new() }
+    Tokens { usual: [const { MaybeUninit::uninit() }; HEAD_FIELDS_DEFAULT], rare: Vec::new() }
 }
 
 /// A request line cut into its words, and the fields.
@@ -40,6 +41,7 @@ pub(super) struct RequestTokens<'b, 't> {
 pub(super) fn request<'b, 't>(
     head: &'b [u8],
     tokens: &'t mut Tokens<'b>,
+    fields_max: usize,
 ) -> Result<RequestTokens<'b, 't>, HeadError> {
     if !lines_end_in_crlf(head) {
         return Err(HeadError::BareLineEnd);
@@ -61,31 +63,42 @@ pub(super) fn request<'b, 't>(
             }
             Ok(RequestTokens { method, target, version: version(minor), fields: request.headers })
         }
-        (Err(httparse::Error::Version), ..) => newer_request(head, &mut tokens.newer_minor),
+        (Err(error), ..) if is_rare(error, fields_max) => rare_request(head, &mut tokens.rare, fields_max),
         (Err(error), ..) => Err(why_request_failed(head, error)),
         _ => Err(HeadError::NotOneHead),
     }
 }
 
-/// A request whose minor version is above the one that httparse knows. It is served as
-/// HTTP/1.1 (RFC 9110, 2.5).
+/// Whether a head that httparse could not cut may be cut by its parts.
+fn is_rare(error: httparse::Error, fields_max: usize) -> bool {
+    match error {
+        httparse::Error::Version => true,
+        httparse::Error::TooManyHeaders => fields_max > HEAD_FIELDS_DEFAULT,
+        _ => false,
+    }
+}
+
+/// A request whose minor version is above the one that httparse knows, which is served as
+/// HTTP/1.1 (RFC 9110, 2.5), or one with more fields than are usual.
 #[cold]
-fn newer_request<'b, 't>(
+fn rare_request<'b, 't>(
     head: &'b [u8],
     tokens: &'t mut Vec<httparse::Header<'b>>,
+    fields_max: usize,
 ) -> Result<RequestTokens<'b, 't>, HeadError> {
     let (line, section) = split_first_line(head);
     let RequestLine { method, target, version } = request_line(line)?;
-    Ok(RequestTokens { method, target, version, fields: newer_fields(section, tokens)? })
+    Ok(RequestTokens { method, target, version, fields: rare_fields(section, tokens, fields_max)? })
 }
 
-/// The fields of a head whose first line httparse does not take.
+/// The fields of such a head.
 #[cold]
-fn newer_fields<'b, 't>(
+fn rare_fields<'b, 't>(
     section: &'b [u8],
     tokens: &'t mut Vec<httparse::Header<'b>>,
+    fields_max: usize,
 ) -> Result<&'t [httparse::Header<'b>], HeadError> {
-    tokens.resize(HEAD_FIELDS_MAX, httparse::EMPTY_HEADER);
+    tokens.resize(fields_max, httparse::EMPTY_HEADER);
     match httparse::parse_headers(section, tokens) {
         Ok(httparse::Status::Complete((end, fields))) if end == section.len() => Ok(fields),
         Ok(_) => Err(HeadError::NotOneHead),
@@ -113,6 +126,7 @@ pub(super) struct ResponseTokens<'b, 't> {
 pub(super) fn response<'b, 't>(
     head: &'b [u8],
     tokens: &'t mut Tokens<'b>,
+    fields_max: usize,
 ) -> Result<ResponseTokens<'b, 't>, HeadError> {
     if !lines_end_in_crlf(head) {
         return Err(HeadError::BareLineEnd);
@@ -138,17 +152,18 @@ pub(super) fn response<'b, 't>(
                 fields: response.headers,
             })
         }
-        (Err(httparse::Error::Version), ..) => newer_response(head, &mut tokens.newer_minor),
+        (Err(error), ..) if is_rare(error, fields_max) => rare_response(head, &mut tokens.rare, fields_max),
         (Err(error), ..) => Err(why_response_failed(head, error)),
         _ => Err(HeadError::NotOneHead),
     }
 }
 
-/// A response whose minor version is above the one that httparse knows; see [`newer_request`].
+/// A response that is rare in the same way; see [`rare_request`].
 #[cold]
-fn newer_response<'b, 't>(
+fn rare_response<'b, 't>(
     head: &'b [u8],
     tokens: &'t mut Vec<httparse::Header<'b>>,
+    fields_max: usize,
 ) -> Result<ResponseTokens<'b, 't>, HeadError> {
     let (line, section) = split_first_line(head);
     let Some((word, rest)) = line.split_at_checked("HTTP/1.1".len()) else {
@@ -163,7 +178,7 @@ fn newer_response<'b, 't>(
             version,
             status,
             reason: reason(head),
-            fields: newer_fields(section, tokens)?,
+            fields: rare_fields(section, tokens, fields_max)?,
         }),
         _ => Err(HeadError::StatusLine),
     }

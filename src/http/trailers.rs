@@ -95,7 +95,7 @@ fn may_be_trailer(name: &str) -> bool {
     // Of the content fields only the digest is known no earlier than the body's end.
     let is_content = begins(name, "content-") && !name.eq_ignore_ascii_case("content-digest");
     !is_content
-        && !begins(name, "x-forwarded-")
+        && !begins(name, "x-forwarded")
         && !begins(name, "proxy-")
         && !FORBIDDEN.iter().any(|forbidden| forbidden.len() == name.len() && begins(name, forbidden))
 }

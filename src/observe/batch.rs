@@ -144,7 +144,8 @@ mod tests {
         Record {
             time: SystemTime::UNIX_EPOCH,
             id: b"",
-            client: "192.0.2.7:1".parse().unwrap(),
+            client: "192.0.2.7".parse().unwrap(),
+            peer: "192.0.2.7:1".parse().unwrap(),
             listener: "main",
             user: None,
             method: "GET",
@@ -162,6 +163,7 @@ mod tests {
             queue: Duration::ZERO,
             total: Duration::ZERO,
             end: "completed",
+            reason: None,
         }
     }
 

@@ -7,11 +7,11 @@
 //! A line is written with every request, so nothing here allocates but the growth of `out`.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::record::{Attempt, Record};
-use crate::base::limits::{LOG_TEXT_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::base::limits::{LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX};
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,19 @@ pub fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"client\":\"");
     ip(out, record.client);
     out.push(b'"');
-    json_number(out, ",\"client_port\":", record.client.port().into());
+    if record.client.to_canonical() == record.peer.ip().to_canonical() {
+        json_number(out, ",\"client_port\":", record.peer.port().into());
+    } else {
+        out.extend_from_slice(b",\"peer\":\"");
+        ip(out, record.peer.ip());
+        out.push(b'"');
+        json_number(out, ",\"peer_port\":", record.peer.port().into());
+    }
     json_name(out, ",\"listener\":", Some(record.listener));
     json_name(out, ",\"user\":", record.user);
     json_name(out, ",\"method\":", Some(record.method));
     json_name(out, ",\"host\":", Some(record.host));
-    json_text(out, ",\"target\":", record.target.as_bytes(), TARGET_BYTES_MAX);
+    json_text(out, ",\"target\":", record.target.as_bytes(), LOG_TARGET_BYTES_MAX);
     json_name(out, ",\"version\":", Some(record.version));
     json_number(out, ",\"status\":", record.status.into());
     json_number(out, ",\"bytes_in\":", record.bytes_in);
@@ -64,6 +71,7 @@ pub fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     json_text(out, ",\"referer\":", record.referer, LOG_TEXT_BYTES_MAX);
     json_text(out, ",\"user_agent\":", record.user_agent, LOG_TEXT_BYTES_MAX);
     json_name(out, ",\"end\":", Some(record.end));
+    json_name(out, ",\"reason\":", record.reason);
     out.extend_from_slice(b"}\n");
 }
 
@@ -85,7 +93,7 @@ pub fn write_combined(record: &Record<'_>, out: &mut Vec<u8>) {
     } else {
         escaped(out, record.method.as_bytes(), LOG_TEXT_BYTES_MAX, hex_escape);
         out.push(b' ');
-        escaped(out, record.target.as_bytes(), TARGET_BYTES_MAX, hex_escape);
+        escaped(out, record.target.as_bytes(), LOG_TARGET_BYTES_MAX, hex_escape);
         out.push(b' ');
         escaped(out, record.version.as_bytes(), LOG_TEXT_BYTES_MAX, hex_escape);
     }
@@ -166,8 +174,8 @@ fn number(out: &mut Vec<u8>, value: u64) {
 }
 
 /// The address as `X-Forwarded-For` has it: IPv4 is written as such on a socket for both.
-fn ip(out: &mut Vec<u8>, client: SocketAddr) {
-    match client.ip().to_canonical() {
+fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
             number(out, a.into());

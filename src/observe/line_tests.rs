@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::line::{Format, write_combined, write_json};
 use super::record::{Attempt, Record};
-use crate::base::limits::{LOG_BATCH_BYTES, TARGET_BYTES_MAX};
+use crate::base::limits::{LOG_BATCH_BYTES, LOG_TARGET_BYTES_MAX};
 
 /// 2026-11-21T06:40:51.123Z.
 fn time() -> SystemTime {
@@ -21,7 +21,8 @@ fn served<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
     Record {
         time: time(),
         id: b"9f86d081884c7d65",
-        client: "192.0.2.7:40112".parse().unwrap(),
+        client: "192.0.2.7".parse().unwrap(),
+        peer: "192.0.2.7:40112".parse().unwrap(),
         listener: "main",
         user: Some("ann"),
         method: "GET",
@@ -39,6 +40,7 @@ fn served<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
         queue: Duration::ZERO,
         total: Duration::from_nanos(12_345_678),
         end: "completed",
+        reason: None,
     }
 }
 
@@ -64,7 +66,8 @@ fn malformed() -> Record<'static> {
     Record {
         user: None,
         id: b"",
-        client: "[::ffff:192.0.2.7]:1".parse().unwrap(),
+        client: "::ffff:192.0.2.7".parse().unwrap(),
+        peer: "[::ffff:192.0.2.7]:1".parse().unwrap(),
         method: "",
         host: "",
         target: "",
@@ -118,6 +121,21 @@ fn json_leaves_out_what_is_not_known() {
 }
 
 #[test]
+fn json_names_the_client_and_the_peer_where_they_are_not_the_same() {
+    let record = Record { client: "203.0.113.9".parse().unwrap(), ..served(&ATTEMPTS) };
+    let written = line(Format::Json, &record);
+    let expected = r#","client":"203.0.113.9","peer":"192.0.2.7","peer_port":40112,"listener":"#;
+    assert!(written.contains(expected), "{written}");
+    assert!(line(Format::Combined, &record).starts_with("203.0.113.9 - ann ["));
+}
+
+#[test]
+fn json_says_what_was_wrong() {
+    let record = Record { reason: Some("the Host field is missing"), ..malformed() };
+    assert_eq!(parsed(&record)["reason"], "the Host field is missing");
+}
+
+#[test]
 fn json_escapes_what_is_not_plain() {
     let record = Record {
         user_agent: b"a\"b\\c\nd\x7f\x1b[2J \xc3\xa9 \xf0\x9f\xa6\x80 \xff\xc3",
@@ -146,7 +164,7 @@ fn combined_is_what_nginx_writes() {
 
 #[test]
 fn ipv6_clients_and_clocks_that_were_never_set_are_written() {
-    let client = "[2001:db8::1]:443".parse().unwrap();
+    let client = "2001:db8::1".parse().unwrap();
     let at = |time: SystemTime| {
         let line = parsed(&Record { time, client, ..malformed() });
         assert_eq!(line["client"], "2001:db8::1");
@@ -160,7 +178,7 @@ fn ipv6_clients_and_clocks_that_were_never_set_are_written() {
 fn the_longest_line_fits_into_a_buffer() {
     for byte in [b'x', b'"', 0xff] {
         let long = vec![byte; 64 * 1024];
-        let target = "\"".repeat(TARGET_BYTES_MAX);
+        let target = "\"".repeat(LOG_TARGET_BYTES_MAX);
         let attempts = [ATTEMPTS[0]; 11];
         let text = String::from_utf8_lossy(&long);
         let record = Record {
@@ -208,11 +226,12 @@ prop_compose! {
 fn with<'a>(
     texts: &'a [String],
     bytes: &'a [Vec<u8>],
-    client: SocketAddr,
+    peer: SocketAddr,
     attempts: &'a [Attempt<'a>],
 ) -> Record<'a> {
     Record {
-        client,
+        client: peer.ip().to_canonical(),
+        peer,
         id: &bytes[0],
         referer: &bytes[1],
         user_agent: &bytes[2],

@@ -54,6 +54,8 @@ pub struct Counts {
     pub series: HashMap<Key, Series>,
     /// Tries after the first, by what the one before came to.
     pub retries: HashMap<&'static str, u64>,
+    /// Request fields with `_` in their name that were dropped.
+    pub dropped_fields: u64,
 }
 
 impl Shard {
@@ -72,6 +74,11 @@ impl Shard {
         *self.counts.lock().retries.entry(reason).or_default() += 1;
     }
 
+    /// Counts request fields that were dropped for the `_` in their name.
+    pub fn dropped_fields(&self, count: u32) {
+        self.counts.lock().dropped_fields += u64::from(count);
+    }
+
     /// Adds what was counted to `sum`.
     pub fn add_to(&self, sum: &mut Counts) {
         let counts = self.counts.lock();
@@ -81,6 +88,7 @@ impl Shard {
         for (reason, count) in &counts.retries {
             *sum.retries.entry(reason).or_default() += count;
         }
+        sum.dropped_fields += counts.dropped_fields;
     }
 
     /// Adds each series to that of another key, or forgets it if there is `None`: what its own

@@ -1,6 +1,6 @@
 //! What is known of a request when it has ended: the data of one line of the access log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 /// One request, from its head to its end. Texts are as they came from the peer, so they may
@@ -9,15 +9,17 @@ use std::time::{Duration, SystemTime};
 pub struct Record<'a> {
     /// When the head was complete.
     pub time: SystemTime,
-    /// The value of X-Request-Id that the backend got.
+    /// The id that the backend gets and the client is told, as X-Request-Id.
     pub id: &'a [u8],
-    /// The client's address.
-    pub client: SocketAddr,
+    /// The client's address: the peer's, or the one that a trusted proxy named.
+    pub client: IpAddr,
+    /// Who connected.
+    pub peer: SocketAddr,
     /// The name of the listener that it came through.
     pub listener: &'a str,
     /// The user that Basic authentication let in.
     pub user: Option<&'a str>,
-    /// The method; empty when the head was malformed, like the next three.
+    /// The method; empty when it could not be read, like the next two.
     pub method: &'a str,
     /// The host that was asked for.
     pub host: &'a str,
@@ -47,6 +49,8 @@ pub struct Record<'a> {
     pub total: Duration,
     /// Why it ended, from a closed list: `completed`, or what went wrong.
     pub end: &'static str,
+    /// What was wrong, in words, if the client got an answer of our own for it.
+    pub reason: Option<&'static str>,
 }
 
 /// One try at one backend.

@@ -20,6 +20,12 @@ pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
+    if let Some((stream, lease)) = task.pinned.take(pool, cx.now) {
+        task.request.moved = cx.now;
+        task.request.attempts.begin(&lease, true, cx.now);
+        task.upstream = Some(upstream(stream, lease, Origin::Pinned, cx));
+        return Step::Go(Stage::Exchange);
+    }
     match pool.admit(&task.request.ask, &cx.unpark) {
         Admission::Admitted(lease) => begin(task, lease, cx),
         Admission::Queued(ticket) => {
@@ -163,18 +169,22 @@ pub(super) fn came_to_be(upstream: &mut Upstream, request: &mut Request) {
 
 #[derive(PartialEq, Eq)]
 enum Origin {
+    /// Unused connections of the backend.
     Kept,
+    /// Connections that belong to this client.
+    Pinned,
     New,
 }
 
 fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstream {
-    let kept = origin == Origin::Kept;
+    let kept = origin != Origin::New;
     Upstream {
         stream,
         lease,
         inbound: Default::default(),
         scanned: 0,
         reused: kept,
+        pinned: origin == Origin::Pinned,
         connected: kept,
         addresses: None,
         next_address: 0,

@@ -15,7 +15,9 @@ use crate::net::pipe::{PipeAllowance, PipePool};
 use crate::observe::batch::{Batch, Intake};
 use crate::observe::line::Format;
 use crate::observe::metrics::Shard;
+use crate::proxy::date::Date;
 use crate::proxy::record::Note;
+use crate::proxy::request_id::RequestIds;
 use crate::proxy::turn::Turn;
 use crate::upstream::password_queue::PasswordQueue;
 use crate::upstream::snapshot::Snapshot;
@@ -101,8 +103,10 @@ pub struct Context {
     pub buffers: BufferPool,
     /// Pipes for large bodies.
     pub pipes: PipePool,
-    /// Chance.
-    pub rng: fastrand::Rng,
+    /// Ids for requests that come without one.
+    pub ids: RequestIds,
+    /// The date of this second.
+    pub date: Date,
     /// The turn of the task that is being advanced.
     pub turn: Turn,
     /// What all threads share.
@@ -128,7 +132,8 @@ impl Context {
             now,
             buffers: BufferPool::bounded(shared.large_buffers.clone()),
             pipes: PipePool::new(shared.pipes.clone()),
-            rng: fastrand::Rng::new(),
+            ids: RequestIds::new(),
+            date: Date::new(),
             turn: Turn::new(),
             worker,
             notes: Vec::new(),

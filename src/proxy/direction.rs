@@ -2,21 +2,22 @@
 //!
 //! `explain` asks the same functions through [`preview`], so it cannot tell anything else.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::base::buffer::{Buffer, Size};
 use crate::base::clock::Moment;
-use crate::config::plan::{Action, RoutePlan, Template};
-use crate::http::{Ambiguous, BodyLength, Method, RequestHead};
-use crate::proxy::client_address::client_address;
+use crate::config::plan::{Action, Limits, RoutePlan, Template, TemplatePart};
+use crate::http::{Ambiguous, BodyLength, HeadError, HeadLimits, Method, RequestHead};
+use crate::proxy::client_address::origin;
 use crate::proxy::context::{Context, Entrance};
 use crate::proxy::failure::Failure;
+use crate::proxy::forwarded::Sender;
 use crate::proxy::reply::Fixed;
-use crate::proxy::rewrite::{self, Changes, From};
-use crate::proxy::target;
-use crate::proxy::task::{Client, Request, Text};
+use crate::proxy::rewrite::{self, Changes, Dropped};
+use crate::proxy::task::{Client, Request};
+use crate::proxy::{max_forwards, target};
 use crate::upstream::password_queue::Full;
-use crate::upstream::route::{self, Clearance, NotFound, Refusal};
+use crate::upstream::route::{self, Asker, Clearance, NotFound, Refusal};
 use crate::upstream::snapshot::Snapshot;
 
 /// Where a request goes.
@@ -29,6 +30,12 @@ pub(super) enum Direction {
     Answer(Fixed),
 }
 
+/// The limits on heads, of clients and of backends.
+pub fn head_limits(snapshot: &Snapshot) -> HeadLimits {
+    let Limits { head, fields, target, .. } = snapshot.plan.limits;
+    HeadLimits { bytes: head, fields, target }
+}
+
 /// Finds the route of a request, asks whether it may take it, and does what the route says.
 pub(super) fn find(
     head: &RequestHead<'_, '_>,
@@ -37,6 +44,8 @@ pub(super) fn find(
     snapshot: &Snapshot,
     cx: &mut Context,
 ) -> Result<Direction, Failure> {
+    let origin = origin(client.peer, &snapshot.plan.trusted_proxies, head.fields);
+    request.asker = Some(origin.asker);
     if let Some(failure) = unserved(head) {
         return Err(failure);
     }
@@ -44,9 +53,8 @@ pub(super) fn find(
     let plan = snapshot.route(found.place);
     request.route = Some(found.place);
     if found.guards().next().is_some() {
-        let from = client_address(client.peer, &snapshot.plan.trusted_proxies, head.fields);
         let hashed = request.password.as_ref();
-        match snapshot.routes.admit(&found, from, head.fields, cx.now, hashed).map_err(refused)? {
+        match snapshot.routes.admit(&found, origin.asker, head.fields, cx.now, hashed).map_err(refused)? {
             Clearance::Granted(user) => request.user = user,
             Clearance::Pending(authenticator, credentials) => {
                 let ticket = cx.shared.passwords.join(&authenticator, credentials, &cx.unpark);
@@ -56,6 +64,10 @@ pub(super) fn find(
         }
     }
     match &plan.action {
+        Action::Forward(_) if max_forwards::is_spent(head) => {
+            let message = (head.method == Method::Trace).then(|| max_forwards::traced(head));
+            Ok(Direction::Answer(message.map_or(Fixed::Options, Fixed::Trace)))
+        }
         Action::Forward(pool) => {
             // INVARIANT: `check` refuses more pools than a place can tell apart.
             request.pool = u16::try_from(*pool).ok();
@@ -64,9 +76,18 @@ pub(super) fn find(
                 request.too_slow_at = cx.now + plan.timeouts.body_grace;
             }
             request.outbound.prepare(&mut cx.buffers, Size::Small);
-            let from = from(snapshot, &client.entrance, client.peer, &client.peer_text);
-            rewritten(plan, &from, head, request, &mut cx.rng)?;
+            let peer = client.peer.ip().to_canonical();
+            let sender = Sender { origin, peer, listener: client.entrance.address };
+            let dropped = rewritten(snapshot, plan, &sender, head, request)?;
+            if dropped.underscored > 0
+                && let Some(shard) = cx.shared.shards.get(cx.worker)
+            {
+                shard.dropped_fields(dropped.underscored);
+            }
             if is_too_large(plan, head) { Err(Failure::BodyTooLarge) } else { Ok(Direction::Pool) }
+        }
+        Action::Redirect { location, .. } if head.host.is_none() && names_host(location) => {
+            Err(Failure::BadHead(HeadError::HostMissing))
         }
         Action::Redirect { status, location } => {
             let location = target::filled(location, plan, head).map_err(ambiguous)?;
@@ -74,6 +95,11 @@ pub(super) fn find(
         }
         Action::Respond(_) => Ok(Direction::Answer(Fixed::Respond)),
     }
+}
+
+/// Whether a redirect leads to the host that was asked for, which HTTP/1.0 need not name.
+fn names_host(location: &Template) -> bool {
+    location.0.contains(&TemplatePart::Host)
 }
 
 /// Why a request is for no route, whatever the routes are.
@@ -103,6 +129,9 @@ pub fn asked<'a>(listener: &'a str, head: &'a RequestHead<'_, '_>) -> route::Req
     }
 }
 
+/// The id in such a preview.
+const EXAMPLE_ID: &[u8] = b"00000000000000000000000000000000";
+
 /// What a backend would be sent for a request of this client, or why it would be sent nothing.
 ///
 /// # Errors
@@ -116,19 +145,20 @@ pub fn preview(
 ) -> Result<String, (u16, &'static str)> {
     let mut request = Request::new(Moment::ZERO);
     request.outbound = Buffer::default();
-    let mut peer_text = Text::default();
-    peer_text.set(client.ip().to_string().as_bytes());
-    let from = from(snapshot, entrance, client, &peer_text);
     // The same request id each time, so that two answers can be compared.
-    rewritten(route, &from, head, &mut request, &mut fastrand::Rng::with_seed(0))
+    request.id.set(EXAMPLE_ID);
+    let peer = client.ip().to_canonical();
+    let origin = origin(client, &snapshot.plan.trusted_proxies, head.fields);
+    let sender = Sender { origin, peer, listener: entrance.address };
+    rewritten(snapshot, route, &sender, head, &mut request)
         .map_err(|failure| (failure.row().status, failure.row().text))?;
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
 }
 
 /// Whom the guards take for the client of a request from this peer: a trusted proxy speaks for
 /// another.
-pub fn client_of(snapshot: &Snapshot, peer: SocketAddr, head: &RequestHead<'_, '_>) -> IpAddr {
-    client_address(peer, &snapshot.plan.trusted_proxies, head.fields)
+pub fn client_of(snapshot: &Snapshot, peer: SocketAddr, head: &RequestHead<'_, '_>) -> Asker {
+    origin(peer, &snapshot.plan.trusted_proxies, head.fields).asker
 }
 
 /// Where a template of a route redirects a request to.
@@ -143,25 +173,17 @@ pub fn location(
     target::filled(template, route, head).map_err(|why| ambiguous(why).row().text)
 }
 
-fn from<'t>(snapshot: &Snapshot, entrance: &Entrance, peer: SocketAddr, text: &'t Text<45>) -> From<'t> {
-    let trusted = &snapshot.plan.trusted_proxies;
-    From {
-        peer: text.as_bytes(),
-        listener: entrance.address,
-        trusted: trusted.iter().any(|network| network.contains(&peer.ip().to_canonical())),
-    }
-}
-
 fn rewritten(
+    snapshot: &Snapshot,
     route: &RoutePlan,
-    from: &From<'_>,
+    sender: &Sender,
     head: &RequestHead<'_, '_>,
     request: &mut Request,
-    rng: &mut fastrand::Rng,
-) -> Result<(), Failure> {
+) -> Result<Dropped, Failure> {
     let target = target::rewritten(route, head).map_err(ambiguous)?;
-    let changes = Changes { target: target.as_deref(), headers: &route.request_headers };
-    rewrite::request(head, from, &changes, request, rng)
+    let headers = &snapshot.plan.headers;
+    let changes = Changes { target: target.as_deref(), ops: &route.request_headers, headers };
+    rewrite::request(head, sender, &changes, request)
 }
 
 fn ambiguous(_: Ambiguous) -> Failure {

@@ -16,7 +16,7 @@ pub struct Inspection {
     pub target: String,
     /// What it is in the middle of.
     pub stage: &'static str,
-    /// The client's address.
+    /// The client's address, with its port if it connected itself.
     pub client: String,
     /// The route that it takes, if that is known.
     pub route: Option<String>,
@@ -92,7 +92,10 @@ impl Task {
             method: method.to_owned(),
             target: shown(target),
             stage: self.doing(),
-            client: client.peer.to_string(),
+            client: match request.asker {
+                Some(asker) if asker.address != client.peer.ip().to_canonical() => asker.address.to_string(),
+                _ => client.peer.to_string(),
+            },
             route: match &self.kept {
                 Some(kept) => kept.route.clone(),
                 None => request.route.map(|route| self.snapshot.route(route).name.clone()),

@@ -3,18 +3,25 @@
 //! Nothing here starts a thread, blocks or sleeps: a task is advanced with plain calls until
 //! a socket is not ready, and then says what it waits for.
 
+mod accept;
 pub mod advance;
+mod answer_page;
 mod client_address;
 mod connect;
 pub mod context;
+mod date;
 pub mod direction;
 mod evidence;
 mod failure;
+mod forwarded;
 pub mod inspection;
+mod max_forwards;
+mod pinned;
 pub mod record;
 mod relay;
 mod reply;
 mod request;
+mod request_id;
 mod response;
 mod retry;
 mod rewrite;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{self, Moment};
-use crate::base::limits::{LOG_TEXT_BYTES_MAX, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX, TARGET_BYTES_MAX};
-use crate::http::{RequestHead, Version};
+use crate::base::limits::{LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX, NOTE_KEPT_BYTES_MAX, NOTES_KEPT_MAX};
+use crate::http::{self, RequestHead, Version};
 use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
 use crate::observe::record::{Attempt as AttemptRecord, Record};
@@ -41,9 +41,27 @@ impl Note {
         let text = LOG_TEXT_BYTES_MAX;
         self.method = self.keep(text, &[head.method_token.as_bytes()]);
         self.host = self.keep(text, &[head.host.unwrap_or_default().as_bytes()]);
-        self.target = self.keep(TARGET_BYTES_MAX, &[head.target_prefix.as_bytes(), head.target.as_bytes()]);
+        self.target =
+            self.keep(LOG_TARGET_BYTES_MAX, &[head.target_prefix.as_bytes(), head.target.as_bytes()]);
         self.referer = self.keep(text, &[field("referer").map_or(&[][..], |field| field.value)]);
         self.user_agent = self.keep(text, &[field("user-agent").map_or(&[][..], |field| field.value)]);
+    }
+
+    /// Writes down the method and the target of a head that breaks a rule. A method ends in a space
+    /// and is a token; a target goes on to the next space or the end of the line.
+    fn take_first_line(&mut self, head: &[u8]) {
+        *self = Self { text: std::mem::take(&mut self.text), ..Self::default() };
+        self.text.clear();
+        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+        // No more is looked at than is kept.
+        let line = head.get(..LOG_TEXT_BYTES_MAX + LOG_TARGET_BYTES_MAX).unwrap_or(head);
+        let line = line.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let mut words = line.splitn(3, |&byte| byte == b' ');
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
+        if http::is_token(method) {
+            self.method = self.keep(LOG_TEXT_BYTES_MAX, &[method]);
+            self.target = self.keep(LOG_TARGET_BYTES_MAX, &[String::from_utf8_lossy(target).as_bytes()]);
+        }
     }
 
     /// Keeps one more byte of each part than is ever shown, so that it is seen to have been cut.
@@ -61,7 +79,7 @@ impl Note {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// The method, the host and the target were checked to be ASCII.
+    /// The method, the host and the target were checked to be text.
     fn text(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(self.bytes(range)).unwrap_or_default()
     }
@@ -138,6 +156,23 @@ impl Attempts {
 
     fn iter(&self) -> impl Iterator<Item = &Attempt> {
         self.earlier.iter().chain(&self.last)
+    }
+}
+
+/// Begins the record of a request whose head could not be read, with as much of its first line as
+/// has the form of one.
+pub(super) fn begin_malformed(request: &mut Request, head: &[u8], cx: &mut Context) {
+    if cx.takes_notes() && request.note.is_none() {
+        let mut note = cx.notes.pop().unwrap_or_default();
+        note.take_first_line(head);
+        request.note = Some(note);
+    }
+}
+
+/// The same for a request of which no whole head has come.
+pub(super) fn begin_unread(task: &mut Task, cx: &mut Context) {
+    if !task.request.begun {
+        begin_malformed(&mut task.request, task.client.inbound.bytes(), cx);
     }
 }
 
@@ -236,7 +271,8 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
     batch.append(&Record {
         time: clock::wall_time(request.started),
         id: request.id.as_bytes(),
-        client: client.peer,
+        client: request.asker.map_or(client.peer.ip(), |asker| asker.address).to_canonical(),
+        peer: client.peer,
         listener: &client.entrance.name,
         user,
         method: note.text(&note.method),
@@ -257,5 +293,6 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         queue: request.waited,
         total,
         end,
+        reason: request.reason.map(|failure| failure.row().text),
     });
 }

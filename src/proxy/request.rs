@@ -9,18 +9,18 @@ use rustix::io::Errno;
 use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, PASSWORD_WAIT, REPLAY_BYTES_MAX};
 use crate::config::plan::{HeaderOps, UNCHANGED};
-use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, RequestHead};
+use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Known, RequestHead};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
-use crate::proxy::direction::{self, Direction};
+use crate::proxy::direction::{self, Direction, head_limits};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
 };
 use crate::proxy::task::{Counted, Framing, Request, Stage, Task, Upload, Upstream};
-use crate::proxy::{connect, record, reply, splice, upload};
+use crate::proxy::{accept, connect, record, reply, splice, upload};
 use crate::upstream::idle_connections::Distrust;
 use crate::upstream::snapshot::Snapshot;
 
@@ -32,19 +32,19 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
         task.client.stream.mark_readable();
     }
     adopt(task, cx);
-    let head_max = task.snapshot.plan.limits.head;
+    let limits = head_limits(&task.snapshot);
     loop {
         let client = &mut task.client;
         let arrived = client.inbound.bytes();
         match http::head_end(arrived, client.scanned) {
-            Some(end) if end > head_max => return refuse(&mut task.request, HeadError::HeadTooLarge),
+            Some(end) if end > limits.bytes => return refuse(&mut task.request, HeadError::HeadTooLarge),
             Some(end) => return begin(task, cx, end),
             // One empty line is noise of old clients, which they send behind a body (RFC 9112,
             // section 2.2): it begins no head, so it is never a late one.
             None if !matches!(arrived, b"" | b"\r" | b"\r\n") => {
                 client.head_began.get_or_insert(cx.now);
                 let scanned = std::mem::replace(&mut client.scanned, arrived.len());
-                if let Err(error) = http::check_partial_request(arrived, scanned, head_max) {
+                if let Err(error) = http::check_partial_request(arrived, scanned, limits) {
                     return refuse(&mut task.request, error);
                 }
             }
@@ -111,7 +111,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let Task { client, request, snapshot, .. } = task;
     // Taken out for the moment, so that the head can be read while the task is changed.
     let mut inbound = std::mem::take(&mut client.inbound);
-    let mut storage = HeadStorage::new();
+    let mut storage = HeadStorage::within(head_limits(snapshot));
     let bytes = inbound.bytes().get(..end).unwrap_or_default();
     let verdict = match http::parse_request(bytes, &mut storage) {
         Ok(mut head) => {
@@ -128,6 +128,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
                 .and_then(|direction| take_place(&head, direction, request, snapshot, cx))
         }
         Err(error) => {
+            record::begin_malformed(request, bytes, cx);
             request.upload = UNKNOWN_BODY;
             Err(Failure::BadHead(error))
         }
@@ -202,12 +203,19 @@ fn note(head: &RequestHead<'_, '_>, request: &mut Request, cx: &mut Context) {
     request.ask.idempotent = head.method.is_idempotent();
     request.version = head.version;
     request.keep_alive = head.keep_alive;
+    request.binds_connection = head.binds_connection;
     request.upload = match head.body {
         BodyLength::None | BodyLength::Fixed(0) => Upload::Done,
         BodyLength::Fixed(length) => Upload::Fixed(length),
         BodyLength::Chunked | BodyLength::UntilClose => Upload::Chunked(ChunkDecoder::new()),
     };
     request.awaits_continue = head.expects_continue && !request.is_read();
+    request.prefers = accept::preferred(head.fields);
+    let mut ids = head.fields.iter().filter(|field| field.known == Known::XRequestId);
+    match ids.find(|field| !field.value.is_empty()) {
+        Some(field) => request.id.set(field.value),
+        None => cx.ids.make(&mut request.id),
+    }
     record::begin(request, head, cx);
 }
 
@@ -368,9 +376,16 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
             // Had they come a moment later, another client would have been given them.
             upstream.lease.backend().distrust(Distrust::UnaskedBytes, cx.now);
         }
-        if let (true, Upstream { stream, lease, lifetime: Some(lifetime), .. }) = (clean, upstream) {
+        if let (true, Upstream { stream, lease, pinned, lifetime: Some(lifetime), .. }) = (clean, upstream) {
             let backend = lease.backend();
-            backend.idle().give(stream, cx.now, lifetime, backend.active());
+            match (pinned, task.request.pool) {
+                (true, Some(pool)) if task.request.keep_client => {
+                    task.pinned.keep(stream, &lease, task.snapshot.pool(pool));
+                }
+                // Its client goes with this response, and it goes with its client.
+                (true, _) => {}
+                (false, _) => backend.idle().give(stream, cx.now, lifetime, backend.active()),
+            }
         }
     }
     record::end(task, cx);

@@ -12,11 +12,13 @@ use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Respon
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
+use crate::proxy::direction::head_limits;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
     wait_upstream,
 };
+use crate::proxy::rewrite::Additions;
 use crate::proxy::task::{Counted, Download, Framing, Request, Task, Upstream};
 use crate::proxy::upload::body_may_begin;
 use crate::proxy::{evidence, retry, rewrite, splice};
@@ -99,7 +101,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
         return Err(Flow::Fail(Failure::Closed));
     };
-    let mut storage = HeadStorage::new();
+    let mut storage = HeadStorage::within(head_limits(snapshot));
     let bytes = upstream.inbound.bytes().get(..end).unwrap_or_default();
     let head = http::parse_response(bytes, request.method, &mut storage)
         .map_err(|error| Flow::Fail(Failure::BadResponse(error)))?;
@@ -117,6 +119,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     request.received = cx.now;
     let timeouts = snapshot.timeouts(request.route);
     let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
+    // Only the final response has a date.
+    let additions = Additions { ops, headers: &snapshot.plan.headers, date: None };
 
     if head.status == 101 {
         if !request.upgrade || head.upgrade.is_none() || !request.is_sent() {
@@ -132,7 +136,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         evidence::settle(request, whose, evidence::End::Answered, cx.now);
         request.status = 101;
         request.attempts.answered(cx.now);
-        rewrite::switching(&head, ops, out);
+        rewrite::switching(&head, request, &additions, out);
         relay::settle(client);
         upstream.inbound.consume(end);
         request.download = Download::Done;
@@ -149,7 +153,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         }
         // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
         if request.version == Version::Http11 {
-            rewrite::interim(&head, ops, out);
+            rewrite::interim(&head, &additions, out);
             relay::settle(client);
         }
         if head.status == 100 && request.awaits_continue {
@@ -181,6 +185,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         evidence::settle(request, whose, evidence::End::Unanswered, cx.now);
     }
     request.tunnel = None;
+    upstream.pinned |= request.binds_connection || head.binds_connection;
     upstream.lifetime = lifetime(&head, timeouts.upstream_keep_alive);
     // A client that was answered instead of getting its 100 need not send the body at all.
     upstream.reads_on = head.keep_alive && !request.awaits_continue && !upstream.deaf;
@@ -205,7 +210,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         && !last
         && !draining;
     request.status = head.status;
-    rewrite::response(&head, request, ops, out);
+    let additions = Additions { date: cx.date.at(cx.now), ..additions };
+    rewrite::response(&head, request, &additions, out);
     relay::settle(client);
     upstream.inbound.consume(end);
     Ok(())

@@ -8,40 +8,39 @@ use std::net::SocketAddr;
 
 use crate::base::buffer::Buffer;
 use crate::base::limits::VIA_LOOPS_MAX;
-use crate::config::plan::HeaderOps;
+use crate::config::plan::{HeaderOps, HeaderPlan, Underscores};
 use crate::http::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use crate::proxy::failure::Failure;
-use crate::proxy::task::{Download, Framing, Request, Text};
+use crate::proxy::forwarded::{self, Sender, Told};
+use crate::proxy::max_forwards;
+use crate::proxy::task::{Download, Framing, Request};
 
-/// Where a request came from.
-pub(super) struct From<'t> {
-    /// The client's address.
-    pub(super) peer: &'t [u8],
-    /// The address it connected to.
-    pub(super) listener: SocketAddr,
-    /// Whether what it says about others is believed.
-    pub(super) trusted: bool,
-}
-
-/// What its route changes about a request.
+/// What the configuration changes about a request.
 pub(super) struct Changes<'r> {
     /// The target that is forwarded instead of the client's own.
     pub(super) target: Option<&'r str>,
     /// What becomes of its fields.
-    pub(super) headers: &'r HeaderOps,
+    pub(super) ops: &'r HeaderOps,
+    /// Which fields are added to every message, and which names are let through.
+    pub(super) headers: &'r HeaderPlan,
 }
 
-/// Writes the request that is forwarded to `request.outbound`, and notes what of it is needed
-/// later.
+/// What the rewriting of a request dropped that its sender may miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Fields with `_` in their name.
+    pub(super) underscored: u32,
+}
+
+/// Writes the request that is forwarded to `request.outbound`.
 pub(super) fn request(
     head: &RequestHead<'_, '_>,
-    from: &From<'_>,
+    sender: &Sender,
     changes: &Changes<'_>,
     request: &mut Request,
-    rng: &mut fastrand::Rng,
-) -> Result<(), Failure> {
-    let Request { outbound: out, id, prefers_json, .. } = request;
-    let ops = changes.headers;
+) -> Result<Dropped, Failure> {
+    let Request { outbound: out, id, .. } = request;
+    let Changes { ops, headers, .. } = changes;
     let (prefix, target) = match changes.target {
         Some(target) => ("", target),
         None => (head.target_prefix, head.target),
@@ -51,7 +50,7 @@ pub(super) fn request(
     // absolute target names one all the same, and of that only the path goes on.
     match head.host {
         _ if ops.sets("host") => {}
-        None => push_address_field(out, b"Host: ", from.listener),
+        None => push_address_field(out, b"Host: ", sender.listener),
         Some(host) if !head.fields.iter().any(|field| field.known == Known::Host) => {
             out.extend_all(["Host: ", host, "\r\n"]);
         }
@@ -59,49 +58,41 @@ pub(super) fn request(
     }
 
     let mut via_ours = 0;
-    // What is set is written last, whatever came before it.
-    let mut has_proto = ops.sets("x-forwarded-proto");
-    let mut has_host = ops.sets("x-forwarded-host");
-    let mut has_port = ops.sets("x-forwarded-port");
-    let mut has_real_ip = ops.sets("x-real-ip");
+    let mut told = Told::default();
+    let mut has_id = false;
+    let mut dropped = Dropped { underscored: 0 };
     for field in head.fields {
-        if ops.drops(field.name) {
-            continue;
-        }
-        let seen = match field.known {
-            // Both are written anew below.
-            Known::ContentLength | Known::XForwardedFor => continue,
-            known if known.is_hop_by_hop() => continue,
-            Known::XForwardedProto => &mut has_proto,
-            Known::XForwardedHost => &mut has_host,
-            Known::XForwardedPort => &mut has_port,
-            Known::XRealIp => &mut has_real_ip,
-            Known::Forwarded if !from.trusted => continue,
-            Known::XRequestId => {
-                // One request, one id: an empty one is none, and of several the first counts.
-                if id.as_bytes().is_empty() && !field.value.is_empty() {
-                    id.set(field.value);
-                    push_field(out, field);
-                }
-                continue;
+        let passes = match field.known {
+            // These are written below.
+            Known::ContentLength | Known::XForwardedFor | Known::XRealIp | Known::Forwarded => false,
+            known if known.is_hop_by_hop() => false,
+            // What the connection to us was like, a proxy in front of us knows better than we do.
+            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => {
+                sender.origin.trusted && told.note(field)
             }
-            known => {
-                if head.connection_names(field.name) || field.name.contains('_') {
+            Known::XForwardedOther => sender.origin.trusted,
+            // One request, one id: an empty one is none, and of several the first counts.
+            Known::XRequestId => !field.value.is_empty() && !std::mem::replace(&mut has_id, true),
+            _ if head.connection_names(field.name) => false,
+            Known::Via => {
+                via_ours += count_ours(field.value);
+                true
+            }
+            Known::MaxForwards => {
+                if let Some(left) = max_forwards::left(head.method, field.value) {
+                    push_number(out, field.name, left);
                     continue;
                 }
-                if known == Known::Via {
-                    via_ours += count_ours(field.value);
-                } else if field.name.eq_ignore_ascii_case("accept") {
-                    *prefers_json = field.value.starts_with(b"application/json");
-                }
-                push_field(out, field);
-                continue;
+                true
             }
+            Known::Other if field.name.contains('_') => {
+                let passes = headers.underscores == Underscores::Allow && !has_protected_twin(field.name);
+                dropped.underscored += u32::from(!passes);
+                passes
+            }
+            _ => true,
         };
-        // These say what the connection to us was like: only a proxy in front of us knows
-        // better than we do.
-        if from.trusted && !*seen {
-            *seen = true;
+        if passes && !ops.drops(field.name) {
             push_field(out, field);
         }
     }
@@ -114,29 +105,15 @@ pub(super) fn request(
         BodyLength::Fixed(length) => push_length(out, length),
         BodyLength::Chunked | BodyLength::UntilClose => out.extend(b"Transfer-Encoding: chunked\r\n"),
     }
-    if !ops.sets("x-forwarded-for") {
-        push_forwarded_for(head, from, out);
+    forwarded::push(out, head, sender, &told, ops);
+    if headers.forwarded && !ops.drops("forwarded") {
+        forwarded::push_rfc7239(out, head, sender, &told);
     }
-    if !has_proto {
-        out.extend(b"X-Forwarded-Proto: http\r\n");
+    if headers.via {
+        push_via(out, head.version);
     }
-    if let (false, Some(host)) = (has_host, head.host) {
-        out.extend_all(["X-Forwarded-Host: ", host, "\r\n"]);
-    }
-    if !has_port {
-        out.extend(b"X-Forwarded-Port: ");
-        push_decimal(out, u64::from(from.listener.port()));
-        out.extend(b"\r\n");
-    }
-    if !has_real_ip {
-        out.extend_all([&b"X-Real-IP: "[..], from.peer, b"\r\n"]);
-    }
-    push_via(out, head.version);
-    if id.as_bytes().is_empty() {
-        make_id(id, rng);
-        if !ops.sets("x-request-id") {
-            out.extend_all([&b"X-Request-Id: "[..], id.as_bytes(), b"\r\n"]);
-        }
+    if !has_id && !ops.drops("x-request-id") {
+        push_id(out, id.as_bytes());
     }
     push_ops(out, ops);
     match head.upgrade {
@@ -147,25 +124,34 @@ pub(super) fn request(
         None => {}
     }
     out.extend(b"\r\n");
-    Ok(())
+    Ok(dropped)
 }
 
-/// Writes X-Forwarded-For: what trusted proxies wrote, and then the peer.
-fn push_forwarded_for(head: &RequestHead<'_, '_>, from: &From<'_>, out: &mut Buffer) {
-    out.extend(b"X-Forwarded-For: ");
-    if from.trusted {
-        // The list may stand in several lines (RFC 9110, section 5.3).
-        let earlier = head.fields.iter().filter(|field| field.known == Known::XForwardedFor);
-        for field in earlier.filter(|field| !field.value.is_empty()) {
-            out.extend(field.value);
-            out.extend(b", ");
-        }
-    }
-    out.extend_all([from.peer, b"\r\n"]);
+/// Whether a backend that reads `_` as `-` would take a name for that of a field that we write, or
+/// that belongs to the connection.
+fn has_protected_twin(name: &str) -> bool {
+    let twin = Known::of_twin(name);
+    twin.is_hop_by_hop() || !twin.is_removable_by_connection()
+}
+
+/// What every response gets, whatever its backend sent.
+pub(super) struct Additions<'a> {
+    /// What its route changes.
+    pub(super) ops: &'a HeaderOps,
+    /// Which fields are added to every message.
+    pub(super) headers: &'a HeaderPlan,
+    /// The date, if the clock is right.
+    pub(super) date: Option<&'a [u8]>,
 }
 
 /// Writes the final response head that is relayed.
-pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, ops: &HeaderOps, out: &mut Buffer) {
+pub(super) fn response(
+    head: &ResponseHead<'_, '_>,
+    request: &Request,
+    additions: &Additions<'_>,
+    out: &mut Buffer,
+) {
+    let Additions { ops, headers, date } = additions;
     push_status(head, out);
     // A response without a body may still tell how long that body would be; 204 may not
     // (RFC 9110, section 8.6).
@@ -182,30 +168,62 @@ pub(super) fn response(head: &ResponseHead<'_, '_>, request: &Request, ops: &Hea
         }
         _ => {}
     }
-    push_via(out, head.version);
+    if headers.via {
+        push_via(out, head.version);
+    }
+    if !head.fields.iter().any(|field| field.known == Known::Date) {
+        push_date(out, *date, ops);
+    }
+    if !ops.drops("x-request-id") {
+        push_id(out, request.id.as_bytes());
+    }
     push_ops(out, ops);
-    out.extend(connection_field(request));
+    // RFC 9110, section 15.5.22: a 426 names the protocol that it asks for.
+    match demanded_upgrade(head, request) {
+        Some(protocols) => {
+            let close = if request.keep_client { "" } else { ", close" };
+            out.extend_all([b"Connection: Upgrade", close.as_bytes(), b"\r\nUpgrade: ", protocols, b"\r\n"]);
+        }
+        None => out.extend(connection_field(request)),
+    }
     out.extend(b"\r\n");
 }
 
-/// Writes the interim response head that is relayed.
-/// Writes no fields of the route's into 100 and 102: they say nothing about the response to come.
-pub(super) fn interim(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut Buffer) {
+/// The protocols that a 426 demands of a client that can upgrade to them.
+fn demanded_upgrade<'b>(head: &ResponseHead<'b, '_>, request: &Request) -> Option<&'b [u8]> {
+    let demands = head.status == 426 && request.version == Version::Http11;
+    head.upgrade.filter(|_| demands)
+}
+
+/// Writes the interim response head that is relayed, but no fields of the route's into 100 and 102: they say nothing about the response to come.
+pub(super) fn interim(head: &ResponseHead<'_, '_>, additions: &Additions<'_>, out: &mut Buffer) {
     push_status(head, out);
-    push_response_fields(head, ops, out, Length::Drop);
-    push_via(out, head.version);
+    push_response_fields(head, additions.ops, out, Length::Drop);
+    if additions.headers.via {
+        push_via(out, head.version);
+    }
     if !matches!(head.status, 100 | 102) {
-        push_ops(out, ops);
+        push_ops(out, additions.ops);
     }
     out.extend(b"\r\n");
 }
 
 /// Writes the head that agrees to another protocol.
-pub(super) fn switching(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut Buffer) {
+pub(super) fn switching(
+    head: &ResponseHead<'_, '_>,
+    request: &Request,
+    additions: &Additions<'_>,
+    out: &mut Buffer,
+) {
     push_status(head, out);
-    push_response_fields(head, ops, out, Length::Drop);
-    push_via(out, head.version);
-    push_ops(out, ops);
+    push_response_fields(head, additions.ops, out, Length::Drop);
+    if additions.headers.via {
+        push_via(out, head.version);
+    }
+    if !additions.ops.drops("x-request-id") {
+        push_id(out, request.id.as_bytes());
+    }
+    push_ops(out, additions.ops);
     let protocols = head.upgrade.unwrap_or_default();
     out.extend_all([&b"Connection: Upgrade\r\nUpgrade: "[..], protocols, b"\r\n\r\n"]);
 }
@@ -217,17 +235,6 @@ pub(super) fn connection_field(request: &Request) -> &'static [u8] {
         (Version::Http10, true) => b"Connection: keep-alive\r\n",
         (_, false) => b"Connection: close\r\n",
     }
-}
-
-/// Makes a request id: 128 bits of chance as 32 hexadecimal digits.
-pub(super) fn make_id(id: &mut Text<64>, rng: &mut fastrand::Rng) {
-    let mut digits = [0_u8; 32];
-    let mut bits = rng.u128(..);
-    for digit in &mut digits {
-        *digit = b"0123456789abcdef"[(bits & 15) as usize];
-        bits >>= 4;
-    }
-    id.set(&digits);
 }
 
 fn push_status(head: &ResponseHead<'_, '_>, out: &mut Buffer) {
@@ -257,6 +264,8 @@ fn push_response_fields(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut 
                     push_field(out, field);
                 }
             }
+            // One request, one id: it is written once, whatever the backend says.
+            Known::XRequestId => {}
             _ if head.connection_names(field.name) || ops.drops(field.name) => {}
             _ => push_field(out, field),
         }
@@ -274,10 +283,28 @@ fn push_field(out: &mut Buffer, field: &Field<'_>) {
     out.extend_all([field.name.as_bytes(), b": ", field.value, b"\r\n"]);
 }
 
-fn push_length(out: &mut Buffer, length: u64) {
-    out.extend(b"Content-Length: ");
-    push_decimal(out, length);
+pub(super) fn push_length(out: &mut Buffer, length: u64) {
+    push_number(out, "Content-Length", length);
+}
+
+fn push_number(out: &mut Buffer, name: &str, number: u64) {
+    out.extend_all([name, ": "]);
+    push_decimal(out, number);
     out.extend(b"\r\n");
+}
+
+/// Writes the date, unless the clock is wrong or the route has another idea of it.
+pub(super) fn push_date(out: &mut Buffer, date: Option<&[u8]>, ops: &HeaderOps) {
+    if let Some(date) = date
+        && !ops.drops("date")
+    {
+        out.extend_all([&b"Date: "[..], date, b"\r\n"]);
+    }
+}
+
+/// Writes the request's id.
+pub(super) fn push_id(out: &mut Buffer, id: &[u8]) {
+    out.extend_all([&b"X-Request-Id: "[..], id, b"\r\n"]);
 }
 
 /// RFC 9110, section 7.6.3: the version is that of the message as it was received.
@@ -293,7 +320,7 @@ fn push_address_field(out: &mut Buffer, name: &[u8], address: SocketAddr) {
     out.extend_all([name, address.to_string().as_bytes(), b"\r\n"]);
 }
 
-fn push_decimal(out: &mut Buffer, mut number: u64) {
+pub(super) fn push_decimal(out: &mut Buffer, mut number: u64) {
     let mut digits = [0_u8; 20];
     let mut start = digits.len();
     for place in digits.iter_mut().rev() {

@@ -1,6 +1,5 @@
 //! A task: one client connection and whatever it is in the middle of.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,9 +13,11 @@ use crate::net::parking::Spot;
 use crate::net::pipe::Pipe;
 use crate::net::stream::{Rest, Stream};
 use crate::net::wait::{Reason, Sockets, Waiter};
+use crate::proxy::accept::MediaType;
 use crate::proxy::context::Entrance;
 use crate::proxy::evidence::FailedTries;
 use crate::proxy::failure::Failure;
+use crate::proxy::pinned::Pinned;
 use crate::proxy::record::{Attempts, Note};
 use crate::proxy::tunnel::Kept;
 use crate::proxy::uptake::Uptake;
@@ -26,7 +27,7 @@ use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
 use crate::upstream::redial::Redial;
 use crate::upstream::retry_budget::Retrying;
-use crate::upstream::route::User;
+use crate::upstream::route::{Asker, User};
 use crate::upstream::snapshot::Snapshot;
 
 /// One client connection and what it is in the middle of.
@@ -37,6 +38,8 @@ pub struct Task {
     pub(super) upstream: Option<Upstream>,
     /// A place at a backend to which there is no connection, or not yet.
     pub(super) unconnected: Option<Box<Lease>>,
+    /// Unused backend connections that belong to this client.
+    pub(super) pinned: Pinned,
     /// What it waits for, and until when; `None` while a worker is at it.
     pub(super) waits_for: Option<Reason>,
     pub(super) waits_until: Moment,
@@ -78,8 +81,6 @@ pub enum Stage {
 pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
-    /// The peer's address as it goes into fields, made once per connection.
-    pub(super) peer_text: Text<45>,
     /// Where it connected.
     pub(super) entrance: Arc<Entrance>,
     /// What has arrived and is not used yet.
@@ -127,6 +128,8 @@ pub(super) struct Request {
     pub(super) status: u16,
     /// Why it ended, if that is not that it was completed.
     pub(super) end: Option<&'static str>,
+    /// What was wrong, such as the rule that it breaks, if it got an answer of our own.
+    pub(super) reason: Option<Failure>,
     /// How long it waited for a place at a backend.
     pub(super) waited: Duration,
     /// Bytes of the response's body that were passed on, without framing.
@@ -135,14 +138,18 @@ pub(super) struct Request {
     pub(super) version: Version,
     /// The client would like to keep the connection.
     pub(super) keep_alive: bool,
+    /// It logs in with a scheme that authenticates the connection that it goes over.
+    pub(super) binds_connection: bool,
     /// It offers an upgrade, which is forwarded.
     pub(super) upgrade: bool,
     /// It is counted as a tunnel, which it may become or has become.
     pub(super) tunnel: Option<Counted>,
     /// The client waits for a 100 before it sends the body: it has got none, and sent nothing yet.
     pub(super) awaits_continue: bool,
-    /// It would rather read JSON than text.
-    pub(super) prefers_json: bool,
+    /// Whose request it is; `None` until its head has been read.
+    pub(super) asker: Option<Asker>,
+    /// What it would like to read an answer of our own as.
+    pub(super) prefers: MediaType,
     pub(super) id: Text<64>,
     pub(super) started: Moment,
     /// What `request_timeout` runs from: the start, moved on by the time that was spent waiting
@@ -224,6 +231,8 @@ pub(super) struct Upstream {
     pub(super) scanned: usize,
     /// It was kept from an earlier request.
     pub(super) reused: bool,
+    /// It belongs to this client, which has logged in over it.
+    pub(super) pinned: bool,
     /// It has taken a byte, so the connection came to be.
     pub(super) connected: bool,
     /// The addresses of the backend if it has several, and which of them comes next.
@@ -268,15 +277,11 @@ impl Task {
         counts: Counts,
         now: Moment,
     ) -> Self {
-        let mut peer_text = Text::default();
-        // INVARIANT: the longest IPv6 address has 45 characters.
-        let _ = write!(peer_text, "{}", peer.ip().to_canonical());
         Self {
             stage: Stage::Head,
             client: Client {
                 stream: Stream::accepted(fd),
                 peer,
-                peer_text,
                 entrance,
                 inbound: Buffer::default(),
                 scanned: 0,
@@ -294,6 +299,7 @@ impl Task {
             request: Request::new(now),
             upstream: None,
             unconnected: None,
+            pinned: Pinned::default(),
             waits_for: None,
             waits_until: Moment::NEVER,
             bulk: false,
@@ -399,15 +405,18 @@ impl Request {
             attempts: Attempts::default(),
             status: 0,
             end: None,
+            reason: None,
             waited: Duration::ZERO,
             downloaded: 0,
             method: Method::Other,
             version: Version::Http11,
             keep_alive: false,
+            binds_connection: false,
             upgrade: false,
             tunnel: None,
             awaits_continue: false,
-            prefers_json: false,
+            asker: None,
+            prefers: MediaType::Text,
             id: Text::default(),
             started: now,
             timeout_from: now,

@@ -73,6 +73,8 @@ struct State {
     /// LOCK: guards the verdict while a probe is counted.
     judgement: Mutex<Judgement>,
     idle: IdleConnections,
+    /// Unused connections that belong to one client each. Ordering: Relaxed; shown and no more.
+    pinned: AtomicU32,
 }
 
 /// There may be as many requests in flight as there are.
@@ -113,6 +115,7 @@ impl Backend {
             answered_at: AtomicU64::new(0),
             judgement: Mutex::new(Judgement::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
+            pinned: AtomicU32::new(0),
         });
         Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
@@ -464,6 +467,17 @@ impl Backend {
         &self.state.idle
     }
 
+    /// Counts an unused connection that belongs to one client.
+    pub fn pin(&self) -> Pin {
+        self.state.pinned.fetch_add(1, Ordering::Relaxed);
+        Pin(Arc::clone(&self.state))
+    }
+
+    /// Its unused connections that belong to one client each.
+    pub fn pinned(&self) -> u32 {
+        self.state.pinned.load(Ordering::Relaxed)
+    }
+
     /// A connection that is kept from an earlier request, if there is one.
     pub fn kept_connection(&self, now: Moment) -> Option<Stream> {
         self.state.idle.take(now).unwrap_or_else(|Unasked| {
@@ -535,6 +549,16 @@ impl Backend {
             self.offer();
         }
         transition
+    }
+}
+
+/// Counts an unused connection that belongs to one client, until it is dropped.
+#[derive(Debug)]
+pub struct Pin(Arc<State>);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.pinned.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -162,6 +162,7 @@ fn status() -> Status {
     down.reason = "connection refused".into();
     down.active = 0;
     down.idle_connections = 0;
+    down.pinned_connections = 0;
     down.probes = probes(24, |index| index >= 19);
     down.probes_failed = 41;
     down.responses = [0, 117_902, 0, 214, 96, 8];
@@ -216,6 +217,7 @@ fn status() -> Status {
             RequestCount { pool: String::new(), ..count("", 404, 311) },
         ],
         retries: vec![("connection_refused", 41), ("response_head_timeout", 3)],
+        dropped_fields: 5,
         durations: vec![("api".into(), durations(402_118, 6)), ("web".into(), durations(2_409_100, 3))],
         access_log_dropped: 0,
         diagnostics_dropped: 0,
@@ -237,6 +239,7 @@ fn backend(name: &str, address: &str, requests: u64, typical_ms: u64) -> Backend
         override_left_s: None,
         active: 4,
         idle_connections: 12,
+        pinned_connections: 3,
         requests,
         probes_ok: 53_786,
         probes_failed: 2,

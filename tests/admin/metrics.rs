@@ -22,6 +22,7 @@ pub const FAMILIES: &[(&str, &str, &[&str])] = &[
     ("ropewalk_connections_limit", "gauge", &[]),
     ("ropewalk_connections_refused_total", "counter", &["limit"]),
     ("ropewalk_diagnostics_dropped_total", "counter", &[]),
+    ("ropewalk_dropped_fields_total", "counter", &[]),
     ("ropewalk_ejections_total", "counter", &["backend", "pool", "reason"]),
     ("ropewalk_health_checks_total", "counter", &["backend", "pool", "result"]),
     ("ropewalk_idle_displaced_total", "counter", &[]),

@@ -79,6 +79,7 @@ impl Choices {
                 let number = least.unwrap_or(0) + self.below(4) as u64;
                 Value::from(most.map_or(number, |most| number.min(most)))
             }
+            Some("boolean") => Value::from(self.below(2) == 1),
             Some("string") => Value::from(["5s", "/a", "a", "10.0.0.0/8", "127.0.0.1:1", ""][self.below(6)]),
             other => panic!("{other:?} is an unknown type"),
         }

@@ -37,7 +37,8 @@ fn append(batch: &mut Batch, target: &str) {
     batch.append(&Record {
         time: SystemTime::now(),
         id: b"1",
-        client: "127.0.0.1:1".parse().expect("an address"),
+        client: "127.0.0.1".parse().expect("an address"),
+        peer: "127.0.0.1:1".parse().expect("an address"),
         listener: "main",
         user: None,
         method: "GET",
@@ -55,6 +56,7 @@ fn append(batch: &mut Batch, target: &str) {
         queue: Duration::ZERO,
         total: Duration::ZERO,
         end: "completed",
+        reason: None,
     });
 }
 

@@ -10,7 +10,8 @@ use super::wire::Head;
 
 /// Fields that the balancer adds to every message. They may be there unlisted; when listed,
 /// they are compared wherever they stand.
-const ADDED: [&str; 7] = [
+const ADDED: [&str; 8] = [
+    "date",
     "via",
     "x-forwarded-for",
     "x-forwarded-proto",

@@ -537,6 +537,8 @@ fn limits() -> Limits {
         tunnels: 75,
         head: 8192,
         interim: None,
+        fields: 100,
+        target: 8192,
         body: None,
         body_rate: None,
         response_rate: None,

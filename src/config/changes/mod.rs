@@ -11,7 +11,7 @@ mod shown;
 use std::collections::{HashMap, HashSet};
 
 use super::plan::{
-    AccessLogPlan, AdminPlan, BackendPlan, Ejection, HealthCheck, Limits, LogPlan, Plan, PoolPlan,
+    AccessLogPlan, AdminPlan, BackendPlan, Ejection, HeaderPlan, HealthCheck, Limits, LogPlan, Plan, PoolPlan,
 };
 use crate::base::counted::Counted;
 use list::{Changes, compare_fields};
@@ -39,6 +39,7 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
         timeouts: _,
         limits: _,
         trusted_proxies: _,
+        headers: _,
         pools: _,
         routes: _,
         error_pages: _,
@@ -46,6 +47,10 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
     routes::timeouts(&mut whole, &before.timeouts, &after.timeouts);
     limits(&mut whole, &before.limits, &after.limits);
     whole.list("trusted_proxies", &before.trusted_proxies, &after.trusted_proxies);
+    let HeaderPlan { via, forwarded, underscores } = before.headers;
+    whole.value("headers.via", &via, &after.headers.via);
+    whole.value("headers.forwarded", &forwarded, &after.headers.forwarded);
+    whole.value("headers.underscores", &underscores, &after.headers.underscores);
     routes::error_pages(&mut whole, &before.error_pages, &after.error_pages);
     lines.extend(whole.list.iter().map(ToString::to_string));
     pools(&mut lines, &before.pools, &after.pools);
@@ -100,13 +105,14 @@ fn limits(changes: &mut Changes, before: &Limits, after: &Limits) {
     compare_fields!(
         changes,
         "limits.",
-        Limits { connections, connections_per_client, tunnels, requests_per_connection, queue, upstream_idle } but {
-            head, body, body_rate, response_rate, interim, memory
+        Limits { connections, connections_per_client, tunnels, fields, requests_per_connection, queue, upstream_idle } but {
+            head, target, body, body_rate, response_rate, interim, memory
         },
         before,
         after
     );
     changes.value("limits.head", &Bytes(before.head as u64), &Bytes(after.head as u64));
+    changes.value("limits.target", &Bytes(before.target as u64), &Bytes(after.target as u64));
     let sizes = |limits: &Limits| {
         let Limits { body, body_rate, response_rate, interim, memory, .. } = *limits;
         [

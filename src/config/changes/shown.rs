@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use crate::config::plan::{
     AccessLogFormat, AccessLogSink, HostMatch, PathMatch, Probe, RateLimitKey, Strategy, Template,
-    TemplatePart, ValueMatch,
+    TemplatePart, Underscores, ValueMatch,
 };
 
 /// A value that a line about a change can show.
@@ -37,6 +37,10 @@ shown_as! {
     String: value => format!("{value:?}");
     Duration: value => humantime::format_duration(*value).to_string();
     IpNet: value => value.to_string();
+    Underscores: value => match value {
+        Underscores::Drop => "\"drop\"".to_owned(),
+        Underscores::Allow => "\"allow\"".to_owned(),
+    };
     LevelFilter: value => value.to_string().to_lowercase();
     RangeInclusive<u16>: value => match value.start() == value.end() {
         true => value.start().to_string(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::super::document::{At, Node};
 use super::super::plan::{Limits, Timeouts};
 use super::super::reader::{self, Fields, Problems, Zero, shown};
-use crate::base::limits::PLACES_MAX;
+use crate::base::limits::{
+    HEAD_FIELDS_DEFAULT, HEAD_FIELDS_MAX, PLACES_MAX, TARGET_BYTES_DEFAULT, TARGET_BYTES_MAX,
+};
 
 /// What the timeouts are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,9 @@ pub(super) fn timeouts(
 pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     /// A head must hold a request line and a few fields, and is kept whole in memory.
     const HEAD: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
+    /// Fewer would refuse browsers.
+    const FIELDS: std::ops::RangeInclusive<u64> = 16..=HEAD_FIELDS_MAX as u64;
+    const TARGET: std::ops::RangeInclusive<u64> = 256..=TARGET_BYTES_MAX as u64;
     const CONNECTIONS: usize = 10_000;
     let tunnels_of = |connections: usize| (connections * 3).div_ceil(4);
     let mut limits = Limits {
@@ -86,6 +91,8 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
         tunnels: tunnels_of(CONNECTIONS),
         head: 32 * 1024,
         interim: Some(64 * 1024),
+        fields: HEAD_FIELDS_DEFAULT,
+        target: TARGET_BYTES_DEFAULT,
         body: None,
         body_rate: Some(500),
         response_rate: Some(500),
@@ -122,6 +129,26 @@ pub(super) fn limits(node: Option<&Node>, problems: &mut Problems) -> Limits {
     }
     if let Some(node) = fields.take("interim") {
         limits.interim = reader::size(node, problems).filter(|size| *size > 0);
+    }
+    if let Some(node) = fields.take("fields") {
+        let read = reader::number(node, FIELDS, problems);
+        limits.fields = read.map_or(limits.fields, |number| number as usize);
+    }
+    if let Some(node) = fields.take("target") {
+        match reader::size(node, problems) {
+            Some(size) if TARGET.contains(&size) && size <= limits.head as u64 => {
+                limits.target = size as usize
+            }
+            Some(size) if TARGET.contains(&size) => {
+                let head = limits.head;
+                let message = format!("{} is more than \"head\" allows, {head} bytes", shown(node));
+                problems.error(&node.at, message);
+            }
+            Some(_) => {
+                problems.error(&node.at, format!(r#"{} is not a size from "256B" to "64KiB""#, shown(node)));
+            }
+            None => {}
+        }
     }
     if let Some(node) = fields.take("body") {
         limits.body = reader::size(node, problems).filter(|size| *size > 0);

@@ -101,7 +101,16 @@ fn allowed(name: &str, verb: Verb, head: Head, at: &At, problems: &mut Problems)
     let message = if !reader::is_token(name) {
         format!("{} is not a field name; write it like \"X-Env\"", quoted(name))
     } else if let Some(ours) = OURS.iter().find(|ours| ours.eq_ignore_ascii_case(name)) {
-        format!("{ours} belongs to the connection or frames the message, and is written by ropewalk alone")
+        match *ours {
+            "Via" => {
+                r#"Via is written by ropewalk alone; "headers": { "via": false } leaves it out"#.to_owned()
+            }
+            ours => {
+                format!(
+                    "{ours} belongs to the connection or frames the message, and is written by ropewalk alone"
+                )
+            }
+        }
     } else if name.eq_ignore_ascii_case("host") && (head, verb) != (Head::Request, Verb::Set) {
         match head {
             Head::Request => "a request has exactly one Host, which \"set\" can replace".to_owned(),

@@ -15,6 +15,7 @@ mod bounds;
 mod ejection;
 mod error_page;
 mod header;
+mod headers;
 mod health;
 mod lints;
 mod listener;
@@ -101,6 +102,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     let limits_at = fields.take("limits");
     let limits = bounds::limits(limits_at, problems);
     let trusted_proxies = fields.take("trusted_proxies").map(|node| network::read(node, problems));
+    let headers = headers::read(fields.take("headers"), problems);
     let error_pages = fields.take("error_pages").map(|node| error_page::read(node, &folder(), problems));
     let error_pages = error_pages.unwrap_or_default();
 
@@ -131,6 +133,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         timeouts,
         limits,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
+        headers,
         error_pages,
     };
     if problems.clean_since(start) {
@@ -222,7 +225,8 @@ mod tests {
     use serde_json::Value;
 
     use super::super::plan::{
-        BackendPlan, Ejection, HealthCheck, Limits, ListenerPlan, LogPlan, PoolPlan, Probe, Strategy,
+        BackendPlan, Ejection, HeaderPlan, HealthCheck, Limits, ListenerPlan, LogPlan, PoolPlan, Probe,
+        Strategy,
     };
     use super::*;
 
@@ -267,6 +271,8 @@ mod tests {
                 tunnels: 7_500,
                 head: 32 * 1024,
                 interim: Some(64 * 1024),
+                fields: 100,
+                target: 8 * 1024,
                 body: None,
                 body_rate: Some(500),
                 response_rate: Some(500),
@@ -276,6 +282,7 @@ mod tests {
                 memory: None,
             },
             trusted_proxies: Vec::new(),
+            headers: HeaderPlan::default(),
             pools: vec![PoolPlan {
                 name: "default".to_owned(),
                 strategy: Strategy::RoundRobin,

@@ -8,7 +8,7 @@ use super::super::plan::{Template, TemplatePart};
 use super::super::reader::{self, Problems, quoted};
 use super::super::{habits, suggest};
 use super::matcher;
-use crate::base::limits::TARGET_BYTES_MAX;
+use crate::base::limits::TARGET_BYTES_DEFAULT;
 
 /// A place to go: `location`.
 pub(super) fn location(node: &Node, problems: &mut Problems) -> Option<Template> {
@@ -147,9 +147,9 @@ fn template(
     if result.is_ok() {
         warn_of_placeholders(node, typed, problems);
     }
-    let result = result.and_then(|template| match typed.len() <= TARGET_BYTES_MAX {
+    let result = result.and_then(|template| match typed.len() <= TARGET_BYTES_DEFAULT {
         true => Ok(template),
-        false => Err(format!("is longer than {} KiB", TARGET_BYTES_MAX / 1024)),
+        false => Err(format!("is longer than {} KiB", TARGET_BYTES_DEFAULT / 1024)),
     });
     result.map_err(|why| problems.error(&node.at, why)).ok()
 }

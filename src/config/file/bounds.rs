@@ -203,6 +203,20 @@ pub struct Limits {
     /// - Example: `"1MiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interim: Option<Size>,
+    /// Field lines of a request or response head; requests with more get 431, responses with more are 502.
+    ///
+    /// - Type: whole number from 16 to 300
+    /// - Default: `100`
+    /// - Example: `200`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<u64>,
+    /// A request's target, which is its path and query; longer ones get 414. No more than `head`.
+    ///
+    /// - Type: size from `"256B"` to `"64KiB"`
+    /// - Default: `"8KiB"`
+    /// - Example: `"16KiB"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Size>,
     /// A request body; those that are larger get 413. `"0"` for no such limit.
     ///
     /// - Type: size

@@ -9,6 +9,7 @@
 //! are JSON where they stand in backticks, and whose `Type` is one that `schema` knows.
 
 mod bounds;
+mod headers;
 mod pool;
 mod route;
 mod server;
@@ -23,6 +24,7 @@ use super::check::Checked;
 use super::document::Document;
 use super::error::{ConfigErrors, Place, Problem, Severity};
 pub use bounds::{ForwardTimeouts, Limits, RouteLimits, Size, Timeouts};
+pub use headers::Headers;
 pub use pool::{Backend, Ejection, EjectionSettings, HealthCheck, HealthSettings, Pool, Status};
 pub use route::{BasicAuth, FieldChanges, Match, MatchValue, OwnResponse, RateLimit, Redirect, Route};
 pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSettings, Log};
@@ -156,6 +158,12 @@ pub struct Config {
     /// - Example: `["10.0.0.0/8"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted_proxies: Option<OneOrMany<String>>,
+    /// Which fields are added to every message, and which names of request fields are let through.
+    ///
+    /// - Default: see each
+    /// - Example: `{"via": false}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Headers>,
     /// What happens to the fields of the request that is forwarded.
     ///
     /// - Default: nothing
@@ -386,10 +394,11 @@ mod tests {
             "drain": "1s"
         },
         "limits": {
-            "connections": 1, "tunnels": 1, "head": "1KiB", "interim": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
+            "connections": 1, "tunnels": 1, "head": "1KiB", "fields": 100, "target": "1KiB", "interim": "1KiB", "body": "1MiB", "body_rate": "1KiB", "response_rate": "1KiB",
             "requests_per_connection": 1, "queue": 1, "upstream_idle": 1
         },
         "trusted_proxies": ["10.0.0.0/8"],
+        "headers": { "via": false, "forwarded": true, "underscores": "allow" },
         "request_headers": { "remove": "X-A", "set": { "X-B": "b" }, "add": { "X-C": ["c", "d"] } },
         "response_headers": { "remove": ["X-A", "X-B"] },
         "allow": "10.0.0.0/8",

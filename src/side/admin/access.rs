@@ -141,6 +141,8 @@ mod tests {
             assert_eq!(admitted(Some("s3cret"), &field), Some(401), "{bad}");
         }
         assert_eq!(admitted(Some("s3cret"), "Host: 127.0.0.1"), Some(401));
+        let two = "Host: h\r\nAuthorization: Bearer s3cret\r\nAuthorization: Bearer other";
+        assert_eq!(admitted(Some("s3cret"), two), Some(401));
     }
 
     #[test]
@@ -164,5 +166,7 @@ mod tests {
         {
             assert_eq!(status(&format!("Host: localhost:9900\r\nOrigin: {bad}")), Some(403), "{bad}");
         }
+        let two = "Host: localhost:9900\r\nOrigin: http://localhost:9900\r\nOrigin: http://evil.example";
+        assert_eq!(status(two), Some(403));
     }
 }

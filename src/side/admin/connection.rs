@@ -14,7 +14,9 @@ use crate::base::limits::{
     ADMIN_BODY_BYTES_MAX, ADMIN_DEADLINE, ADMIN_HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIME_MAX,
     RELOAD_WAIT,
 };
-use crate::http::{BodyLength, HeadError, HeadStorage, check_partial_request, head_end, parse_request};
+use crate::http::{
+    BodyLength, HeadError, HeadLimits, HeadStorage, check_partial_request, head_end, parse_request,
+};
 use crate::net::stream::{Io, Stream};
 
 use super::pending::{Answer, Pending};
@@ -172,7 +174,11 @@ impl Connection {
             }
             Some(end) => end,
             None => {
-                if let Err(error) = check_partial_request(buffer.bytes(), *scanned, ADMIN_HEAD_BYTES_MAX) {
+                if let Err(error) = check_partial_request(
+                    buffer.bytes(),
+                    *scanned,
+                    HeadLimits::of_bytes(ADMIN_HEAD_BYTES_MAX),
+                ) {
                     return refuse(error.status(), error.explain());
                 }
                 // The end of a head may begin in what has been looked at.

@@ -127,7 +127,11 @@ impl Snapshot {
         for (reason, number) in &status.retries {
             count(&mut family, &[("reason", *reason)], *number)?;
         }
-        Ok(())
+        let mut family = families.counter(
+            "ropewalk_dropped_fields",
+            "Request fields dropped because of an underscore in their name.",
+        )?;
+        family.encode_counter::<NoLabelSet, _, f64>(&status.dropped_fields, None)
     }
 
     fn backends(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -163,12 +167,13 @@ impl Snapshot {
         )?;
         let mut family = families.gauge(
             "ropewalk_upstream_connections",
-            "Connections to the backend: with a request, or kept for the next.",
+            "Connections to the backend: with a request, kept for the next, or kept for the next of one client.",
         )?;
         self.each_backend(|pool, backend| {
             let labels = |state| [("pool", pool), ("backend", backend.name.as_str()), ("state", state)];
             gauge(&mut family, &labels("active"), u64::from(backend.active))?;
-            gauge(&mut family, &labels("idle"), backend.idle_connections as u64)
+            gauge(&mut family, &labels("idle"), backend.idle_connections as u64)?;
+            gauge(&mut family, &labels("pinned"), u64::from(backend.pinned_connections))
         })?;
         let mut family = families.counter("ropewalk_health_checks", "Health probes that have ended.")?;
         self.each_backend(|pool, backend| {

@@ -94,6 +94,8 @@ pub struct Status {
     /// Tries after the first, by what the one before came to.
     #[serde(serialize_with = "as_map")]
     pub retries: Vec<(&'static str, u64)>,
+    /// Request fields that were dropped for the `_` in their name.
+    pub dropped_fields: u64,
     /// How long requests took, for each pool.
     #[serde(skip)]
     pub durations: Vec<(String, Histogram)>,
@@ -158,6 +160,8 @@ pub struct BackendStatus {
     pub active: u32,
     /// Unused connections that are kept.
     pub idle_connections: usize,
+    /// Unused connections that belong to one client each, which has logged in over them.
+    pub pinned_connections: u32,
     /// Requests that it has been given, since the start.
     pub requests: u64,
     /// Probes that succeeded, since the start.

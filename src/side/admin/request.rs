@@ -48,21 +48,22 @@ impl Request {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = if path.is_empty() { Vec::new() } else { path.split('/').map(decoded).collect() };
         let path = path.into_iter().collect::<Result<Vec<_>, _>>()?;
+        // Of a field that is there twice nobody can say which one counts. Together they are no value
+        // that is asked for, so the request is refused.
         let value = |name: &str| {
-            head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+            let fields = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+            let values: Vec<_> = fields.map(|field| field.value).collect();
+            (!values.is_empty()).then(|| values.join(&b", "[..]))
         };
-        let accept = head
-            .fields
-            .iter()
-            .filter(|field| field.known == Known::Other && field.name.eq_ignore_ascii_case("accept"));
+        let accept = head.fields.iter().filter(|field| field.known == Known::Accept);
         let accept: Vec<_> = accept.map(|field| String::from_utf8_lossy(field.value)).collect();
         Ok(Self {
             method,
             path,
             query: Query::parse(query)?,
             host: head.host.map(str::to_owned),
-            origin: value("origin").map(<[u8]>::to_vec),
-            authorization: value("authorization").map(<[u8]>::to_vec),
+            origin: value("origin"),
+            authorization: value("authorization"),
             accept: accept.join(",").to_ascii_lowercase(),
         })
     }

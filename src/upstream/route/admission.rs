@@ -28,6 +28,16 @@ pub(super) struct Guard {
     basic_auth: Option<Arc<Authenticator>>,
 }
 
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The client's address; of one that is not known, that of the last proxy that was believed.
+    pub address: IpAddr,
+    /// A trusted proxy named no address for its client if this is false. Nobody can tell then
+    /// which networks the client belongs to.
+    pub known: bool,
+}
+
 /// A user whom a guard has let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
@@ -67,15 +77,16 @@ impl Routes {
     pub fn admit(
         &self,
         found: &Found,
-        client: IpAddr,
+        asker: Asker,
         fields: &[Field<'_>],
         now: Moment,
         hashed: Option<&Ticket>,
     ) -> Result<Clearance, Refusal> {
+        let client = asker.address;
         let guards =
             || found.guards().filter_map(|place| Some((place, &self.routes.get(usize::from(place))?.guard)));
         for (_, guard) in guards() {
-            guard.check_network(client)?;
+            guard.check_network(asker)?;
         }
         if hashed.is_none() {
             for (_, guard) in guards() {
@@ -115,14 +126,19 @@ impl Guard {
             && self.basic_auth.is_none()
     }
 
-    fn check_network(&self, client: IpAddr) -> Result<(), Refusal> {
-        if self.serves(client) { Ok(()) } else { Err(Refusal::Network) }
+    fn check_network(&self, asker: Asker) -> Result<(), Refusal> {
+        if self.serves(asker) { Ok(()) } else { Err(Refusal::Network) }
     }
 
-    pub(super) fn serves(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
+    /// Whether a client's network is served. An unknown client is in no network that `allow` lists,
+    /// and might be in every one that `deny` lists.
+    pub(super) fn serves(&self, asker: Asker) -> bool {
+        let client = asker.address.to_canonical();
         let listed = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
-        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+        match asker.known {
+            true => !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow)),
+            false => self.deny.is_empty() && self.allow.is_empty(),
+        }
     }
 
     fn charge(&self, client: IpAddr, now: Moment) -> Result<(), Refusal> {

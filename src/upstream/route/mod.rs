@@ -15,9 +15,8 @@ mod readers;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 
-pub use admission::{Clearance, Refusal, User};
+pub use admission::{Asker, Clearance, Refusal, User};
 pub use matches::{Mismatch, bare_host};
 
 use crate::base::limits::PLACES_MAX;
@@ -154,7 +153,7 @@ impl Routes {
     }
 
     /// Whether the route at a place serves clients at this address, whatever else it asks for.
-    pub fn serves(&self, place: u16, client: IpAddr) -> bool {
+    pub fn serves(&self, place: u16, client: Asker) -> bool {
         self.routes.get(usize::from(place)).is_some_and(|route| route.guard.serves(client))
     }
 
@@ -239,10 +238,14 @@ mod tests {
         RoutePlan { matcher, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
     }
 
+    fn asker(address: &str) -> Asker {
+        Asker { address: address.parse().unwrap(), known: true }
+    }
+
     /// Whether the guard of one route lets a client pass.
     fn admitted(routes: &Routes, place: u16, client: &str) -> Result<Option<User>, Refusal> {
         let found = Found { place, guarded: routes.is_guarded(place), others: Vec::new() };
-        match routes.admit(&found, client.parse().unwrap(), &[], Moment::ZERO, None)? {
+        match routes.admit(&found, asker(client), &[], Moment::ZERO, None)? {
             Clearance::Granted(user) => Ok(user),
             Clearance::Pending(..) => panic!("no password was sent"),
         }
@@ -446,7 +449,7 @@ mod tests {
         let routes = Routes::new(&[limited, at(None)], None);
         let may = |target| {
             let found = routes.find(&Request { target, ..REQUEST }).unwrap();
-            routes.admit(&found, "127.0.0.1".parse().unwrap(), &[], Moment::ZERO, None).is_ok()
+            routes.admit(&found, asker("127.0.0.1"), &[], Moment::ZERO, None).is_ok()
         };
         // Several of its readings lead to the guard, and none of those of `/b;x`.
         assert_eq!([may("//h//a;x%2fb"), may("/b;x"), may("/a")], [true, true, false]);
@@ -468,6 +471,22 @@ mod tests {
         ] {
             assert_eq!(admitted(&routes, 0, client).is_ok(), served, "{client}");
         }
+    }
+
+    #[test]
+    fn an_unknown_client_is_in_no_network_that_is_let_in_and_perhaps_in_one_that_is_not() {
+        let of = |allow: &[&str], deny: &[&str]| {
+            let networks = |list: &[&str]| list.iter().map(|network| network.parse().unwrap()).collect();
+            let mut plan = route(Matcher::default());
+            (plan.allow, plan.deny) = (networks(allow), networks(deny));
+            let routes = Routes::new(&[plan], None);
+            let found = Found { place: 0, guarded: routes.is_guarded(0), others: Vec::new() };
+            let unknown = Asker { known: false, ..asker("10.0.0.1") };
+            routes.admit(&found, unknown, &[], Moment::ZERO, None).is_ok()
+        };
+        assert!(of(&[], &[]));
+        assert!(!of(&["0.0.0.0/0"], &[]));
+        assert!(!of(&[], &["192.0.2.0/24"]));
     }
 
     #[test]

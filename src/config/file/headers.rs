@@ -1,0 +1,29 @@
+//! `headers` as it is typed.
+
+use serde::{Deserialize, Serialize};
+
+/// Which fields are added to every message, and which names of request fields are let through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Headers {
+    /// Add `Via: 1.1 ropewalk` to requests and responses (RFC 9110, section 7.6.3). Some backends do not compress for requests with `Via`, such as nginx without `gzip_proxied any`. Without it, a request that goes round in a loop is not noticed.
+    ///
+    /// - Default: `true`
+    /// - Example: `false`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<bool>,
+    /// Add `Forwarded` (RFC 7239) to requests, with what `X-Forwarded-*` say. A `Forwarded` that comes in is dropped in any case, and never believed.
+    ///
+    /// - Default: `false`
+    /// - Example: `true`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<bool>,
+    /// Request fields with `_` in their name: `drop` drops and counts them, because many backends cannot tell `X_Real_IP` from `X-Real-IP`; `allow` forwards them, except those that could be mistaken for a field that ropewalk writes.
+    ///
+    /// - Type: one of `drop`, `allow`
+    /// - Default: `"drop"`
+    /// - Example: `"allow"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub underscores: Option<String>,
+}

@@ -1,0 +1,67 @@
+//! Schemes that authenticate a connection and not a request.
+//!
+//! RFC 9110, section 11.6.1, forbids it, but NTLM and Negotiate do it (RFC 4559, section 6): who has
+//! logged in over a connection is who sends every later request on it.
+
+use super::field::{Field, Known};
+
+/// The schemes, in lower case. The last two are other names of Negotiate.
+const SCHEMES: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
+
+/// Whether the fields of a request or response speak of such a scheme.
+///
+/// Every word of a challenge is looked at, so that neither a list of schemes nor a malformed one
+/// hides any. Taking a word in a quoted text for a scheme costs a connection that could have been shared.
+pub(super) fn binds_connection(fields: &[Field<'_>]) -> bool {
+    fields.iter().any(|field| {
+        let words = || field.value.split(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'"' | b'='));
+        match field.known {
+            // Credentials begin with their scheme, and may be long.
+            Known::Authorization => words().find(|word| !word.is_empty()).is_some_and(is_scheme),
+            Known::WwwAuthenticate | Known::ProxyAuthenticate => words().any(is_scheme),
+            _ => false,
+        }
+    })
+}
+
+fn is_scheme(word: &[u8]) -> bool {
+    SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binds(name: &'static str, value: &'static str) -> bool {
+        binds_connection(&[Field { name, value: value.as_bytes(), known: Known::of(name) }])
+    }
+
+    #[test]
+    fn schemes_are_found_in_every_spelling_and_list() {
+        for value in [
+            "NTLM",
+            "ntlm TlRMTVNTUAABAAAA",
+            "Negotiate",
+            "NEGOTIATE YII=",
+            "Negotiate, NTLM",
+            "Basic realm=\"x, y\", NTLM",
+            "Basic realm=\"x\",NTLM",
+            "Basic realm=\"x\" NTLM",
+            "Bearer,\tNegotiate oYG1",
+        ] {
+            assert!(binds("WWW-Authenticate", value), "{value}");
+        }
+        assert!(binds("authorization", "NTLM TlRM"));
+        assert!(binds("Proxy-Authenticate", "NTLM"));
+    }
+
+    #[test]
+    fn other_schemes_and_fields_bind_nothing() {
+        for value in ["", "Basic bnRsbQ==", "Bearer ntlmish", "Digest realm=x", "NTLMv2x"] {
+            assert!(!binds("Authorization", value), "{value}");
+        }
+        assert!(!binds("X-Authorization", "NTLM"));
+        // It is for us, and the backend never sees it.
+        assert!(!binds("Proxy-Authorization", "NTLM"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Backend connections that belong to one client, because the client has logged in over them with
+//! a scheme that authenticates connections: NTLM or Negotiate.
+//!
+//! INVARIANT: such a connection is never given to the backend's unused connections, from where
+//! another client could take it. It serves its own client's next requests to the same pool, stays
+//! with that client's task in between, and is closed with it.
+
+use std::net::SocketAddr;
+
+use crate::base::clock::Moment;
+use crate::base::limits::PINNED_PER_CLIENT_MAX;
+use crate::net::stream::{Rest, Stream};
+use crate::upstream::backend::{Pin, Unusable};
+use crate::upstream::idle_connections::Distrust;
+use crate::upstream::lease::Lease;
+use crate::upstream::pool::Pool;
+
+/// The connections of one client, at most one for each pool; nearly always there are none.
+#[derive(Debug, Default)]
+pub(super) struct Pinned {
+    /// The last one that was kept. A list, so that tasks without any have room for a pointer only.
+    first: Option<Box<Connection>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: Stream,
+    /// The pool's number.
+    pool: u32,
+    /// The backend's number. The backend itself is looked up in the present configuration.
+    backend: u32,
+    address: Option<SocketAddr>,
+    /// Counts it among the backend's connections.
+    _pin: Pin,
+    next: Option<Box<Connection>>,
+}
+
+impl Pinned {
+    /// Keeps a connection for the client's next request to this pool.
+    pub(super) fn keep(&mut self, stream: Stream, lease: &Lease, pool: &Pool) {
+        drop(self.remove(pool.id()));
+        let backend = lease.backend();
+        let next = self.first.take();
+        self.first = Some(Box::new(Connection {
+            stream,
+            pool: pool.id(),
+            backend: backend.id(),
+            address: backend.address(),
+            _pin: backend.pin(),
+            next,
+        }));
+        // The oldest one goes, if there is one too many.
+        let mut last = &mut self.first;
+        for _ in 0..PINNED_PER_CLIENT_MAX {
+            let Some(connection) = last else { return };
+            last = &mut connection.next;
+        }
+        *last = None;
+    }
+
+    /// Takes the connection to a pool out of the list.
+    fn remove(&mut self, pool: u32) -> Option<Box<Connection>> {
+        let mut place = &mut self.first;
+        while place.as_ref().is_some_and(|connection| connection.pool != pool) {
+            place = &mut place.as_mut()?.next;
+        }
+        let mut found = place.take()?;
+        *place = found.next.take();
+        Some(found)
+    }
+
+    /// The client's own connection to this pool, if there is one that can be used.
+    ///
+    /// A drained backend still serves it, as it does other clients that it has to itself. One that
+    /// is down or that the pool no longer has does not, and a connection that its backend has closed
+    /// is found out here.
+    pub(super) fn take(&mut self, pool: &Pool, now: Moment) -> Option<(Stream, Lease)> {
+        let Connection { stream, backend, address, .. } = *self.remove(pool.id())?;
+        let backend = pool.backends().iter().find(|known| known.id() == backend)?;
+        let serves = matches!(backend.usability(), Ok(()) | Err(Unusable::Drained));
+        if !serves || backend.address() != address {
+            return None;
+        }
+        match stream.at_rest() {
+            Rest::Quiet => Some((stream, Lease::beyond_limit(backend))),
+            Rest::Closed => None,
+            Rest::Talking => {
+                backend.distrust(Distrust::UnaskedBytes, now);
+                None
+            }
+        }
+    }
+}
