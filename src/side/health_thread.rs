@@ -45,12 +45,18 @@ pub(super) struct HandOver {
 
 /// What the thread is to watch.
 pub(super) struct HandedOver {
-    /// The backends, by the id of their pool.
-    pub(super) pools: Vec<(u32, Vec<Arc<Backend>>)>,
+    pub(super) pools: Vec<HandedOverPool>,
     /// LIMIT: probes in flight at once.
     pub(super) probes_max: usize,
     /// How long an answer may be.
     pub(super) limits: AnswerLimits,
+}
+
+/// A pool that the thread is to watch.
+pub(super) struct HandedOverPool {
+    pub(super) id: u32,
+    pub(super) name: String,
+    pub(super) backends: Vec<Arc<Backend>>,
 }
 
 impl HealthThread {
@@ -76,7 +82,11 @@ impl HealthThread {
     /// Hands over the backends to watch from now on, in place of those before. With at most
     /// `probes_max` probes in flight at once.
     pub fn watch(&self, snapshot: &Snapshot, probes_max: usize) {
-        let pools = snapshot.pools.iter().map(|pool| (pool.id(), pool.backends().to_vec()));
+        let pools = snapshot.pools.iter().map(|pool| HandedOverPool {
+            id: pool.id(),
+            name: pool.name().to_owned(),
+            backends: pool.backends().to_vec(),
+        });
         for backend in snapshot.backends() {
             backend.watched_by(&self.shared.requests);
         }

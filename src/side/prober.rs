@@ -26,7 +26,7 @@ use crate::side::agenda::Agenda;
 use crate::side::answer::AnswerLimits;
 use crate::side::attempt::{Attempt, Outcome};
 use crate::side::fault::Fault;
-use crate::side::health_thread::{HandedOver, Shared};
+use crate::side::health_thread::{HandedOver, HandedOverPool, Shared};
 use crate::side::places::{Place, Places};
 use crate::side::resolver::{Resolved, Resolver};
 use crate::side::watched::{Activity, Probing, Watched};
@@ -74,6 +74,7 @@ pub(super) struct Prober {
 
 /// A pool as the thread sees it.
 struct PoolWatch {
+    name: String,
     members: Vec<u32>,
     /// Since when no member is usable.
     outage: Option<Moment>,
@@ -173,10 +174,10 @@ impl Prober {
         let mut pools_before = std::mem::take(&mut self.pools);
         self.limits = list.limits;
         self.places.set_max(list.probes_max);
-        for (pool, backends) in list.pools {
+        for HandedOverPool { id: pool, name, backends } in list.pools {
             let members = backends.iter().map(|backend| backend.id()).collect();
             let outage = pools_before.remove(&pool).and_then(|pool| pool.outage);
-            self.pools.insert(pool, PoolWatch { members, outage, looked_at: now });
+            self.pools.insert(pool, PoolWatch { name, members, outage, looked_at: now });
             for backend in backends {
                 let (id, chance) = (backend.id(), self.rng.f64());
                 let watched = match before.remove(&id) {
@@ -357,13 +358,15 @@ impl Prober {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         watched.conclude(result, address, now);
         let backend = Arc::clone(&watched.backend);
-        let proof = match self.pools.get(&watched.pool) {
+        let pool = self.pools.get(&watched.pool);
+        let proof = match pool {
             Some(PoolWatch { outage: Some(_), .. }) => Proof::OneSuccess,
             _ => Proof::AsConfigured,
         };
         let transition = backend.record_probe(result, now.since(began), now, proof);
         if let Some(transition) = &transition {
-            transition.log(backend.name(), backend.address());
+            let pool = pool.map_or("", |pool| pool.name.as_str());
+            transition.log_of(pool, backend.name(), backend.address());
         }
         let eager = watched.is_eager(now);
         if let Some(schedule) = &mut watched.schedule {
@@ -492,7 +495,8 @@ mod tests {
         for backend in backends {
             backend.watched_by(&prober.shared.requests);
         }
-        let pools = vec![(POOL, backends.iter().map(|backend| Arc::clone(backend)).collect())];
+        let backends = backends.iter().map(|backend| Arc::clone(backend)).collect();
+        let pools = vec![HandedOverPool { id: POOL, name: "web".to_owned(), backends }];
         prober.shared.hand_over.lock().list = Some(HandedOver { pools, probes_max, limits: LIMITS });
         prober.shared.requests.ring();
     }

@@ -237,6 +237,12 @@ impl Transition {
         format!("backend {name}{place} is {state} after {}", self.evidence)
     }
 
+    /// Logs that line with the name of the backend's pool, which its own name is unique in.
+    pub fn log_of(&self, pool: &str, name: &str, address: Option<SocketAddr>) {
+        let place = address.map(|address| format!(" ({address})")).unwrap_or_default();
+        self.log(&format!("{name}{place} of pool {pool}"), None);
+    }
+
     /// Logs that line.
     pub fn log(&self, name: &str, address: Option<SocketAddr>) {
         let level = if self.up { log::Level::Info } else { log::Level::Warn };

@@ -68,7 +68,8 @@ fn the_reason_is_named_when_nobody_listens_and_when_packets_are_swallowed() {
         "backends": [backend_at(refusing.address()), backend_at(blackhole.address()), fine.backend()],
     }));
     let process = balancer.process();
-    process.wait_for_line(&[&refusing.address().to_string(), "is DOWN after 1 failed probe", "refused"]);
+    let refused = format!("({}) of pool default is DOWN after 1 failed probe: ", refusing.address());
+    process.wait_for_line(&[&refused, "refused"]);
     process.wait_for_line(&[&blackhole.address().to_string(), "is DOWN after 1 failed probe", "timeout"]);
     assert_eq!(get(balancer.address(), "/").text(), "fine\n");
 }
