@@ -3,7 +3,10 @@
 //! A TCP probe ends when the connection is there. An HTTP probe then sends its request and reads
 //! the answer, which [`Answer`] judges. The health thread has many attempts in flight: it watches
 //! their sockets, calls [`Attempt::advance`] when something has happened, and [`Attempt::late`] when
-//! time is up. Dropping an attempt resets its connection. It knows neither schedules nor verdicts.
+//! time is up. It knows neither schedules nor verdicts.
+//!
+//! After a good answer the connection is closed as any client closes one: backends log resets. All
+//! others are reset, so that probes leave nothing behind in TIME_WAIT and nothing at a backend that hangs.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -71,9 +74,7 @@ impl Attempt {
                 })
             }
         };
-        let mut stream = Stream::connect(address).map_err(Fault::of)?;
-        // Closed with a reset: a probe is to leave nothing behind in TIME_WAIT.
-        stream.reset_on_close();
+        let stream = Stream::connect(address).map_err(Fault::of)?;
         Ok(Self { stream, connected: false, exchange })
     }
 
@@ -87,12 +88,18 @@ impl Attempt {
                 Err(fault) => return Some(Err(fault)),
             }
         }
-        let Some(exchange) = &mut self.exchange else { return Some(Ok(())) };
+        let Some(exchange) = &mut self.exchange else {
+            self.stream.reset_on_close();
+            return Some(Ok(()));
+        };
         // The events are edge-triggered: none is missed if each call reads until nothing is left.
         self.stream.mark_readable();
         let outcome = exchange.go_on(&mut self.stream, buffers);
-        if outcome.is_some() {
+        if let Some(outcome) = outcome {
             exchange.inbound.release(buffers);
+            if outcome.is_err() {
+                self.stream.reset_on_close();
+            }
         } else {
             exchange.inbound.release_if_empty(buffers);
         }
@@ -100,7 +107,8 @@ impl Attempt {
     }
 
     /// How the probe ends when its time is up.
-    pub(super) fn late(&self) -> Outcome {
+    pub(super) fn late(&mut self) -> Outcome {
+        self.stream.reset_on_close();
         let answered = match &self.exchange {
             Some(exchange) if self.connected => exchange.answer.late(),
             _ => Err(Reason::Timeout),
@@ -272,6 +280,17 @@ mod tests {
             }
         });
         assert_eq!(outcome, Some(Ok(())));
+    }
+
+    #[test]
+    fn a_connection_is_closed_after_a_good_answer_and_reset_after_a_bad_one() {
+        for (status, closes) in [("200 OK", true), ("503 Busy", false)] {
+            let outcome = probed(move |stream| {
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+                assert_eq!(stream.read(&mut [0; 8]).is_ok(), closes, "{status}");
+            });
+            assert_eq!(outcome.unwrap().is_ok(), closes);
+        }
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl Prober {
             self.resolver.ask(job);
         }
         if watched.is_late(now)
-            && let Activity::Probing(probing) = std::mem::replace(&mut watched.activity, Activity::Idle)
+            && let Activity::Probing(mut probing) = std::mem::replace(&mut watched.activity, Activity::Idle)
         {
             let outcome = probing.attempt.late();
             self.end(id, probing, outcome, now);
@@ -318,6 +318,9 @@ impl Prober {
             Fault::Theirs(reason) => self.record(id, ProbeResult::Failure(reason), None, began, now),
             Fault::Ours => {
                 log::debug!("no probe of backend {}: out of descriptors or memory", backend.name());
+                if let (true, Some(schedule)) = (watched.is_eager(now), &mut watched.schedule) {
+                    schedule.ask(now);
+                }
                 self.plan(id);
             }
         }
