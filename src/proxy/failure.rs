@@ -375,6 +375,7 @@ impl Failure {
             Self::Refused => Reason::Refused,
             Self::Unresolved => Reason::Unresolved,
             Self::Unreachable(_) => Reason::Unreachable,
+            Self::BadResponse(error) => Reason::BadHead(error),
             Self::Closed | Self::Reset(_) | Self::Truncated => Reason::Reset,
             Self::ConnectTimeout
             | Self::SendTimeout

@@ -369,7 +369,7 @@ impl Prober {
         let transition = backend.record_probe(result, now.since(began), now, proof);
         if let Some(transition) = &transition {
             let pool = pool.map_or("", |pool| pool.name.as_str());
-            transition.log_of(pool, backend.name(), backend.address());
+            transition.log(pool, backend.name(), backend.address());
         }
         let eager = watched.is_eager(now);
         if let Some(schedule) = &mut watched.schedule {

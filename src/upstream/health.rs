@@ -230,23 +230,17 @@ impl Rules {
 }
 
 impl Transition {
-    /// The line that is logged.
-    pub fn describe(&self, name: &str, address: Option<SocketAddr>) -> String {
+    /// The line that is logged of a backend, whose name is unique in its pool only.
+    pub fn describe(&self, pool: &str, name: &str, address: Option<SocketAddr>) -> String {
         let place = address.map(|address| format!(" ({address})")).unwrap_or_default();
         let state = if self.up { "UP" } else { "DOWN" };
-        format!("backend {name}{place} is {state} after {}", self.evidence)
-    }
-
-    /// Logs that line with the name of the backend's pool, which its own name is unique in.
-    pub fn log_of(&self, pool: &str, name: &str, address: Option<SocketAddr>) {
-        let place = address.map(|address| format!(" ({address})")).unwrap_or_default();
-        self.log(&format!("{name}{place} of pool {pool}"), None);
+        format!("backend {name}{place} of pool {pool} is {state} after {}", self.evidence)
     }
 
     /// Logs that line.
-    pub fn log(&self, name: &str, address: Option<SocketAddr>) {
+    pub fn log(&self, pool: &str, name: &str, address: Option<SocketAddr>) {
         let level = if self.up { log::Level::Info } else { log::Level::Warn };
-        log::log!(level, "{}", self.describe(name, address));
+        log::log!(level, "{}", self.describe(pool, name, address));
     }
 }
 
@@ -403,10 +397,10 @@ mod tests {
     fn a_transition_reads_well() {
         let down = Transition { up: false, evidence: Evidence::BadProbes(3, Reason::Status(503)) };
         assert_eq!(
-            down.describe("server-2", Some(([127, 0, 0, 1], 9002).into())),
-            "backend server-2 (127.0.0.1:9002) is DOWN after 3 failed probes: status 503"
+            down.describe("web", "server-2", Some(([127, 0, 0, 1], 9002).into())),
+            "backend server-2 (127.0.0.1:9002) of pool web is DOWN after 3 failed probes: status 503"
         );
         let up = Transition { up: true, evidence: Evidence::GoodProbes(1) };
-        assert_eq!(up.describe("a", None), "backend a is UP after 1 successful probe");
+        assert_eq!(up.describe("web", "a", None), "backend a of pool web is UP after 1 successful probe");
     }
 }
