@@ -29,14 +29,38 @@ fn every_configuration_in_the_documentation_is_right() {
 
 #[test]
 fn the_configurations_of_the_packages_are_right() {
-    let compose = read(&root().join("packaging/docker/config.json"));
+    let image = read(&root().join("packaging/docker/config.json"));
+    let compose = root().join("packaging/docker/compose/config.json");
     let map = read(&root().join("packaging/kubernetes/configmap.yaml"));
     let of_map = block_of_yaml(&map, "config.json");
     assert!(of_map.contains("token_file"), "the manifest's configuration was not found");
-    for (place, text) in [("compose", compose), ("configmap", of_map)] {
+    for (place, text) in [("image", image), ("configmap", of_map)] {
         let snippet = Snippet { place: place.to_owned(), is_configuration: true, text };
         assert_eq!(mistakes(&snippet), None);
     }
+    // Its token lies beside it.
+    let checked = Document::from_file(&compose).and_then(|document| document.check());
+    let checked = checked.unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+    let names: Vec<_> = checked.plan.pools[0].backends.iter().map(|backend| &*backend.name).collect();
+    let services = read(&root().join("packaging/docker/compose.yaml"));
+    for name in names {
+        assert!(services.contains(&format!("--name, {name}]")), "compose.yaml has no origin {name}");
+    }
+}
+
+/// What ropewalk may take and what its container may take are written in two files.
+#[test]
+fn the_container_has_twice_the_memory_that_the_configuration_allows() {
+    let map = block_of_yaml(&read(&root().join("packaging/kubernetes/configmap.yaml")), "config.json");
+    let map: serde_json::Value = serde_json::from_str(&map).expect("the configuration");
+    let allowed = map["limits"]["memory"].as_str().expect("a size").strip_suffix("MiB").expect("MiB");
+    let deployment = read(&root().join("packaging/kubernetes/deployment.yaml"));
+    let limit =
+        deployment.split("limits:").nth(1).and_then(|rest| rest.split("memory: ").nth(1)).expect("a limit");
+    let limit = limit.split("Mi").next().expect("Mi");
+    let bytes = |text: &str| text.parse::<u64>().expect("a number");
+    assert_eq!(bytes(limit), 2 * bytes(allowed));
 }
 
 /// What is wrong with a snippet.
