@@ -581,7 +581,7 @@ _ropewalk() {
             return 0
             ;;
         ropewalk__subcmd__origin)
-            opts="-h --port --listen --name --delay --status --help"
+            opts="-h --port --listen --name --end-with-parent --delay --status --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -49,7 +49,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "check" -d 'Check 
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "explain" -d 'Explain what would happen to a request, and why'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
@@ -112,6 +112,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l listen -d '
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'What it calls itself in its answers' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l end-with-parent -d 'End when the process that started it ends'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
@@ -154,7 +155,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_s
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "explain" -d 'Explain what would happen to a request, and why'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: three sample origins and the balancer, in one process'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "requests" -d 'List the requests that are in flight, the oldest first'

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
-    /// Try it: three sample origins and the balancer, in one process
+    /// Try it: the balancer, three sample origins and a status page, with lines to paste
     #[cfg(feature = "demo")]
     Demo,
     /// Run a sample origin: "Response from NAME" on every path, 200 on /health
@@ -121,6 +121,9 @@ pub(crate) struct OriginOptions {
     /// What it calls itself in its answers
     #[arg(long)]
     pub(crate) name: String,
+    /// End when the process that started it ends
+    #[arg(long)]
+    pub(crate) end_with_parent: bool,
     /// Answer after this time, such as 50ms (but /health at once)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) delay: std::time::Duration,

@@ -1,20 +1,23 @@
-//! `ropewalk demo`: three sample origins and the balancer in one process, and what to type.
+//! `ropewalk demo`: three sample origins and the balancer, and what to type.
 //!
-//! The ports are the ones that the guide uses, unless they are taken; then free ones, since
-//! a demonstration that fails on the machine of the first reader is none.
+//! The origins are processes of their own, so that one can be killed to see what happens. The
+//! ports are the ones that the guide uses, unless they are taken; then free ones, since a
+//! demonstration that fails on the machine of the first reader is none.
 
 use std::fmt::Write;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 
-use ropewalk::config::{Config, HealthCheck, HealthSettings};
-use ropewalk::demo::Origin;
+use ropewalk::config::{Admin, Config, HealthCheck, HealthSettings};
 
 use super::exit::{Exit, complain, say};
 use super::notify::Manager;
 use super::{logging, run};
 
 const BALANCER_PORT: u16 = 8080;
+const ADMIN_PORT: u16 = 9900;
 const FIRST_ORIGIN_PORT: u16 = 9001;
 const ORIGINS: u16 = 3;
 
@@ -39,7 +42,7 @@ const REMOVED: [&str; 14] = [
 
 /// Runs until a signal stops it.
 pub(crate) fn demo() -> Exit {
-    let origins: io::Result<Vec<_>> = (0..ORIGINS).map(start_origin).collect();
+    let origins: io::Result<Vec<_>> = (0..ORIGINS).map(SampleOrigin::start).collect();
     let origins = match origins {
         Ok(origins) => origins,
         Err(error) => {
@@ -47,7 +50,8 @@ pub(crate) fn demo() -> Exit {
             return Exit::Failed;
         }
     };
-    let checked = match config(&origins).check() {
+    let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
+    let checked = match config(&addresses).check() {
         Ok(mut checked) => {
             for route in &mut checked.plan.routes {
                 route.request_headers.remove = REMOVED.map(str::to_owned).into();
@@ -66,27 +70,65 @@ pub(crate) fn demo() -> Exit {
         Manager::default(),
         |_| {},
         |balancer| {
-            if let Some(address) = balancer.addresses().first() {
-                say(welcome(*address, &origins));
+            if let (Some(address), Some(admin)) = (balancer.addresses().first(), balancer.admin_address()) {
+                let processes: Vec<_> =
+                    origins.iter().map(|origin| (origin.child.id(), origin.address)).collect();
+                say(welcome(*address, admin, &processes));
             }
         },
     )
 }
 
-fn start_origin(index: u16) -> io::Result<SocketAddr> {
-    let origin = Origin::new(&origin_name(usize::from(index)));
-    match origin.clone().start(local(FIRST_ORIGIN_PORT + index)) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => origin.start(local(0)),
-        started => started,
+/// A sample origin that ends with the demonstration.
+struct SampleOrigin {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl SampleOrigin {
+    /// Starts this program once more, as an origin.
+    fn start(index: u16) -> io::Result<Self> {
+        let asked = usual_or_free(FIRST_ORIGIN_PORT + index).to_string();
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([
+                "origin",
+                "--end-with-parent",
+                "--listen",
+                &asked,
+                "--name",
+                &origin_name(usize::from(index)),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the balancer, which lets requests finish that an origin still answers.
+            .process_group(0)
+            .spawn()?;
+        match listening_address(&mut child) {
+            Some(address) => Ok(Self { child, address }),
+            None => {
+                let status = child.wait()?;
+                Err(io::Error::other(format!("it ended at once, {status}")))
+            }
+        }
     }
 }
 
+impl Drop for SampleOrigin {
+    fn drop(&mut self) {
+        // It may have been killed already: that is what it is for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What an origin says first: where it listens.
+fn listening_address(child: &mut Child) -> Option<SocketAddr> {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+    line.split("http://").nth(1)?.split(' ').next()?.parse().ok()
+}
+
 fn config(origins: &[SocketAddr]) -> Config {
-    // Bound and let go at once: should somebody take it in between, the start says so.
-    let port = match TcpListener::bind(local(BALANCER_PORT)) {
-        Ok(_) => BALANCER_PORT,
-        Err(_) => 0,
-    };
     // Every second, so that an origin that is stopped is seen to go.
     let health_check = HealthSettings {
         path: Some("/health".to_owned()),
@@ -94,8 +136,9 @@ fn config(origins: &[SocketAddr]) -> Config {
         ..HealthSettings::default()
     };
     let mut config = Config::new()
-        .listen(&local(port).to_string())
+        .listen(&usual_or_free(BALANCER_PORT).to_string())
         .health_check(HealthCheck::Settings(Box::new(health_check)));
+    config.admin = Some(Admin::Address(usual_or_free(ADMIN_PORT).to_string()));
     for (index, origin) in origins.iter().enumerate() {
         config = config.named_backend(&origin_name(index), &format!("http://{origin}"));
     }
@@ -103,22 +146,38 @@ fn config(origins: &[SocketAddr]) -> Config {
 }
 
 /// What there is, and what to type.
-fn welcome(balancer: SocketAddr, origins: &[SocketAddr]) -> String {
-    let mut text = format!("The balancer:  http://{balancer}\n");
-    for (index, origin) in origins.iter().enumerate() {
+fn welcome(balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)]) -> String {
+    let mut text = format!(
+        "The balancer:     http://{balancer}/\n\
+         The status page:  http://{admin}/\n"
+    );
+    for (index, (process, origin)) in origins.iter().enumerate() {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}:      http://{origin}", origin_name(index));
+        let _ = writeln!(text, "{}:         http://{origin}/  (process {process})", origin_name(index));
     }
     let _ = write!(
         text,
-        "\nIn another terminal, each backend in turn:\n\n    \
-         for i in 1 2 3 4 5 6; do curl -s http://{balancer}/; done\n\n\
-         What comes back, fields and all:\n\n    \
-         curl -i http://{balancer}/any/path\n\n\
-         Use curl, not a browser: the sample backends close the connection on a request with more than 16\n\
-         header fields, which a browser's is with those that a balancer adds. It gets 502, and a few of\n\
-         them take the backends down. Backends of your own are not so.\n\n\
-         Ctrl-C stops everything."
+        "\nOpen the first two in a browser, or ask each backend in turn in another terminal:\n\n    \
+         for i in 1 2 3 4 5 6; do curl -s http://{balancer}/; done\n"
+    );
+    if let Some((process, origin)) = origins.get(1) {
+        let _ = write!(
+            text,
+            "\nKill a backend: no request fails, and the status page shows why it is down. Then start it again:\n\n    \
+             kill -9 {process}\n    \
+             ropewalk origin --port {} --name {}\n",
+            origin.port(),
+            origin_name(1)
+        );
+    }
+    let flag = if admin.port() == ADMIN_PORT { String::new() } else { format!(" --admin {admin}") };
+    let _ = write!(
+        text,
+        "\nWhat an operator would type:\n\n    \
+         ropewalk status{flag}\n    \
+         ropewalk drain {}{flag}\n\n\
+         Ctrl-C stops everything.",
+        origin_name(0)
     );
     text
 }
@@ -127,13 +186,20 @@ fn origin_name(index: usize) -> String {
     format!("server-{}", index + 1)
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+/// The port that the guide names, or a free one. Bound and let go at once: should another program
+/// take it in between, the start says so.
+fn usual_or_free(port: u16) -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn local(port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
 
     #[test]
     fn the_demonstration_is_a_good_configuration() {
@@ -142,15 +208,22 @@ mod tests {
         assert_eq!(checked.warnings, []);
         let names: Vec<_> = checked.plan.pools[0].backends.iter().map(|backend| &*backend.name).collect();
         assert_eq!(names, ["server-1", "server-2", "server-3"]);
+        assert!(checked.plan.admin.is_some());
     }
 
     #[test]
     fn the_welcome_can_be_pasted() {
-        let text = welcome(local(8080), &[local(9001)]);
-        assert!(
-            text.contains("    for i in 1 2 3 4 5 6; do curl -s http://127.0.0.1:8080/; done\n"),
-            "{text}"
-        );
-        assert!(text.contains("server-1:      http://127.0.0.1:9001\n"), "{text}");
+        let origins = [(11, local(9001)), (12, local(9002))];
+        let text = welcome(local(8080), local(9900), &origins);
+        for line in [
+            "    for i in 1 2 3 4 5 6; do curl -s http://127.0.0.1:8080/; done\n",
+            "server-1:         http://127.0.0.1:9001/  (process 11)\n",
+            "    kill -9 12\n    ropewalk origin --port 9002 --name server-2\n",
+            "    ropewalk status\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        let elsewhere = welcome(local(8080), local(1234), &origins);
+        assert!(elsewhere.contains("    ropewalk status --admin 127.0.0.1:1234\n"), "{elsewhere}");
     }
 }

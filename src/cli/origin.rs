@@ -4,13 +4,17 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ropewalk::demo::Origin;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::args::OriginOptions;
 use super::exit::{Exit, complain, say};
 
 /// Serves until the process is stopped.
 pub(crate) fn origin(options: OriginOptions) -> Exit {
-    let OriginOptions { port, listen, name, delay, status } = options;
+    let OriginOptions { port, listen, name, delay, status, end_with_parent } = options;
+    if end_with_parent && let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        complain(format_args!("this origin may outlive the process that started it: {error}"));
+    }
     // Not beyond this machine unless it is asked for: the sample has no limits of its own.
     let address = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default())));
     match Origin::new(&name).delay(delay).status(status).start(address) {

@@ -28,6 +28,8 @@ mod bodies;
 mod causes;
 mod chaos;
 mod cut;
+#[cfg(feature = "demo")]
+mod demo;
 mod displacement;
 mod early_answers;
 mod ejection;

@@ -62,7 +62,7 @@ fn row(backend: &BackendStatus, figures: &Figures) -> Markup {
             }
             td.number data-label="Weight" { (weight(backend)) }
             td.number data-label="In flight" { (figures::count(u64::from(backend.active))) }
-            td.number data-label="Idle connections" { (figures::count(backend.idle_connections as u64)) }
+            td.number data-label="Idle" { (figures::count(backend.idle_connections as u64)) }
             td.number data-label="Requests" { (figures::count(backend.requests)) }
             td.number.rate data-label="Per second" {
                 (charts::sparkline(&figures.rates, "small"))
@@ -80,7 +80,7 @@ fn weight(backend: &BackendStatus) -> Markup {
     html! {
         (backend.weight)
         @if backend.overridden {
-            span.quiet.line { "not " (backend.configured_weight) }
+            span.quiet.line { "usually " (backend.configured_weight) }
             @match backend.override_left_s {
                 Some(left) => span.quiet.line { (figures::time(left)) " left" },
                 None => span.quiet.line { "by hand" },

@@ -1,0 +1,91 @@
+//! `ropewalk demo`: what it prints can be typed, and nothing outlives it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal};
+
+use super::balancer::BINARY;
+use super::client;
+use super::wait;
+
+/// What the demonstration says of itself, line by line, up to the last.
+struct Demo {
+    child: Child,
+    said: Vec<String>,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let mut command = Command::new(BINARY);
+        let mut child =
+            command.arg("demo").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start it");
+        let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut said = Vec::new();
+        for line in lines.map_while(Result::ok) {
+            let is_last = line.starts_with("Ctrl-C");
+            said.push(line);
+            if is_last {
+                break;
+            }
+        }
+        Self { child, said }
+    }
+
+    /// What stands behind a word at the beginning of a line.
+    fn after(&self, start: &str) -> &str {
+        let found = self.said.iter().find_map(|line| line.trim_start().strip_prefix(start));
+        found.unwrap_or_else(|| panic!("no {start:?} in {:#?}", self.said)).trim()
+    }
+
+    fn address(&self, start: &str) -> std::net::SocketAddr {
+        let url = self.after(start).strip_prefix("http://").expect("a URL");
+        url.trim_end_matches('/').parse().expect("an address")
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_backend_of_the_demonstration_can_be_killed_and_no_request_fails() {
+    let mut demo = Demo::start();
+    let (balancer, admin) = (demo.address("The balancer:"), demo.address("The status page:"));
+    let names = |count: usize| -> Vec<String> {
+        let ask = |_| {
+            let answer = client::get(balancer, "/");
+            assert_eq!(answer.head.status(), 200);
+            answer.text()
+        };
+        (0..count).map(ask).collect()
+    };
+    assert_eq!(
+        names(3),
+        ["Response from server-1\n", "Response from server-2\n", "Response from server-3\n"]
+    );
+    let process: i32 = demo.after("kill -9").parse().expect("a process");
+    let process = Pid::from_raw(process).expect("a process");
+    rustix::process::kill_process(process, Signal::KILL).expect("kill the backend");
+    assert!(names(12).iter().all(|name| name != "Response from server-2\n"));
+    wait::until("the status page shows it", || {
+        // It answers to its own name only.
+        let mut client = client::Client::connect(admin);
+        client.send(format!("GET / HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+        client.response().expect("an answer").text().contains("2 of 3 up")
+    });
+    // What ends it does not leave the others behind, even if it cannot clean up.
+    let origins: Vec<_> = ["server-1:", "server-3:"].map(|name| demo.after(name).to_owned()).into();
+    let addresses: Vec<std::net::SocketAddr> = origins
+        .iter()
+        .filter_map(|said| said.strip_prefix("http://")?.split('/').next()?.parse().ok())
+        .collect();
+    assert_eq!(addresses.len(), 2, "{origins:?}");
+    demo.child.kill().expect("kill it");
+    for address in addresses {
+        wait::until("the origin has ended", || std::net::TcpStream::connect(address).is_err());
+    }
+}
