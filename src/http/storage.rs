@@ -28,14 +28,21 @@ pub struct HeadStorage<'b> {
 impl<'b> HeadStorage<'b> {
     /// Empty room for a head within the default limits, not yet written to.
     #[inline]
-    pub const fn new() -> HeadStorage<'b> {
+    pub fn new() -> HeadStorage<'b> {
         HeadStorage::within(HeadLimits::of_bytes(usize::MAX))
     }
 
     /// Empty room for a head within these limits. How many bytes it has is for the caller to check.
     #[inline]
-    pub const fn within(limits: HeadLimits) -> HeadStorage<'b> {
-        HeadStorage { usual: MaybeUninit::uninit(), every: MaybeUninit::uninit(), many: Vec::new(), limits }
+    pub fn within(limits: HeadLimits) -> HeadStorage<'b> {
+        // Not `Vec::new()`: a constant beside the arrays made the compiler write all of it, and clear
+        // five kilobytes for every head.
+        HeadStorage {
+            usual: MaybeUninit::uninit(),
+            every: MaybeUninit::uninit(),
+            many: Vec::with_capacity(0),
+            limits,
+        }
     }
 
     /// Keeps the tokens as fields, each with what its name means.
