@@ -51,9 +51,10 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
     let refused = ticket.is_refused();
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else { return nobody(task) };
     if refused {
-        // Another request has dialled for it, and has given up.
+        // Another request has dialled for it, and has given up. If it was tried elsewhere before, it is
+        // told what that came to.
         pool.give_up_candidates(&mut task.request.ask);
-        return Step::Fail(Failure::Refused);
+        return Step::Fail(task.request.failed.unwrap_or(Failure::Refused));
     }
     if !pool.has_candidate(&task.request.ask) {
         return nobody(task);

@@ -68,6 +68,11 @@ impl Scene {
         wait::until("they are parked", || self.balancer.status()["connections"]["parked"] == count);
     }
 
+    /// Waits until the balancer has noticed that so many connections are left.
+    fn until_open(&self, count: u64) {
+        wait::until("the others are closed", || self.balancer.status()["connections"]["open"] == count);
+    }
+
     fn status_of_next(&self, host: u8) -> u16 {
         self.connect(host).get("/").head.status()
     }
@@ -129,6 +134,7 @@ fn nobody_is_displaced_who_holds_fewer_than_the_newcomer() {
     wait::until("the longest idle of the client that holds most has gone", || is_closed(&idle[1]));
     assert!(!is_closed(&idle[0]) && !is_closed(&idle[2]) && !busy.iter().any(is_closed));
     // That newcomer has left again; another takes its place, and then the limit is reached.
+    scene.until_open(5);
     let last = scene.idle(6);
     scene.until_parked(6);
     assert_eq!(scene.status_of_next(2), 503);
