@@ -51,7 +51,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print w
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show the status of a running ropewalk; fails if a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "reload" -d 'Have it read its configuration file again'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "drain" -d 'Give a backend no new requests'
@@ -79,7 +79,7 @@ trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l format -d 'How to report' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l watch -d 'Reload the configuration whenever its file changes'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l elsewhere -d 'The configuration is for another host: neither read nor test the files that it names'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -l elsewhere -d 'The configuration is for another host: do not read or test the files that it names'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s c -l config -d 'The configuration file (JSON); - for standard input' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l listen -d 'Listen on this address, such as 127.0.0.1:8080; repeat for several' -r
@@ -101,14 +101,14 @@ debug\t''
 trace\t''"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s H -l header -d 'A field of its head; repeat for several' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l down -d 'Take this backend for down; repeat for several' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l client -d 'The address that it comes from [default: an example that the route serves]' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l client -d 'The client\'s address [default: an example that the route serves]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -l watch -d 'Reload the configuration whenever its file changes'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand plan" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l port -d 'The port to listen on, on 127.0.0.1; 0 takes a free one' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l listen -d 'The address to listen on, such as 0.0.0.0:9001: whoever can reach it is answered' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l listen -d 'The address to listen on, such as 0.0.0.0:9001: it answers anyone who can reach it' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'What it calls itself in its answers' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Answer after this time, such as 50ms (but /health at once)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Answer with this status (but /health with 200)' -r
@@ -119,37 +119,37 @@ json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l format -d 'How to show it' -r -f -a "text\t'Lines, for people'
 json\t'One JSON object, for programs'"
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand requests" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l wait -d 'Wait until it has no request in flight, for at most this long' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand drain" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand enable" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l for -d 'For this long, such as 5m; without it, until it is enabled' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -s c -l config -d 'Take the address and the token of the admin listener from this configuration file' -r -F
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l admin -d 'The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token-file -d 'A file that holds the token of the admin listener' -r -F
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token -d 'The token itself, which every user of this machine can read in the list of processes: better use --token-file or ROPEWALK_ADMIN_TOKEN' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -l token -d 'The token itself, which every user of this machine can read in the list of processes: prefer --token-file or ROPEWALK_ADMIN_TOKEN' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand weight" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "check" -d 'Check a configuration: all mistakes at once, each with its place and a remedy'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "explain" -d 'Explain what would happen to a request, and why'
@@ -157,7 +157,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_s
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show how a running ropewalk is; fails when a pool has no backend that takes requests'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show the status of a running ropewalk; fails if a pool has no backend that takes requests'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "requests" -d 'List the requests that are in flight, the oldest first'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "reload" -d 'Have it read its configuration file again'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "drain" -d 'Give a backend no new requests'

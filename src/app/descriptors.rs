@@ -22,7 +22,7 @@ pub(super) struct Share {
     pub(super) probes: usize,
 }
 
-/// The process may have too few descriptors to serve anybody.
+/// The process may have too few descriptors to serve any client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewDescriptors {
     /// How many it may have.
@@ -31,7 +31,7 @@ pub struct TooFewDescriptors {
     pub needed: usize,
 }
 
-/// What fitting a plan to the descriptors has come to.
+/// The outcome of fitting a plan to the descriptors.
 #[derive(Debug)]
 pub(super) struct Fitted {
     /// How many pipes there may be.
@@ -45,8 +45,7 @@ pub(super) struct Fitted {
 
 /// Lowers `limits.connections` to what the descriptors are enough for.
 ///
-/// # Errors
-/// There are too few even for a handful of connections.
+/// # Errors There are too few for even a handful of connections.
 pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
     let asked = plan.limits.connections;
     let Some(allowed) = getrlimit(Resource::Nofile).current else {
@@ -56,7 +55,7 @@ pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
     let Share { connections, pipes, probes } = share(plan, allowed)?;
     if connections < asked {
-        // In proportion, so that as large a share as was meant is left for requests.
+        // In proportion, so that requests keep the intended share.
         plan.limits.tunnels = plan.limits.tunnels.saturating_mul(connections).div_ceil(asked);
         plan.limits.connections = connections;
     }
@@ -64,8 +63,8 @@ pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
 }
 
 impl Fitted {
-    /// Logs how many connections fewer there may be. It is a warning only if it costs much: the
-    /// default limit of connections is more than many healthy machines are asked for.
+    /// Logs the lowered limit on connections. It is a warning only if fewer than half are left: the
+    /// default limit is more than many healthy machines ever see.
     pub(super) fn log(&self) {
         let Self { asked, given, allowed, .. } = *self;
         if given >= asked {
@@ -81,7 +80,7 @@ impl Fitted {
     }
 }
 
-/// How many connections and pipes so many descriptors are enough for.
+/// How many connections and pipes this number of descriptors is enough for.
 fn share(plan: &Plan, allowed: usize) -> Result<Share, TooFewDescriptors> {
     let logs = plan.log.access.iter().len();
     let admin = plan.admin.iter().len();
@@ -92,7 +91,7 @@ fn share(plan: &Plan, allowed: usize) -> Result<Share, TooFewDescriptors> {
     if allowed < needed {
         return Err(TooFewDescriptors { allowed, needed });
     }
-    // What comes and goes gets all that it can use, but no more than a part of what is left.
+    // Short-lived descriptors get all that they can use, up to a fixed part of what is left.
     let left = allowed - fixed;
     let (clients, probes) = (admin * ADMIN_CONNECTIONS_MAX, plan.probes_in_flight_max());
     let others = clients + probes;
@@ -107,10 +106,10 @@ fn share(plan: &Plan, allowed: usize) -> Result<Share, TooFewDescriptors> {
 }
 
 /// Descriptors of every process: standard streams, the two epolls, those of signals, of the service
-/// manager, of files that are just being read.
+/// manager, and files that are being read.
 const DESCRIPTORS_OF_PROCESS: usize = 16;
 
-/// What comes and goes gets at most one part of so many.
+/// Short-lived descriptors get at most one in this many.
 const PART: usize = 4;
 
 /// With fewer connections than this a balancer is of no use.

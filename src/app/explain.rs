@@ -62,7 +62,7 @@ pub(super) fn explain(
     Ok(together(&answers.collect::<Vec<_>>()))
 }
 
-/// The answers for several listeners in one text: what is the same is said once.
+/// The answers for several listeners in one text: lines that they share are printed once.
 fn together(answers: &[(&str, String)]) -> String {
     let [(_, first), rest @ ..] = answers else { return String::new() };
     if rest.is_empty() {
@@ -138,7 +138,7 @@ fn one(
     let found = snapshot.routes.find(&asked);
     reading(asked.target, out);
     if let Err(why @ NotFound::Ambiguous) = found {
-        push(out, format_args!("answered 400: {why}, and something is guarded"));
+        push(out, format_args!("answered 400: {why}, and a route has guards"));
         return;
     }
     for (place, mismatch) in snapshot.routes.mismatches(&asked).iter().enumerate() {
@@ -197,11 +197,11 @@ fn reading(target: &str, out: &mut String) {
     }
 }
 
-/// An address of the documentation (RFC 5737), so that nobody takes it for theirs.
+/// A documentation address (RFC 5737), so that no real client is meant.
 const EXAMPLE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const EXAMPLE_PORT: u16 = 50_000;
 
-/// A client that all of these routes serve, if there is one that is easily found.
+/// A client that all of these routes serve, if one is easily found.
 fn example(snapshot: &Snapshot, places: &[u16]) -> IpAddr {
     let networks = places.iter().flat_map(|&place| &snapshot.route(place).allow);
     let firsts = networks.filter_map(|network| network.hosts().next());
@@ -261,7 +261,8 @@ fn admission(
     refused
 }
 
-/// What `allow` and `deny` say. Without a client, only what they say of others than the example.
+/// What `allow` and `deny` say. Without a client, only what they say about clients other than the
+/// example.
 fn networks(
     route: &RoutePlan,
     Asker { address: client, known }: Asker,

@@ -76,7 +76,7 @@ pub struct Handle {
 
 /// What a balancer and its handles share.
 struct Inner {
-    /// Spawns every thread, and knows of the first that ended and should not have.
+    /// Spawns every thread, and remembers the first that ended unexpectedly.
     threads: Supervisor,
     hall: Arc<Hall>,
     ending: Arc<Ending>,
@@ -116,9 +116,9 @@ enum Wish {
 }
 
 impl Ending {
-    /// Makes whoever waits for the end look at everything again.
+    /// Wakes the threads that wait for the end, so that they look again.
     fn look_again(&self) {
-        // Taken, so that nobody is between a look and the wait that follows it.
+        // Locked, so that no thread is between its look and the wait that follows.
         drop(self.wish.lock());
         self.changed.notify_all();
     }
@@ -156,7 +156,7 @@ pub enum StartError {
         /// Its address.
         address: SocketAddr,
     },
-    /// The process may have too few descriptors to serve anybody.
+    /// The process may have too few descriptors to serve any client.
     Descriptors(TooFewDescriptors),
     /// The system refused a thread, a descriptor or memory.
     System(io::Error),
@@ -309,9 +309,8 @@ impl Balancer {
     /// [`Handle::drain`] when the last request has been answered or the drain timeout is
     /// over, after a [`Handle::stop_now`] at once.
     ///
-    /// # Errors
-    /// One of its threads has ended without having been asked to. Connections are cut then: what is
-    /// left of the balancer may not be able to serve them.
+    /// # Errors One of its threads ended unexpectedly. Connections are cut then, because the
+    /// remaining threads may not be able to serve them.
     pub fn join(mut self) -> Result<(), ThreadEnded> {
         self.wait_for_end();
         self.take_down();
@@ -362,7 +361,7 @@ impl Balancer {
         hall.ready.wake_all();
         hall.parking.wake();
         hall.shared.passwords.stop();
-        // A reload that is being applied and does not come to its end stops the probes itself.
+        // If a reload is still being applied, it stops the probes itself.
         if let Some(mut reloading) = self.handle.inner.reloading.try_lock_for(RELOAD_STOP_WAIT) {
             drop(reloading.health.take());
         }
@@ -457,8 +456,8 @@ impl Handle {
         self.inner.hall.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// The first thread that has ended without having been asked to: [`Balancer::join`] then returns,
-    /// and what is left does not serve.
+    /// The first thread that ended unexpectedly: [`Balancer::join`] then returns, and the balancer
+    /// serves no more.
     pub fn failure(&self) -> Option<ThreadEnded> {
         self.inner.threads.failure().cloned()
     }

@@ -43,7 +43,7 @@ pub(super) type Source = Box<dyn Fn() -> Result<Plan, String> + Send + Sync>;
 pub enum ReloadError {
     /// A listener could not be bound, or the system is out of threads or descriptors.
     Start(StartError),
-    /// Another reload is being applied and does not come to its end.
+    /// Another reload is still being applied.
     Busy,
     /// The balancer is being stopped.
     Stopping,
@@ -115,7 +115,7 @@ impl Handle {
         let lines = changes(&before.plan, &plan);
         // The admin listener is the one that there is, and its views want to know what heads say.
         plan.admin.clone_from(&before.plan.admin);
-        // From here on nothing fails. Backends that stay are as the new configuration wants them.
+        // From here on nothing fails. Backends that stay get the new configuration's settings.
         let after = Arc::new(Snapshot::after(plan, &before));
         if !same_log {
             self.inner.replace_log(log);
@@ -163,17 +163,16 @@ impl Handle {
     }
 
     /// Asks for a reload from the source and returns at once. `done` is called from another thread
-    /// with what has changed, a line for each change, or why nothing has; the log is told too.
-    /// Requests that come while a reload runs share the next one.
+    /// with what changed, a line for each change, or why nothing did; both are logged too. Requests
+    /// that come while a reload runs share the next one.
     pub fn request_reload(&self, done: impl FnOnce(Result<Vec<String>, String>) + Send + 'static) {
         self.inner.reload_requests.request(Box::new(done));
     }
 
     /// The same, but waits for the end of the reload.
     ///
-    /// # Errors
-    /// As for [`Handle::reload`], or the source has no configuration that is right, or it hangs: then
-    /// the reload goes on and may yet be applied. The text is for people.
+    /// # Errors As for [`Handle::reload`], or the source has no valid configuration, or it hangs:
+    /// then the reload continues and may still be applied. The text is for people.
     pub fn reload_from_source(&self) -> Result<Vec<String>, String> {
         let (result, ended) = bounded(1);
         self.request_reload(move |what| drop(result.send(what)));
@@ -181,13 +180,13 @@ impl Handle {
             Ok(what) => what,
             Err(RecvTimeoutError::Disconnected) => Err(ReloadError::Stopping.to_string()),
             Err(RecvTimeoutError::Timeout) => {
-                Err(format!("the reload has not ended yet: {}", self.inner.reload_requests.progress()))
+                Err(format!("the reload is still running: {}", self.inner.reload_requests.progress()))
             }
         }
     }
 
-    /// Applies the configuration that the source has now, and logs what came of it. Only the reload
-    /// thread calls this, so there is one at a time and the last one that was asked for counts.
+    /// Applies the configuration that the source has now, and logs the result. Only the reload
+    /// thread calls this, so reloads run one at a time and the last request wins.
     pub(super) fn reload_now(&self) -> Result<Vec<String>, String> {
         let read = match self.inner.source.get() {
             Some(source) => source(),
@@ -277,8 +276,8 @@ impl fmt::Display for ReloadError {
         match self {
             Self::Start(StartError::System(source)) => write!(f, "cannot apply it: {source}"),
             Self::Start(error) => error.fmt(f),
-            Self::Busy => f.write_str("another reload is being applied and has not ended"),
-            Self::Stopping => f.write_str("the balancer is being stopped"),
+            Self::Busy => f.write_str("another reload is still being applied"),
+            Self::Stopping => f.write_str("the balancer is shutting down"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The `rw-reload` thread: reads the configuration again and applies it, for whoever asks.
+//! The `rw-reload` thread: reads the configuration again and applies it on request.
 //!
-//! What a configuration is read from may hang, as a file on a network does, and applying a large one
-//! takes seconds. Signals, the admin listener and a stop must not wait for either. So whoever asks for
-//! a reload leaves a call-back and goes on. Reloads run one at a time; requests that come while one
-//! runs share the next.
+//! Reading a configuration may hang, for example on a network file system, and applying a large one
+//! takes seconds. Signals, the admin listener and shutdown must not wait for either. So a caller
+//! leaves a call-back and does not wait. Reloads run one at a time; requests that come while one runs
+//! share the next.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,11 +29,11 @@ pub(super) struct Reloads {
 struct State {
     /// A reload was asked for and has not begun.
     wanted: bool,
-    /// Who is told what came of it.
+    /// The call-backs that get the result.
     waiting: Vec<ReloadDone>,
     /// What the reload that runs is doing, and since when it runs.
     running: Option<(Step, Moment)>,
-    /// The log has been told that it takes long.
+    /// A warning that it is slow has been logged.
     told: bool,
     stop: bool,
 }
@@ -48,13 +48,13 @@ pub(super) enum Step {
 }
 
 impl Reloads {
-    /// Asks for a reload. `done` is called with what came of it, from another thread; at once if
-    /// there is no room for it.
+    /// Asks for a reload. `done` is called with the result, from another thread; at once if too
+    /// many requests wait.
     pub(super) fn request(&self, done: ReloadDone) {
         let mut state = self.state.lock();
         if state.stop {
             drop(state);
-            return done(Err("the balancer is being stopped".to_owned()));
+            return done(Err("the balancer is shutting down".to_owned()));
         }
         state.wanted = true;
         self.changed.notify_one();
@@ -62,22 +62,24 @@ impl Reloads {
             state.waiting.push(done);
         } else {
             drop(state);
-            done(Err("too many others wait for this reload; the log says what comes of it".to_owned()));
+            done(Err(
+                "too many requests are waiting for this reload; the log will have its result".to_owned()
+            ));
         }
     }
 
-    /// What the reload that runs is doing, for people; empty while none does.
+    /// What the running reload is doing, for people; empty if none is running.
     pub(super) fn progress(&self) -> String {
         let state = self.state.lock();
         let Some((step, since)) = state.running else { return String::new() };
         let step = match step {
-            Step::Read => "it is reading the configuration",
-            Step::Apply => "it is applying the configuration",
+            Step::Read => "reading the configuration",
+            Step::Apply => "applying the configuration",
         };
-        format!("{step}, for {} s so far", clock::now().since(since).as_secs())
+        format!("{step} for {} s", clock::now().since(since).as_secs())
     }
 
-    /// When the log is to be told that the reload takes long; `NEVER` if it is not.
+    /// When to log that the reload is slow; `NEVER` if not.
     pub(super) fn late_at(&self) -> Moment {
         let state = self.state.lock();
         match state.running {
@@ -86,15 +88,18 @@ impl Reloads {
         }
     }
 
-    /// Tells the log that the reload takes long, if it does by now.
+    /// Logs that the reload is slow, if it is by now.
     pub(super) fn log_if_late(&self) {
         if clock::now() >= self.late_at() {
             self.state.lock().told = true;
-            log::warn!("the reload has not ended yet: {}; the old configuration serves", self.progress());
+            log::warn!(
+                "the reload is still running: {}; the old configuration stays in use",
+                self.progress()
+            );
         }
     }
 
-    /// Notes what the reload that runs does now.
+    /// Notes what the running reload does now.
     pub(super) fn at(&self, step: Step) {
         if let Some((present, _)) = &mut self.state.lock().running {
             *present = step;
@@ -104,7 +109,7 @@ impl Reloads {
     /// Waits for requests; `None` when there will be no more.
     fn next(&self) -> Option<Vec<ReloadDone>> {
         let mut state = self.state.lock();
-        // No deadline: while nobody asks, nothing is due.
+        // No deadline: without a request there is nothing to do.
         self.changed.wait_while(&mut state, |state| !state.wanted && !state.stop);
         if state.stop {
             return None;
@@ -120,8 +125,8 @@ impl Reloads {
     }
 }
 
-/// The thread. Dropping this ends it, unless a reload hangs: that one is left behind, since a read
-/// cannot be cut short, and finds the balancer stopped when it comes back.
+/// The thread. Dropping this ends it. If a reload hangs, the thread is abandoned, since a read
+/// cannot be interrupted; it finds the balancer stopped when the read returns.
 pub(super) struct ReloadThread {
     inner: Weak<Inner>,
     thread: Option<JoinHandle<()>>,
@@ -155,7 +160,7 @@ impl Drop for ReloadThread {
         drop(state);
         drop(waiting);
         if runs {
-            log::warn!("a reload has not ended and is left behind: {}", inner.reload_requests.progress());
+            log::warn!("abandoning a reload that is still running: {}", inner.reload_requests.progress());
         } else if thread.join().is_err() {
             log::error!("the reload thread ended with a panic");
         }
@@ -166,11 +171,11 @@ fn run(reloads: &Reloads, inner: &Weak<Inner>) {
     while let Some(waiting) = reloads.next() {
         let Some(inner) = inner.upgrade() else { return };
         let handle = Handle { inner };
-        // For `join`, which tells of a reload that takes long.
+        // For `join`, which logs slow reloads.
         handle.inner.ending.look_again();
-        // The source is the embedder's, and its bug is no reason to do without reloads.
+        // The source is the embedder's code; a panic in it must not end reloads for good.
         let result = catch_unwind(AssertUnwindSafe(|| handle.reload_now()))
-            .unwrap_or_else(|_| Err("a panic; the log has it".to_owned()));
+            .unwrap_or_else(|_| Err("the reload panicked; see the log".to_owned()));
         drop(handle);
         reloads.end();
         waiting.into_iter().for_each(|done| done(result.clone()));

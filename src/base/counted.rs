@@ -1,5 +1,4 @@
-//! A number and what it counts, as people write it: `1 line`, `2 lines`. Messages that always say
-//! "lines" read like a form with a blank that was filled in.
+//! A number and what it counts, with the right plural: `1 line`, `2 lines`.
 
 use std::fmt;
 

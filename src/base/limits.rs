@@ -84,8 +84,8 @@ pub const TURN_BYTES: usize = 256 * 1024;
 /// body take a tenth of a millisecond.
 pub const TURN_TIME: std::time::Duration = std::time::Duration::from_micros(500);
 
-/// Bytes touched in a turn from which on the task counts as bulk: its next turn waits behind tasks
-/// whose turns are short.
+/// A task that touches at least this many bytes in a turn counts as bulk: its next turn waits
+/// behind tasks with short turns.
 pub const BULK_BYTES: usize = 64 * 1024;
 
 /// LIMIT: pipelined requests answered before the next task gets its turn.
@@ -94,17 +94,17 @@ pub const TURN_REQUESTS: u32 = 16;
 /// LIMIT: our own Via in a request this often means that it goes round in a loop.
 pub const VIA_LOOPS_MAX: usize = 10;
 
-/// LIMIT: entries of X-Forwarded-For, from its end, that become elements of `Forwarded`. Longer ways
-/// are not seen in practice, and an element is longer than its entry.
+/// LIMIT: entries of X-Forwarded-For, from its end, that become elements of `Forwarded`. Longer
+/// chains are not seen in practice, and an element is longer than its entry.
 pub const FORWARDED_HOPS_MAX: usize = 16;
 
-/// A clock that shows less than this was never set: it is the start of the year in which this
-/// version was made, counted from 1970.
+/// A clock that is earlier than this was never set: the start of the year in which this version was
+/// written, in seconds since 1970.
 pub const CLOCK_SET_SINCE: std::time::Duration = std::time::Duration::from_secs(1_767_225_600);
 
-/// LIMIT: backend connections that are kept for one client alone, which has logged in over them. One
-/// for each pool that it uses over one connection of its own; with more the oldest is closed, and
-/// the client has to log in again.
+/// LIMIT: backend connections pinned to one client connection, because the client logged in over
+/// them: one for each pool that it uses. Beyond that the oldest is closed, and the client must log
+/// in again.
 pub const PINNED_PER_CLIENT_MAX: usize = 4;
 
 /// LIMIT: bytes read and thrown away from a client of the admin listener that is being closed,
@@ -114,11 +114,11 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// LIMIT: how long the close of a client's connection may take when its request has been read.
 pub const LINGER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// LIMIT: how long a client may be silent that was answered before the end of its request. Many
-/// clients read the answer only when they have sent everything.
+/// LIMIT: how long a client may be silent if it was answered before the end of its request. Many
+/// clients read the answer only after sending everything.
 pub const LINGER_UNREAD_IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// LIMIT: how long such a client may go on to send. It holds its connection and no memory.
+/// LIMIT: how long such a client may keep sending. It holds its connection and no memory.
 pub const LINGER_UNREAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// LIMIT: connections that wait in the kernel to be accepted. std's 128 overflows in a burst.
@@ -147,14 +147,15 @@ pub const ACCEPT_BATCH: usize = 64;
 /// Clients that are remembered though they hold no connection, before a sweep forgets them.
 pub const CLIENT_ADDRESSES_KEPT: usize = 1024;
 
-/// LIMIT: idle connections that one newcomer displaces: one, unless a reload has lowered the limit.
+/// LIMIT: idle connections that one new connection displaces: one, unless a reload has lowered the
+/// limit.
 pub const DISPLACED_AT_ONCE_MAX: usize = 8;
 
-/// How long what is known of idle connections is good for, in times of what finding it out took: the
-/// poller spends at most a sixteenth of its time on that. For 10 000 it takes a millisecond.
+/// How long a scan for idle connections stays valid, as a multiple of the time that it took, so that
+/// the poller spends at most a sixteenth of its time scanning. A scan of 10 000 takes a millisecond.
 pub const LOOK_OVER_SHARE: u32 = 16;
 
-/// How long it is good for at least.
+/// The least time that a scan stays valid.
 pub const LOOK_OVER_EVERY_MIN: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// LIMIT: parked tasks that are looked at under one hold of their lock, which a worker may want.
@@ -232,8 +233,8 @@ pub const DURATION_SECS_MAX: u64 = 30 * 24 * 60 * 60;
 /// LIMIT: probes of each backend that are kept to be shown.
 pub const PROBES_KEPT_MAX: usize = 32;
 
-/// LIMIT: probes in flight at once, each with a descriptor. A thousand backends may hang at the same
-/// time and delay none of the others; beyond that, probes wait their turn.
+/// LIMIT: probes in flight at once, each with a descriptor. A thousand backends may hang at once
+/// without delaying the others; beyond that, probes wait their turn.
 pub const PROBES_IN_FLIGHT_MAX: usize = 1024;
 
 /// LIMIT: bytes of the body of an answer to a probe that are read to check its framing.
@@ -281,8 +282,8 @@ pub const RETRY_WINDOW: std::time::Duration = std::time::Duration::from_secs(10)
 /// little traffic could never retry.
 pub const RETRIES_IN_FLIGHT_MIN: u32 = 3;
 
-/// LIMIT: earlier routes that `check` compares a route with, to say that it can never be reached. Of
-/// very many with the same host and path it may then miss one.
+/// LIMIT: earlier routes that `check` compares a route with, to say that it can never be reached. If
+/// very many share a host and a path, it may miss one.
 pub const ROUTES_COMPARED_MAX: usize = 256;
 
 /// LIMIT: routes, pools, backends of a pool and users of a route. A request remembers each of them
@@ -372,14 +373,14 @@ pub const LOG_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(1)
 /// writing must have gone well before it is said to be.
 pub const LOG_RETRY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// LIMIT: how long whoever asks for a reload waits for its end before being told what it waits for.
-/// Ten thousand routes take a second or two; what takes longer hangs.
+/// LIMIT: how long a caller waits for a reload before it is told what the reload is doing. Ten
+/// thousand routes take a second or two; anything slower probably hangs.
 pub const RELOAD_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// LIMIT: requests for a reload that wait to be told what came of it.
+/// LIMIT: requests for a reload that wait for its result.
 pub const RELOAD_WAITERS_MAX: usize = 64;
 
-/// LIMIT: how long a stop waits for a reload that is just being applied.
+/// LIMIT: how long shutdown waits for a reload that is being applied.
 pub const RELOAD_STOP_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// LIMIT: lines of diagnostics that wait to be written to stderr. A list of all requests that
@@ -392,8 +393,8 @@ pub const DIAGNOSTIC_BYTES_MAX: usize = 1024 * 1024;
 /// LIMIT: bytes of one line of diagnostics. Error texts are shorter; what a peer has sent is not.
 pub const DIAGNOSTIC_LINE_BYTES_MAX: usize = 8 * 1024;
 
-/// LIMIT: how long the end of the process waits for diagnostics to be written. A reader of stderr
-/// that has stalled gets no more than this.
+/// LIMIT: how long the process waits at exit for diagnostics to be written, in case the reader of
+/// stderr has stalled.
 pub const DIAGNOSTICS_FLUSH_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// LIMIT: connections to the admin listener. Operators and scrapers are few; one more than this
@@ -427,16 +428,17 @@ pub const ADMIN_HELD_BYTES_MAX: usize = 512 * 1024;
 /// taken, and somebody who looks for a stuck request wants the oldest.
 pub const ADMIN_REQUESTS_MAX: usize = 1_000;
 
-/// How long no connections to a backend are kept after it was seen to send what nobody had asked
-/// for, or to close most of those that are used again.
+/// How long connections to a backend are not reused after it sent unsolicited bytes, or closed most
+/// connections when they were reused.
 pub const KEEP_NOTHING_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Reused connections that may die before an answer within ten seconds, if they are at least half
-/// of the reuses. One or two come from a backend that closes idle connections earlier than we do.
+/// of all reuses. One or two are normal for a backend that closes idle connections earlier than we
+/// do.
 pub const REUSE_DEATHS_MAX: u64 = 3;
 
-/// LIMIT: clients that a backend remembers as having had a failed request counted in ten seconds.
-/// With more, the oldest are forgotten, and may count once more.
+/// LIMIT: clients per backend that are remembered because a failed request of theirs was counted
+/// within ten seconds. Beyond that the oldest are forgotten and may count again.
 pub const EVIDENCE_CLIENTS_MAX: usize = 1024;
 
 /// How long only an idempotent request may try an ejected backend, before any request may.

@@ -1,4 +1,4 @@
-//! Opens files that are to be read whole: regular ones, and nothing that could keep a reader waiting.
+//! Opens files that are to be read whole: only regular ones, which cannot block the reader for ever.
 
 use std::fs::File;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 /// Opens a file for reading, if it is a regular one. A named pipe would wait for a writer, and a
-/// device for who knows what. It is the open file that is looked at, for a path may lead elsewhere
-/// a moment later.
+/// device may block too. The check is made on the open file, because the path may lead elsewhere a
+/// moment later.
 ///
 /// # Errors
 /// What the system says; [`io::ErrorKind::InvalidInput`] for what is not a regular file, and

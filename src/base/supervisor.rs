@@ -1,9 +1,9 @@
-//! Notices when a thread ends that was to go on.
+//! Notices when a thread ends unexpectedly.
 //!
-//! A balancer is a fixed set of threads, and one that is gone takes something with it that nobody else
-//! does: without the poller nothing is accepted, without the health thread no verdict changes. Half a
-//! balancer is worse than none, since a service manager restarts only what has ended. So every thread
-//! is spawned here, and the first that panics or fails is remembered and told of.
+//! A balancer is a fixed set of threads, and each does work that no other thread does: without the
+//! poller nothing is accepted, without the health thread no verdict changes. Half a balancer is worse
+//! than none, since a service manager restarts only a process that has exited. So every thread is
+//! spawned here, and the first that panics or fails is remembered and reported.
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Builder, JoinHandle};
 
-/// A thread that has ended and should not have.
+/// A thread that ended unexpectedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadEnded {
     /// Its name.
@@ -30,7 +30,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Calls `tell` from a thread that ends when it should not.
+    /// Calls `tell` from a thread that ends unexpectedly.
     pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
         Self { first: Arc::default(), tell: Arc::new(tell) }
     }
@@ -46,7 +46,7 @@ impl Supervisor {
     ) -> io::Result<JoinHandle<()>> {
         let supervisor = self.clone();
         thread.spawn(move || {
-            // Whatever it was in the middle of is given up with it.
+            // Its unfinished work is lost with it.
             let reason = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => return,
                 Ok(Err(reason)) => reason,
@@ -56,7 +56,7 @@ impl Supervisor {
         })
     }
 
-    /// The first thread that has ended and should not have.
+    /// The first thread that ended unexpectedly.
     pub fn failure(&self) -> Option<&ThreadEnded> {
         self.first.get()
     }
@@ -65,7 +65,7 @@ impl Supervisor {
         let thread = thread::current().name().unwrap_or("?").to_owned();
         let ended = ThreadEnded { thread, reason };
         log::error!("{ended}");
-        // Others that end after the first, perhaps because of it, say no more than that.
+        // Threads that end after the first, perhaps because of it, are not reported.
         let _ = self.first.set(ended);
         (self.tell)();
     }
@@ -87,7 +87,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 impl fmt::Display for ThreadEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { thread, reason } = self;
-        write!(f, "thread {thread} has ended, without which nothing works: {reason}")
+        write!(f, "thread {thread}, which the balancer cannot work without, has ended: {reason}")
     }
 }
 

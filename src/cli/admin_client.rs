@@ -29,7 +29,7 @@ pub(crate) struct AdminOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
     /// The token itself, which every user of this machine can read in the list of processes:
-    /// better use --token-file or ROPEWALK_ADMIN_TOKEN
+    /// prefer --token-file or ROPEWALK_ADMIN_TOKEN
     #[arg(long)]
     token: Option<String>,
 }

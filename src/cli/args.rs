@@ -48,7 +48,7 @@ pub(crate) enum Command {
         /// The configuration file, as with --config
         #[arg(value_name = "FILE", conflicts_with = "config")]
         file: Option<PathBuf>,
-        /// The configuration is for another host: neither read nor test the files that it names
+        /// The configuration is for another host: do not read or test the files that it names
         #[arg(long)]
         elsewhere: bool,
         /// How to report
@@ -103,7 +103,7 @@ pub(crate) struct QuestionOptions {
     /// Take this backend for down; repeat for several
     #[arg(long, value_name = "NAME")]
     pub(crate) down: Vec<String>,
-    /// The address that it comes from [default: an example that the route serves]
+    /// The client's address [default: an example that the route serves]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) client: Option<String>,
 }
@@ -115,7 +115,7 @@ pub(crate) struct OriginOptions {
     /// The port to listen on, on 127.0.0.1; 0 takes a free one
     #[arg(long, required_unless_present = "listen", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,
-    /// The address to listen on, such as 0.0.0.0:9001: whoever can reach it is answered
+    /// The address to listen on, such as 0.0.0.0:9001: it answers anyone who can reach it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<std::net::SocketAddr>,
     /// What it calls itself in its answers

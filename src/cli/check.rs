@@ -159,7 +159,7 @@ fn notes(plan: &Plan) -> impl Iterator<Item = String> {
     });
     alone.map(|address| {
         let port = address.port();
-        format!("note: {address} takes IPv6 only; list \"0.0.0.0:{port}\" as well to take IPv4")
+        format!("note: {address} accepts IPv6 only; list \"0.0.0.0:{port}\" as well to accept IPv4")
     })
 }
 

@@ -1,8 +1,8 @@
 //! `ropewalk demo`: three sample origins and the balancer, and what to type.
 //!
-//! The origins are processes of their own, so that one can be killed to see what happens. The
-//! ports are the ones that the guide uses, unless they are taken; then free ones, since a
-//! demonstration that fails on the machine of the first reader is none.
+//! The origins are processes of their own, so that one can be killed to see what happens. The ports
+//! are the ones that the guide uses, unless they are taken; then free ones, since a demonstration
+//! must not fail because of a busy port.
 
 use std::fmt::Write;
 use std::io::{self, BufRead, BufReader};
@@ -100,7 +100,8 @@ impl SampleOrigin {
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // Ctrl-C is for the balancer, which lets requests finish that an origin still answers.
+            // Ctrl-C must reach the balancer only, so that origins can answer the requests that it
+            // lets finish.
             .process_group(0)
             .spawn()?;
         match listening_address(&mut child) {
@@ -115,7 +116,7 @@ impl SampleOrigin {
 
 impl Drop for SampleOrigin {
     fn drop(&mut self) {
-        // It may have been killed already: that is what it is for.
+        // It may have been killed already, as the demonstration suggests.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -186,8 +187,8 @@ fn origin_name(index: usize) -> String {
     format!("server-{}", index + 1)
 }
 
-/// The port that the guide names, or a free one. Bound and let go at once: should another program
-/// take it in between, the start says so.
+/// The port that the guide names, or a free one. It is bound and released at once: if another
+/// program takes it in between, the start reports that.
 fn usual_or_free(port: u16) -> SocketAddr {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }

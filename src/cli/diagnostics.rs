@@ -1,10 +1,10 @@
-//! The `rw-diag` thread: writes diagnostics to stderr, so that no other thread waits for whoever
-//! reads them.
+//! The `rw-diag` thread: writes diagnostics to stderr, so that no other thread waits for the
+//! reader.
 //!
-//! Stderr is inherited. It may be a pipe to a log driver that has stalled, a terminal where somebody
-//! has pressed Ctrl-S, or a full disk, and a write to it then blocks for as long as that lasts. So
-//! lines go into a bounded queue. When the queue is full a line is dropped and counted, and a later
-//! line says how many are missing. Only this thread ever writes to stderr once it runs.
+//! Stderr is inherited. It may be a pipe to a log driver that has stalled, a terminal stopped with
+//! Ctrl-S, or a file on a hung disk, and writing to it may then block. So lines go into a bounded
+//! queue. When the queue is full, lines are dropped and counted, and a later line says how many.
+//! Once this thread runs, no other thread writes to stderr.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -28,7 +28,7 @@ pub(super) struct Queue {
     counts: Arc<Counts>,
 }
 
-/// What the queue holds and what it could not hold. Ordering: Relaxed, for these are counts and the
+/// What the queue holds and what was dropped. Ordering: Relaxed, for these are counts and the
 /// channel orders the lines themselves.
 #[derive(Default)]
 struct Counts {
@@ -46,7 +46,8 @@ enum Item {
 }
 
 impl Queue {
-    /// Starts the thread that writes to `sink`. `missing` makes the line that tells of lost ones.
+    /// Starts the thread that writes to `sink`. `missing` formats the line that reports dropped
+    /// ones.
     ///
     /// # Errors
     /// The system refuses a thread.
@@ -58,8 +59,7 @@ impl Queue {
         let counts = Arc::new(Counts::default());
         let mut writer = Writer { sink, received, counts: Arc::clone(&counts), reported: 0, missing };
         Builder::new().name("rw-diag".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(move || {
-            // Nothing can be logged any more, and a process that cannot say what is wrong with it is
-            // better restarted.
+            // Nothing can be logged any more, so the process should be restarted.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 process::exit(1);
             }
@@ -99,7 +99,7 @@ struct Writer<S, M> {
     sink: S,
     received: Receiver<Item>,
     counts: Arc<Counts>,
-    /// How many dropped lines have been told of.
+    /// How many dropped lines have been reported.
     reported: u64,
     missing: M,
 }
@@ -112,7 +112,7 @@ impl<S: AsFd, M: Fn(u64) -> Vec<u8>> Writer<S, M> {
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     self.report();
-                    // No deadline: while there is nothing to say, nothing is due.
+                    // No deadline: without a line there is nothing to do.
                     let Ok(item) = self.received.recv() else { return };
                     item
                 }
@@ -132,7 +132,7 @@ impl<S: AsFd, M: Fn(u64) -> Vec<u8>> Writer<S, M> {
         self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
     }
 
-    /// Says how many lines are missing, once for each gap.
+    /// Reports how many lines were dropped, once for each gap.
     fn report(&mut self) {
         let dropped = self.counts.dropped.load(Ordering::Relaxed);
         if dropped > self.reported && write_all(&self.sink, &(self.missing)(dropped - self.reported)).is_ok()
@@ -149,7 +149,7 @@ fn write_all(sink: &impl AsFd, mut rest: &[u8]) -> Result<(), Errno> {
             Ok(0) => return Err(Errno::IO),
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // A process that shares stderr with this one has made it non-blocking.
+            // Another process that shares stderr has made it non-blocking.
             Err(Errno::AGAIN) => match poll(&mut [PollFd::new(sink, PollFlags::OUT)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),

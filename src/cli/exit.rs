@@ -29,13 +29,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Starts a thread of the command line's own, without which the process is not to go on.
+/// Starts a thread of the command line; if it panics, the process exits.
 pub(crate) fn spawn_vital(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Builder::new().name(name.to_owned()).spawn(move || {
         // The panic itself has been logged.
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             let name = std::thread::current().name().unwrap_or_default().to_owned();
-            log::error!("thread {name} has ended, without which nothing works: it panicked");
+            log::error!("thread {name}, which the balancer cannot work without, has ended: it panicked");
             logging::flush();
             std::process::exit(1);
         }
@@ -49,7 +49,7 @@ pub(crate) fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line to stderr, likewise. Of a balancer that runs, it never waits for the reader.
+/// Writes a line to stderr, likewise. In a running balancer it never waits for the reader.
 pub(crate) fn complain(line: impl fmt::Display) {
     logging::write(&line.to_string());
 }

@@ -1,8 +1,9 @@
 //! Diagnostics: one line each to stderr, as `2026-11-21T06:40:51.123Z INFO  text`.
 //!
-//! Stdout stays free for what a command is asked for. The time is UTC: the local offset cannot be
-//! found out safely once threads run, and logs of several machines are compared. Under journald,
-//! which keeps a time of its own, a line begins with its priority instead, as sd-daemon(3) says.
+//! Stdout stays free for the output of commands. The time is UTC: the local offset cannot be read
+//! safely once threads run, and UTC makes logs of several machines comparable. Under journald,
+//! which has its own timestamps, a line begins with its priority instead, as sd-daemon(3)
+//! describes.
 //!
 //! Logging a line never waits; [`diagnostics`](super::diagnostics) says why and how.
 
@@ -43,7 +44,8 @@ enum Style {
 pub(crate) fn start(level: LevelFilter) {
     let style = Style::of_stderr();
     let missing = move |count| {
-        let text = format_args!("{count} lines of diagnostics are missing here: they were not read in time");
+        let text =
+            format_args!("{count} lines of diagnostics were dropped here: stderr was not read in time");
         line(style, Level::Warn, text)
     };
     let logger = match Queue::start(io::stderr(), missing) {
@@ -73,7 +75,7 @@ pub(crate) fn write(text: &str) {
     }
 }
 
-/// Waits a moment for lines that are on their way. To be called before the process ends.
+/// Waits a moment for queued lines to be written. Call this before the process exits.
 pub(crate) fn flush() {
     if let Some(logger) = LOGGER.get() {
         logger.queue.flush();
@@ -86,7 +88,7 @@ pub(crate) fn dropped() -> Option<Arc<AtomicU64>> {
 }
 
 impl Log for Logger {
-    /// What libraries say at these levels is about their own insides.
+    /// At these levels libraries log their own internals.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
         target == "ropewalk" || target.starts_with("ropewalk::")
@@ -111,12 +113,12 @@ impl Style {
 }
 
 /// Whether a descriptor is the stream that JOURNAL_STREAM names by its device and inode. The variable
-/// alone says little: whoever redirects stderr leaves it as it is.
+/// alone is not enough: redirecting stderr does not change it.
 fn is_journal(fd: BorrowedFd<'_>, variable: &str) -> bool {
     fstat(fd).is_ok_and(|stat| variable == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// One line. A record stays one line whatever is in it, so that nobody can forge another.
+/// One line. A record is always one line, so that its content cannot forge another.
 fn line(style: Style, level: Level, text: fmt::Arguments<'_>) -> Vec<u8> {
     let mut line = Line { text: String::with_capacity(128) };
     // Writing to a string cannot fail.

@@ -14,7 +14,7 @@ use super::exit::{Exit, complain, say};
 /// A command for a running ropewalk.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operation {
-    /// Show how a running ropewalk is; fails when a pool has no backend that takes requests
+    /// Show the status of a running ropewalk; fails if a pool has no backend that takes requests
     Status(ViewOptions),
     /// List the requests that are in flight, the oldest first
     Requests(ViewOptions),

@@ -13,7 +13,7 @@ use super::exit::{Exit, complain, say};
 pub(crate) fn origin(options: OriginOptions) -> Exit {
     let OriginOptions { port, listen, name, delay, status, end_with_parent } = options;
     if end_with_parent && let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        complain(format_args!("this origin may outlive the process that started it: {error}"));
+        complain(format_args!("this origin may keep running after the process that started it: {error}"));
     }
     // Not beyond this machine unless it is asked for: the sample has no limits of its own.
     let address = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default())));

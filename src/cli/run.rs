@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings) -> Exit {
             return Exit::Refused;
         }
     };
-    // Before there are threads, the logger's among them: it changes the environment.
+    // Before any thread starts, including the logger's, because it changes the environment.
     let inherited = match inherit::listeners() {
         Ok(inherited) => inherited,
         Err(error) => {
@@ -102,8 +102,8 @@ pub(crate) fn balance(
             return Exit::Failed;
         }
     };
-    // Before anybody is told that it runs: a signal that comes at once must find the balancer, and a
-    // SIGHUP that came before finds the source of its configuration.
+    // Before the start is announced: a signal that follows at once must find the balancer, and an
+    // earlier SIGHUP must find the source of its configuration.
     prepare(&balancer.handle());
     signals.serve(balancer.handle(), manager);
     if let Some(dropped) = logging::dropped() {
@@ -115,7 +115,7 @@ pub(crate) fn balance(
             log::info!("stopped");
             Exit::Fine
         }
-        // It has been logged. Whoever starts programs starts this one again.
+        // It has been logged. The service manager restarts the process.
         Err(_) => Exit::Failed,
     }
 }

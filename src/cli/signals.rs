@@ -27,8 +27,8 @@ pub(crate) struct Obedience(Arc<Caught>);
 struct Caught {
     served: OnceLock<Served>,
     /// A SIGHUP came before there was a balancer. The file may have changed after it was read, so a
-    /// reload follows. SeqCst: either the thread that noted it sees the balancer, or whoever
-    /// brought the balancer sees the note.
+    /// reload follows. SeqCst: either the signal thread sees the balancer, or the thread that
+    /// publishes the balancer sees the flag.
     hangup: AtomicBool,
 }
 
@@ -94,7 +94,7 @@ impl Caught {
 }
 
 impl Served {
-    /// Asks for a reload and returns at once. What came of it is logged.
+    /// Asks for a reload and returns at once. The result is logged.
     fn reload(&self) {
         self.manager.reloading();
         let served = self.clone();

@@ -44,9 +44,9 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
 
 /// Tells one version of the file from another.
 ///
-/// The modification time alone does not: package stores and reproducible images give every file
-/// the same one, and a file may be replaced by one of equal length. Nobody can set the change
-/// time, and a file that replaces another has its own inode.
+/// The modification time alone does not: package stores and reproducible images give every file the
+/// same one, and a file may be replaced by one of equal length. The change time cannot be set by
+/// programs, and a file that replaces another has its own inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     device: u64,

@@ -35,7 +35,7 @@ pub struct Document {
 pub(super) enum Host {
     /// This one: the files that it names are here.
     This,
-    /// Another one, so that nothing can be said of files.
+    /// Another one, so its files cannot be checked.
     Another,
 }
 
@@ -335,7 +335,7 @@ impl Source<'_> {
         one_error(self.place(offset), message, self.text)
     }
 
-    /// What to say of a text that is in another format, as its beginning shows.
+    /// The message for a text in another format, judged by its beginning.
     fn is_other_format(&self, offset: usize) -> Option<String> {
         // What begins like JSON is JSON, but for a bracket that others begin with too.
         let read = self.text.get(..offset).unwrap_or_default().trim();

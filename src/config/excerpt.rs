@@ -106,7 +106,7 @@ fn value_length(text: impl Iterator<Item = char>) -> usize {
     text.take_while(|c| c.is_alphanumeric() || "+-._".contains(*c)).count()
 }
 
-/// Keys whose text nobody should see, and the object whose values are passwords.
+/// Keys whose text must not be shown, and the object whose values are passwords.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // Not the names of files that hold secrets.

@@ -119,8 +119,8 @@ impl fmt::Display for WorstCase {
     }
 }
 
-/// What a configuration takes on an ordinary day, from figures that were measured: the table in
-/// docs/performance.md. An expectation, and no bound.
+/// What a configuration typically takes, from the measurements in docs/performance.md. An estimate,
+/// not a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Typical {
     /// Clients that are connected.
@@ -132,7 +132,8 @@ pub struct Typical {
 }
 
 impl Typical {
-    /// With a thousand clients, or as many as there may be, of whom one in ten waits for a backend.
+    /// With a thousand clients, or the limit if that is lower, one in ten of which waits for a
+    /// backend.
     pub fn of(plan: &Plan) -> Self {
         const CLIENTS: u64 = 1_000;
         let clients = CLIENTS.min(plan.limits.connections as u64);
@@ -227,8 +228,7 @@ fn fixed(plan: &Plan) -> Vec<Term> {
             COUNTERS_BYTES,
         ),
         term("admin connections", admin * ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX),
-        // The one that is being made stands in memory twice: as what it shows and as text, then as text
-        // and as bytes.
+        // An answer in the making is in memory twice: as data and as text, then as text and as bytes.
         term(
             "admin answers",
             admin,

@@ -415,7 +415,7 @@ pub struct Limits {
     /// Client connections of one address, or of one /64 network of IPv6 addresses; `None` for no such
     /// limit, which is the default.
     pub connections_per_client: Option<usize>,
-    /// Upgraded connections among them, such as WebSockets; 0 lets none through. Three quarters
+    /// Upgraded connections among them, such as WebSockets; 0 allows none. Three quarters
     /// of `connections`.
     pub tunnels: usize,
     /// Bytes of a request or response head. 32 KiB.

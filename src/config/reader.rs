@@ -40,13 +40,13 @@ impl Problems {
         self.list
     }
 
-    /// This moment, to ask later whether anything was wrong since.
+    /// Marks this point, to check later whether there were errors since.
     pub(super) fn mark(&self) -> Mark {
         Mark(self.list.len())
     }
 
-    /// Whether nothing that was read since was wrong, so that it can be compared: what follows
-    /// from a mistake is not reported.
+    /// Whether there were no errors since then, so that the values can be compared: consequences of
+    /// an error are not reported.
     pub(super) fn clean_since(&self, mark: Mark) -> bool {
         self.list[mark.0..].iter().all(|problem| problem.severity == Severity::Warning)
     }
@@ -178,8 +178,7 @@ pub(super) fn text<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a st
     if is_variable(node, problems) { None } else { string(node, problems) }
 }
 
-/// Whether a value was to be replaced by something from outside; if so, that has been written
-/// down.
+/// Whether a value is an unreplaced placeholder of another tool; if so, that has been reported.
 pub(super) fn is_variable(node: &Node, problems: &mut Problems) -> bool {
     let why = text_of(node).and_then(habits::of_variable);
     if let Some(why) = &why {
@@ -193,7 +192,7 @@ pub(super) fn is_variable(node: &Node, problems: &mut Problems) -> bool {
 pub(super) fn line<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a str> {
     let line = string(node, problems)?.trim();
     if let Some(why) = habits::of_variable(line) {
-        problems.warn(&node.at, format!("{why} (now it is used as it stands)"));
+        problems.warn(&node.at, format!("{why} (it is used literally for now)"));
     }
     if line.chars().any(char::is_control) {
         let message = format!("{} contains a control character, such as a line break", shown(node));

@@ -2,8 +2,8 @@
 //!
 //! The field has no specification. Most proxies write a bare address; Azure's gateway writes
 //! `address:port`, others put IPv6 in brackets, and some use the whole node syntax of RFC 7239,
-//! section 6, with quotes, `unknown` and hidden names. All of these are read here, and nothing
-//! else: an entry that is none of them names nobody.
+//! section 6, with quotes, `unknown` and hidden names. All of these are accepted, and nothing else:
+//! any other entry names no client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,8 +1,9 @@
-//! The path of a target: the one reading by which routes are chosen, and what a route may do to it.
+//! The path of a target: the reading that routes are matched against, and the changes that a route
+//! may make to it.
 //!
-//! A path is compared in its *normal reading*, which takes for the same what most backends take for
-//! the same. What else a backend may read in it is in [`readings`](super::readings). A path that is
-//! forwarded is never put into normal form: a route that strips a prefix cuts the client's own bytes.
+//! A path is compared in its *normal reading*, which treats paths as equal when most backends do.
+//! Other readings of backends are in [`readings`](super::readings). A path that is forwarded is never
+//! put into normal form: a route that strips a prefix cuts the client's own bytes.
 
 use std::borrow::Cow;
 
@@ -47,8 +48,8 @@ pub fn normalise(path: &str) -> Cow<'_, [u8]> {
     Cow::Owned(resolve(&decode(path.as_bytes())))
 }
 
-/// A path that cannot be cut or put into another one, because backends disagree on what it climbs
-/// out of: a `..` stands beside `%2F`, `%5C`, `%3B`, `\` or `;` in one segment.
+/// A path that cannot be stripped or inserted into a template, because backends disagree on which
+/// folder it leaves: a `..` stands beside `%2F`, `%5C`, `%3B`, `\` or `;` in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
@@ -56,8 +57,7 @@ pub struct Ambiguous;
 /// 5.2.4) and every other byte kept. `..` takes the empty segments before it along, as it does in
 /// the normal reading.
 ///
-/// # Errors
-/// Some segment holds a `..` that only some backends see.
+/// # Errors A segment holds a `..` that only some backends see.
 pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));
@@ -81,7 +81,7 @@ pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
         if dots == 2 {
             kept.truncate(kept.trim_end_matches('/').rfind('/').unwrap_or(0));
         }
-        // A dot segment stands for a folder, which a slash at the end says.
+        // A dot segment names a folder, so the result ends in a slash.
         if segments.peek().is_none() {
             kept.push('/');
         }

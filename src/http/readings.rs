@@ -1,14 +1,15 @@
-//! What else a backend may read in a path than its normal reading.
+//! The readings of a path, besides the normal one, that a backend may use.
 //!
-//! What is forwarded is what was sent, and backends disagree on it: some decode `%2F`, some take a
-//! backslash for a slash, some merge slashes, drop `;parameters`, or take `//host` for the name of a
-//! host. A guard that looks at one reading only is passed by writing another. So where something is
-//! guarded, a path is looked up in every reading, and what cannot be read safely is refused.
+//! A path is forwarded as it was sent, and backends disagree on how to read it: some decode `%2F`,
+//! some treat a backslash as a slash, some merge slashes, drop `;parameters`, or read `//host` as
+//! the name of a host. A guard that checks only one reading can be bypassed with another. So if a
+//! configuration has guards, a path is looked up in every reading, and a path that cannot be read
+//! safely is refused.
 //!
 //! There are at most 32 readings: five choices, each made in both ways. A path with dot segments
-//! beside any of them would have many more, since `..` removes what another choice has made a
-//! segment; no honest client writes it, and it is refused. Letter case, double escapes, a NUL byte
-//! that ends a path and malformed UTF-8 are not looked through.
+//! beside any of them would have many more, since `..` removes whatever the other choices made a
+//! segment; no honest client sends one, and it is refused. Letter case, double escapes, a NUL byte
+//! that ends a path and malformed UTF-8 are not covered.
 
 use super::path::{Ambiguous, is_plain, resolve, unescaped};
 
@@ -47,7 +48,7 @@ impl Reading {
     const MERGED: u8 = 4;
     /// A segment ends at its first semicolon (RFC 3986, section 3.3).
     const BARE: u8 = 8;
-    /// Two slashes at the front are followed by the name of a host (RFC 3986, section 4.2).
+    /// Two leading slashes are followed by a host (RFC 3986, section 4.2).
     const AUTHORITY: u8 = 16;
     /// LIMIT: readings of one path.
     const COUNT: u8 = 32;
@@ -78,8 +79,8 @@ impl Reading {
     }
 }
 
-/// Calls `visit` with each reading of a path other than the normal one, and with that one too if it
-/// has to be told from them. Those of a plain path are none.
+/// Calls `visit` with each reading of a path other than the normal one, and perhaps with the normal
+/// one too. A plain path has none.
 ///
 /// Of a long reading only the first `bytes_max` bytes are passed on, and a little more: what follows
 /// cannot matter if they are more than a byte longer than every path that they are compared with. So
@@ -199,8 +200,8 @@ fn apply(reading: Reading, path: &[Unit], bytes_max: usize, read: &mut Vec<u8>) 
 
 /// A path without the host that it begins with, if it can be taken to begin with one.
 fn behind_authority(reading: Reading, path: &[Unit]) -> &[Unit] {
-    // Who parses before decoding sees no escaped slash, unless there is no other: then somebody
-    // has decoded it for them.
+    // A backend that parses before decoding sees no escaped slash, unless every slash is escaped:
+    // then something has decoded them before.
     let literal = Reading(reading.0 & !Reading::DECODED);
     for reading in [literal, reading] {
         let is_slash = |&unit: &Unit| reading.is_slash(unit);

@@ -75,9 +75,9 @@ fn transfer(from: impl AsFd, to: impl AsFd, count: usize) -> Result<usize, Errno
 pub struct PipeAllowance(Arc<AtomicUsize>);
 
 impl PipeAllowance {
-    /// An allowance of so many pipes; or of none, if a peer that has gone would end the process: send(2) can
-    /// be told not to raise SIGPIPE, splice(2) cannot. Rust's own start-up ignores the signal,
-    /// but who embeds a balancer may have changed that.
+    /// An allowance of this many pipes; or of none, if a peer that has gone would end the process: send(2)
+    /// can be told not to raise SIGPIPE, splice(2) cannot. Rust's own start-up ignores the signal, but who
+    /// embeds a balancer may have changed that.
     pub fn new(pipes: usize) -> Self {
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let pipes = if ignores_sigpipe(&status) { pipes.min(PIPES_MAX) } else { 0 };

@@ -35,10 +35,10 @@ pub enum Io {
     End,
 }
 
-/// How a connection is that nothing was asked on.
+/// The state of an idle connection, on which no response is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// Open, and silent: as it should be.
+    /// Open and silent, as it should be.
     Quiet,
     /// The peer has closed or reset it.
     Closed,
@@ -193,8 +193,8 @@ impl Stream {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
-    /// How an unused connection is. Bytes that nobody asked for would be taken for the answer to
-    /// the next request.
+    /// The state of an idle connection. Unsolicited bytes would be taken for the answer to the next
+    /// request.
     pub fn at_rest(&self) -> Rest {
         let mut byte = [0_u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

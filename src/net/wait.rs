@@ -80,7 +80,7 @@ pub enum Reason {
     Password,
     /// The next dial of a backend that has refused a connection.
     Redial,
-    /// The next look whether the backend is still up that is to answer.
+    /// The next check whether the backend that should answer is still up.
     LookAgain,
     /// A connection to a backend.
     Connect,
@@ -101,7 +101,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether what is waited for is an event of a socket. If not, only the park token tells of it.
+    /// Whether the wait is for an event of a socket. If not, only the park token ends it.
     pub fn is_of_a_socket(self) -> bool {
         !matches!(self, Self::Queue | Self::Password)
     }

@@ -20,7 +20,7 @@ pub struct Key {
     pub pool: u32,
     /// The backend that decided; 0 if none was chosen.
     pub backend: u32,
-    /// What the client was told; 499 when it left. One that is not registered is counted as the
+    /// The status that the client got; 499 if it left. One that is not registered is counted as the
     /// first of its class.
     pub code: u16,
 }

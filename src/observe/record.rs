@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 pub struct Record<'a> {
     /// When the head was complete.
     pub time: SystemTime,
-    /// The id that the backend gets and the client is told, as X-Request-Id.
+    /// The id that is sent to the backend and to the client as X-Request-Id.
     pub id: &'a [u8],
     /// The client's address: the peer's, or the one that a trusted proxy named.
     pub client: IpAddr,
@@ -49,7 +49,7 @@ pub struct Record<'a> {
     pub total: Duration,
     /// Why it ended, from a closed list: `completed`, or what went wrong.
     pub end: &'static str,
-    /// What was wrong, in words, if the client got an answer of our own for it.
+    /// What was wrong, in words, if the client got an error from us.
     pub reason: Option<&'static str>,
 }
 

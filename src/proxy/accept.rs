@@ -1,4 +1,4 @@
-//! What a client would like to read an answer of our own as (RFC 9110, section 12.5.1).
+//! The media type that a client prefers for our own answers (RFC 9110, section 12.5.1).
 
 use std::cmp::Reverse;
 
@@ -7,7 +7,7 @@ use crate::http::{Field, Known};
 /// The forms in which our answers come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
-    /// `text/plain`, for people with a terminal, and for those who do not say.
+    /// `text/plain`, for terminals, and for clients that do not say.
     Text,
     /// `application/json`, for programs.
     Json,
@@ -15,8 +15,8 @@ pub(super) enum MediaType {
     Html,
 }
 
-/// The form that a request prefers. Of two that it likes equally, the one that it names more
-/// exactly, and then the one that it names first.
+/// The form that a request prefers. Of two with equal weight, the one named by a more specific
+/// range, then the one named first.
 pub(super) fn preferred(fields: &[Field<'_>]) -> MediaType {
     let mut wishes = [MediaType::Text, MediaType::Json, MediaType::Html].map(|form| (form, Wish::NONE));
     let accept = fields.iter().filter(|field| field.known == Known::Accept);
@@ -34,11 +34,11 @@ pub(super) fn preferred(fields: &[Field<'_>]) -> MediaType {
         }
     }
     let liked = wishes.iter().filter(|(_, wish)| wish.quality > 0);
-    // Text first, so that it wins where all else is equal.
+    // Text first, so that it wins ties.
     liked.rev().max_by_key(|(_, wish)| *wish).map_or(MediaType::Text, |(form, _)| *form)
 }
 
-/// How much a form is liked, and why. Ordered: what is liked more is greater.
+/// The preference for a form. Ordered: a stronger preference is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wish {
     /// In thousandths.
@@ -53,14 +53,14 @@ impl Wish {
 
 const QUALITY_MAX: u16 = 1_000;
 
-/// How exactly a media range names a form; 0 if it does not.
+/// How specific a media range is for a form; 0 if it does not match.
 fn exactness(form: MediaType, range: &[u8]) -> u8 {
     let (whole, part): (&[u8], &[u8]) = match form {
         MediaType::Text => (b"text/plain", b"text/*"),
         MediaType::Json => (b"application/json", b"application/*"),
         MediaType::Html => (b"text/html", b"text/*"),
     };
-    // Whoever reads a kind of JSON gets JSON: `application/problem+json`.
+    // A client that accepts any kind of JSON gets JSON: `application/problem+json`.
     let ends_in_json = || range.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b"+json"));
     let kind_of_json = || form == MediaType::Json && ends_in_json();
     if range.eq_ignore_ascii_case(whole) {

@@ -1,5 +1,5 @@
-//! The body of an answer of our own, in the form that the client would like: what went wrong, in
-//! one sentence, and the id by which an operator finds the request.
+//! The body of an error from us, in the form that the client prefers: what went wrong, in one
+//! sentence, and the id by which an operator finds the request.
 
 use std::fmt::Write as _;
 

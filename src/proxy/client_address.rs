@@ -1,7 +1,7 @@
-//! Whose request it is: the peer's, or the client's that a trusted proxy in front of us names.
+//! The client of a request: the peer, or the client that a trusted proxy in front of us names.
 //!
-//! The answer is worked out once for each request. The guards of a route, rate limits, the access
-//! log and X-Real-IP all use it, so they cannot disagree.
+//! The address is determined once per request. The guards of a route, rate limits, ejection, the
+//! access log and X-Real-IP all use it, so they cannot disagree.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,19 +13,18 @@ use crate::upstream::route::Asker;
 /// What the peer is, and who it says is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    /// The client whose request it is.
+    /// The client.
     pub(super) asker: Asker,
     /// The peer is a trusted proxy, so what it says about the client is believed.
     pub(super) trusted: bool,
 }
 
-/// Finds out whose request it is.
+/// Determines the client of a request.
 ///
-/// X-Forwarded-For is read from its end, where the nearest proxy wrote. Each entry is believed
-/// if the address that vouches for it is trusted, and the first address that is not trusted is
-/// the client. An entry that names no address ends the search: the client is then unknown, and
-/// stands behind the last proxy that was believed. X-Real-IP counts only if X-Forwarded-For has
-/// no entry.
+/// X-Forwarded-For is read from its end, where the nearest proxy wrote. Each entry is believed if
+/// the address that vouches for it is trusted, and the first address that is not trusted is the
+/// client. An entry that names no address ends the search: the client is then unknown, somewhere
+/// behind the last believed proxy. X-Real-IP counts only if X-Forwarded-For has no entry.
 pub(super) fn origin(peer: SocketAddr, trusted: &[IpNet], fields: &[Field<'_>]) -> Origin {
     let peer = peer.ip().to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));

@@ -51,8 +51,8 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
     let refused = ticket.is_refused();
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else { return nobody(task) };
     if refused {
-        // Another request has dialled for it, and has given up. If it was tried elsewhere before, it is
-        // told what that came to.
+        // Another request dialled on its behalf, and gave up. If this one failed elsewhere before, that
+        // failure is its answer.
         pool.give_up_candidates(&mut task.request.ask);
         return Step::Fail(task.request.failed.unwrap_or(Failure::Refused));
     }
@@ -66,7 +66,7 @@ pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(relay::wait_client(interest, deadline, Reason::Queue))
 }
 
-/// No backend is left for it. A request that was tried is told what that try came to.
+/// No backend is left for the request. If it was tried, its last failure is the answer.
 fn nobody(task: &Task) -> Step {
     Step::Fail(task.request.failed.unwrap_or(Failure::NoBackend))
 }
@@ -155,8 +155,8 @@ fn dial(task: &mut Task, lease: Lease, addresses: Arc<Vec<SocketAddr>>, from: u8
     Step::Fail(failure)
 }
 
-/// Notes that a connection came to be: whoever waits for that may have the backend too, and the
-/// next request need not try other addresses first.
+/// Notes that a connection was established: requests that wait for the backend may use it too, and
+/// the next request tries this address first.
 pub(super) fn came_to_be(upstream: &mut Upstream, request: &mut Request) {
     upstream.connected = true;
     request.redial = None;

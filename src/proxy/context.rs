@@ -37,7 +37,7 @@ pub struct Shared {
     pub pipes: PipeAllowance,
     /// Open client connections.
     pub connections: Arc<AtomicUsize>,
-    /// Connections that were not let in, or had to go for others.
+    /// Connections that were refused, or closed to make room.
     pub turned_away: TurnedAway,
     /// Those of them that are tunnels, or have asked to become one.
     pub tunnels: Arc<AtomicUsize>,
@@ -54,14 +54,15 @@ pub struct Shared {
     pub shards: Box<[Shard]>,
 }
 
-/// Connections for which there was no room, since the start. Ordering: Relaxed; shown and no more.
+/// Connections for which there was no room, since the start. Ordering: Relaxed; these are only
+/// shown.
 #[derive(Debug, Default)]
 pub struct TurnedAway {
-    /// Newcomers over `limits.connections`.
+    /// New connections over `limits.connections`.
     pub of_all: AtomicU64,
-    /// Newcomers over `limits.connections_per_client`.
+    /// New connections over `limits.connections_per_client`.
     pub of_client: AtomicU64,
-    /// Idle ones that gave way to newcomers.
+    /// Idle ones that were closed to make room.
     pub idle: AtomicU64,
 }
 

@@ -17,7 +17,7 @@ const DATE_BYTES: usize = 29;
 /// A worker's text of the present second.
 pub struct Date {
     text: [u8; DATE_BYTES],
-    /// The clock on the wall has been set, as far as anybody can tell.
+    /// The wall clock appears to be set.
     known: bool,
     /// The text is right until then.
     until: Moment,
@@ -29,8 +29,8 @@ impl Date {
         Self { text: [0; DATE_BYTES], known: false, until: Moment::ZERO }
     }
 
-    /// The date at this moment. `None` while the clock is earlier than this program is old: it was
-    /// never set, and a server without a clock must send no Date.
+    /// The date at this moment. `None` while the clock is earlier than this program was written: it
+    /// was never set, and a server without a clock must not send Date.
     pub(super) fn at(&mut self, now: Moment) -> Option<&[u8]> {
         if now >= self.until {
             self.tell(now, SystemTime::now());

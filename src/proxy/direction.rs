@@ -24,7 +24,7 @@ use crate::upstream::snapshot::Snapshot;
 pub(super) enum Direction {
     /// To a backend of its route's pool.
     Pool,
-    /// Nowhere yet: its password is to be hashed first.
+    /// Nowhere yet: its password must be hashed first.
     Password,
     /// Nowhere: the configuration has the answer.
     Answer(Fixed),
@@ -155,8 +155,7 @@ pub fn preview(
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
 }
 
-/// Whom the guards take for the client of a request from this peer: a trusted proxy speaks for
-/// another.
+/// The client that guards see for a request from this peer: a trusted proxy forwards for others.
 pub fn client_of(snapshot: &Snapshot, peer: SocketAddr, head: &RequestHead<'_, '_>) -> Asker {
     origin(peer, &snapshot.plan.trusted_proxies, head.fields).asker
 }

@@ -1,9 +1,9 @@
-//! What a request's failed tries say about the backends, once it is known how the request ended.
+//! What a request's failed tries say about the backends, once the outcome of the request is known.
 //!
 //! A try that failed may be the backend's fault or the request's. A request that every backend
 //! hangs up on (a *poison request*) must not take one backend after another out of service, so a
-//! failed try is kept until the request is settled, and judged then. Only what failed before
-//! anything was sent is the backend's fault for certain, and counts at once.
+//! failed try is kept until the request is settled, and judged then. Only a failure before anything
+//! was sent is certainly the backend's fault, and counts at once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::upstream::health::Reason;
 use crate::upstream::lease::Lease;
 use crate::upstream::ward::Trial;
 
-/// Tries that failed in a request that is not settled.
+/// Failed tries of a request that is not settled.
 #[derive(Default)]
 pub(super) struct FailedTries(Option<Box<List>>);
 
-/// In a box since nearly every request has none, and every task a place for it.
+/// Boxed, since every task has the field and nearly no request has failed tries.
 #[derive(Default)]
 struct List(Vec<FailedTry>);
 
@@ -47,7 +47,7 @@ pub(super) enum End {
 enum Verdict {
     /// They were the fault of each backend.
     Against,
-    /// They may have been the request's own fault. One client proves no more with many of them.
+    /// They may have been the request's own fault. Many of them from one client count once.
     OncePerClient,
     /// They were the request's own fault.
     Nothing,
@@ -69,7 +69,7 @@ pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, n
     request.failed_tries.0.get_or_insert_default().0.push(FailedTry { backend, trial, reason, pieces });
 }
 
-/// What a response that did not come is worth, if its backend has answered nothing else meanwhile.
+/// The points for a timed-out response, if its backend has answered nothing else meanwhile.
 const PIECES_OF_SILENCE: u8 = 3;
 
 /// Judges the failed tries of a request that has ended.
@@ -87,15 +87,15 @@ pub(super) fn settle(request: &mut Request, client: IpAddr, end: End, now: Momen
     }
 }
 
-/// The same for a task whose request is over in whatever way.
+/// The same for a task whose request ended without an answer.
 pub(super) fn settle_task(task: &mut Task, now: Moment) {
     let client = client_of(task);
     settle(&mut task.request, client, End::Unanswered, now);
 }
 
-/// Whose request it is.
+/// The address that a request's evidence is counted for: the one that guards and logs use too.
 pub(super) fn client_of(task: &Task) -> IpAddr {
-    task.client.peer.ip()
+    task.request.client(task.client.peer)
 }
 
 fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: Moment) {

@@ -28,15 +28,15 @@ pub(super) enum Failure {
     BodyTimeout,
     /// No route is for this request.
     NoRoute,
-    /// Backends may read its path in several ways, and it cannot be said whether it is allowed.
+    /// Backends may read its path in several ways, so it is unclear which guards apply.
     AmbiguousPath,
     /// The route does not serve this client's network.
     Forbidden,
-    /// The route at this place wants to know who the client is.
+    /// The route at this place requires authentication.
     Unauthorized(u16),
     /// The client has asked too often; after so many seconds it may ask again.
     TooMany(u32),
-    /// More passwords wait to be hashed than may, or this one waited for too long.
+    /// Too many passwords wait to be hashed, or this one waited too long.
     PasswordsBusy,
     /// The client left before it had sent its request.
     ClientLeft,

@@ -1,10 +1,10 @@
-//! What a backend is told about where a request came from: X-Forwarded-For, -Proto, -Host and
+//! The fields that tell a backend where a request came from: X-Forwarded-For, -Proto, -Host and
 //! -Port, X-Real-IP, and Forwarded (RFC 7239) if the configuration asks for it.
 //!
-//! All of them tell one story. What a trusted proxy said is kept, and the fields that it left out
-//! are worked out from what it did say: a request that came to it by https came to port 443,
-//! whatever port we listen on. `Forwarded` is never read. It is written from the same facts, so
-//! it cannot contradict the other fields.
+//! They are consistent with each other. What a trusted proxy said is kept, and the fields that it
+//! left out are derived from the others: a request that reached it by https came to port 443,
+//! regardless of the port that we listen on. `Forwarded` is never read. It is written from the same
+//! data, so it cannot contradict the other fields.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ use crate::proxy::task::Text;
 
 /// Where a request came from.
 pub(super) struct Sender {
-    /// Whose request it is, and whether the peer is trusted.
+    /// The client, and whether the peer is trusted.
     pub(super) origin: Origin,
     /// The peer's address.
     pub(super) peer: IpAddr,
@@ -36,8 +36,8 @@ pub(super) struct Told<'b> {
 }
 
 impl<'b> Told<'b> {
-    /// Takes note of an X-Forwarded-Proto, -Host or -Port of a trusted proxy. Returns whether it is
-    /// to be forwarded: an empty one says nothing, and of several the first counts.
+    /// Records an X-Forwarded-Proto, -Host or -Port of a trusted proxy. Returns whether to forward
+    /// it: an empty one is ignored, and of several the first counts.
     pub(super) fn note(&mut self, field: &Field<'b>) -> bool {
         let told = match field.known {
             Known::XForwardedProto => &mut self.proto,
@@ -93,7 +93,7 @@ pub(super) fn push(
 }
 
 /// Writes Forwarded: one element for each proxy on the way, as far as X-Forwarded-For names them.
-/// The first tells the host and the protocol that the client asked with.
+/// The first one names the host and the protocol of the client's request.
 pub(super) fn push_rfc7239(out: &mut Buffer, head: &RequestHead<'_, '_>, sender: &Sender, told: &Told<'_>) {
     out.extend(b"Forwarded: ");
     let mut earlier = [None; FORWARDED_HOPS_MAX];
@@ -118,8 +118,8 @@ pub(super) fn push_rfc7239(out: &mut Buffer, head: &RequestHead<'_, '_>, sender:
     out.extend(b"\r\n");
 }
 
-/// `;host="…";proto=…`. Off by default, so it may allocate. What would not fit between quotes, or
-/// is no protocol name, is left out.
+/// `;host="…";proto=…`. Off by default, so it may allocate. A host that cannot be quoted, or an
+/// invalid protocol name, is left out.
 fn told_host_and_proto(head: &RequestHead<'_, '_>, told: &Told<'_>) -> Option<String> {
     let mut text = String::new();
     let host = told.host.map(first_element).or(head.host.map(str::as_bytes));
@@ -173,7 +173,7 @@ enum Port<'a> {
     Default(u64),
 }
 
-/// The port that the client asked at.
+/// The port that the client connected to.
 fn port<'a>(proto: &[u8], host: &'a [u8]) -> Port<'a> {
     let host = first_element(host);
     // The colons of an IPv6 address stand in brackets.
@@ -189,14 +189,14 @@ fn port<'a>(proto: &[u8], host: &'a [u8]) -> Port<'a> {
     Port::Default(if is_secure { 443 } else { 80 })
 }
 
-/// Of a list that several proxies wrote, what the first wrote is about the client.
+/// In a list from several proxies, the first entry is about the client.
 fn first_element(list: &[u8]) -> &[u8] {
     list.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
 }
 
 fn push_address(out: &mut Buffer, address: IpAddr) {
     match address {
-        // Nearly all are, and this is written with every request.
+        // Nearly all are IPv4, and this runs for every request.
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
             push_decimal(out, a.into());

@@ -40,14 +40,14 @@ pub struct Oldest {
 }
 
 impl Oldest {
-    /// Adds a look, and the number of where its task is.
+    /// Adds an inspected task, and the number of its location.
     pub fn add(&mut self, place: usize, look: Inspection) {
         self.total += 1;
         self.looks.push((place, look));
         self.trim();
     }
 
-    /// Adds what another has found.
+    /// Adds the findings of another one.
     pub fn merge(&mut self, other: Self) {
         self.total += other.total;
         self.looks.extend(other.looks);
@@ -107,7 +107,7 @@ impl Task {
         })
     }
 
-    /// When what it waits for will have taken too long. It may look again before that.
+    /// The deadline of its wait. It may check again earlier.
     fn waits_until_at_most(&self) -> Moment {
         if self.waits_for != Some(Reason::LookAgain) {
             return self.waits_until;

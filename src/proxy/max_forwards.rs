@@ -1,10 +1,10 @@
 //! Max-Forwards of OPTIONS and TRACE (RFC 9110, section 7.6.2): how many proxies a request may
-//! still pass. With 0 left, we are where it ends, and answer it.
+//! still pass. At 0 we are the final recipient and answer it.
 
 use crate::http::{Known, Method, RequestHead};
 
-/// What is left of a Max-Forwards when the request is forwarded. `None` if it is to be forwarded as
-/// it is: other methods do not know the field, and one that is not a number means nothing.
+/// What is left of a Max-Forwards when the request is forwarded. `None` if it is forwarded
+/// unchanged: the field has no meaning for other methods, or if it is not a number.
 pub(super) fn left(method: Method, value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     if !matches!(method, Method::Options | Method::Trace) || !is_number {
@@ -24,7 +24,7 @@ pub(super) fn is_spent(head: &RequestHead<'_, '_>) -> bool {
     })
 }
 
-/// What TRACE gives back to its sender (RFC 9110, section 9.3.8): the head, without what is secret.
+/// What TRACE returns to its sender (RFC 9110, section 9.3.8): the head without secrets.
 pub(super) fn traced(head: &RequestHead<'_, '_>) -> Vec<u8> {
     const SECRETS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
     let mut message =

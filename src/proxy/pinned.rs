@@ -1,9 +1,9 @@
 //! Backend connections that belong to one client, because the client has logged in over them with
 //! a scheme that authenticates connections: NTLM or Negotiate.
 //!
-//! INVARIANT: such a connection is never given to the backend's unused connections, from where
-//! another client could take it. It serves its own client's next requests to the same pool, stays
-//! with that client's task in between, and is closed with it.
+//! INVARIANT: such a connection never joins the backend's idle connections, where another client
+//! could take it. It serves its own client's next requests to the same pool, stays with that
+//! client's task in between, and is closed with it.
 
 use std::net::SocketAddr;
 
@@ -71,9 +71,8 @@ impl Pinned {
 
     /// The client's own connection to this pool, if there is one that can be used.
     ///
-    /// A drained backend still serves it, as it does other clients that it has to itself. One that
-    /// is down or that the pool no longer has does not, and a connection that its backend has closed
-    /// is found out here.
+    /// A drained backend still serves it. A backend that is down or no longer in the pool does not,
+    /// and a connection that the backend has closed is dropped here.
     pub(super) fn take(&mut self, pool: &Pool, now: Moment) -> Option<(Stream, Lease)> {
         let Connection { stream, backend, address, .. } = *self.remove(pool.id())?;
         let backend = pool.backends().iter().find(|known| known.id() == backend)?;

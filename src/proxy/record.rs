@@ -53,7 +53,7 @@ impl Note {
         *self = Self { text: std::mem::take(&mut self.text), ..Self::default() };
         self.text.clear();
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-        // No more is looked at than is kept.
+        // Only the part that is kept is examined.
         let line = head.get(..LOG_TEXT_BYTES_MAX + LOG_TARGET_BYTES_MAX).unwrap_or(head);
         let line = line.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         let mut words = line.splitn(3, |&byte| byte == b' ');
@@ -271,7 +271,7 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
     batch.append(&Record {
         time: clock::wall_time(request.started),
         id: request.id.as_bytes(),
-        client: request.asker.map_or(client.peer.ip(), |asker| asker.address).to_canonical(),
+        client: request.client(client.peer),
         peer: client.peer,
         listener: &client.entrance.name,
         user,

@@ -101,9 +101,9 @@ pub(super) fn settle(client: &mut Client) {
 /// chance. Closing a socket with unread input resets the connection, and a reset destroys
 /// what the client has not read yet of our answer (RFC 9112, section 9.6).
 ///
-/// A client that was answered before the end of its request may read nothing until it has sent
-/// all of it, so it has longer, and may send as much as it likes: the bytes are charged to its
-/// turns, and no memory is held while it is waited for.
+/// A client that was answered before the end of its request may not read until it has sent all of
+/// it, so it gets more time, and its bytes are not limited: they are charged to its turns, and no
+/// memory is held while it sends.
 pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
     let (idle, whole) = match task.request.is_read() {
         true => (LINGER_TIME_MAX, LINGER_TIME_MAX),

@@ -18,13 +18,13 @@ pub(super) enum Fixed {
     Redirect { status: u16, location: String },
     /// What the route says.
     Respond,
-    /// An OPTIONS that may go no further: what can be asked here.
+    /// An OPTIONS that must not be forwarded: which methods work here.
     Options,
-    /// A TRACE that may go no further: the request as it came.
+    /// A TRACE that must not be forwarded: the request as it came.
     Trace(Vec<u8>),
 }
 
-/// What goes to the client, without what is the same with every answer.
+/// The answer, without the fields that every answer has.
 struct Answer<'a> {
     status: u16,
     /// Fields that only this answer has.
@@ -143,7 +143,7 @@ fn send(task: &mut Task, cx: &mut Context, may_go_on: bool, answer: &Answer<'_>)
     let typed = (!bodiless).then_some(("Content-Type", *content_type));
     let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
     for (name, value) in typed.into_iter().chain(fields) {
-        // The route may have another idea of it.
+        // The route may set it differently.
         if !ops.drops(name) {
             out.extend_all([name, ": ", value, "\r\n"]);
         }

@@ -76,8 +76,8 @@ pub(super) fn read_head(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(wait_client(Interest::READ, deadline, reason))
 }
 
-/// Takes the present configuration for the request that comes next. While it waited the connection
-/// held none, or that of the request before.
+/// Takes the current configuration for the next request. Until now the connection held none, or
+/// that of the previous request.
 fn adopt(task: &mut Task, cx: &mut Context) {
     if !Arc::ptr_eq(&task.snapshot, cx.snapshot()) {
         task.snapshot = Arc::clone(cx.snapshot());
@@ -105,8 +105,8 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     direct(task, cx, end)
 }
 
-/// Sends the request on its way whose head is the first `end` bytes of what has arrived. Comes here
-/// a second time after it has waited for its password.
+/// Routes the request whose head is the first `end` bytes of what has arrived. It is called a
+/// second time after its password was hashed.
 fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     let Task { client, request, snapshot, .. } = task;
     // Taken out for the moment, so that the head can be read while the task is changed.
@@ -122,7 +122,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
                 note(&head, request, cx);
             }
             request.upgrade = head.upgrade.is_some();
-            // A client that has sent some of its body already waits for no 100.
+            // A client that has already sent some of its body does not wait for a 100.
             request.awaits_continue &= inbound.len() == end;
             direction::find(&head, client, request, snapshot, cx)
                 .and_then(|direction| take_place(&head, direction, request, snapshot, cx))
@@ -150,7 +150,8 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
     }
 }
 
-/// Goes on when the password has been hashed. The head stays where it is meanwhile, and the body unread.
+/// Continues when the password has been hashed. Meanwhile the head stays in its buffer and the body is not
+/// read.
 pub(super) fn await_password(task: &mut Task, cx: &mut Context) -> Step {
     let is_hashed = task.request.password.as_ref().is_none_or(|ticket| ticket.outcome().is_some());
     if is_hashed {
@@ -165,7 +166,7 @@ pub(super) fn await_password(task: &mut Task, cx: &mut Context) -> Step {
     Step::Wait(wait_client(interest, task.request.started + PASSWORD_WAIT, Reason::Password))
 }
 
-/// Refuses a head that is not whole. What the client sends after it is not known.
+/// Refuses an incomplete head. It is unknown what the client sends after it.
 fn refuse(request: &mut Request, error: HeadError) -> Step {
     request.upload = UNKNOWN_BODY;
     Step::Fail(Failure::BadHead(error))
@@ -174,9 +175,9 @@ fn refuse(request: &mut Request, error: HeadError) -> Step {
 /// What may follow a head that was refused: the client can still be sending it when it is answered.
 const UNKNOWN_BODY: Upload = Upload::Fixed(u64::MAX);
 
-/// Whether an offer of an upgrade is forwarded. WebSocket is more than an offer: without a tunnel
-/// it is refused. Other protocols are offered by clients that do as well without (RFC 9110,
-/// section 7.8), so the offer is dropped while no tunnel is left.
+/// Whether an offer of an upgrade is forwarded. A WebSocket client needs the upgrade, so without a
+/// free tunnel it is refused. Clients that offer other protocols can do without (RFC 9110, section
+/// 7.8), so the offer is dropped while no tunnel is free.
 fn may_upgrade(head: &RequestHead<'_, '_>, snapshot: &Snapshot, cx: &Context) -> bool {
     head.offers_websocket() || cx.shared.tunnels.load(Ordering::Relaxed) < snapshot.plan.limits.tunnels
 }
@@ -373,7 +374,7 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
         let clean = task.request.is_sent() && upstream.inbound.is_empty() && !upstream.deaf;
         upstream.inbound.release(&mut cx.buffers);
         if left_over {
-            // Had they come a moment later, another client would have been given them.
+            // A moment later they would have gone to another client.
             upstream.lease.backend().distrust(Distrust::UnaskedBytes, cx.now);
         }
         if let (true, Upstream { stream, lease, pinned, lifetime: Some(lifetime), .. }) = (clean, upstream) {
@@ -382,7 +383,7 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
                 (true, Some(pool)) if task.request.keep_client => {
                     task.pinned.keep(stream, &lease, task.snapshot.pool(pool));
                 }
-                // Its client goes with this response, and it goes with its client.
+                // Its client connection closes after this response, and it closes with it.
                 (true, _) => {}
                 (false, _) => backend.idle().give(stream, cx.now, lifetime, backend.active()),
             }
@@ -404,8 +405,8 @@ pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
         // The client knew that this was the last.
         return Step::Close;
     }
-    // What the request counts for is not held while its client is waited for: only whether the
-    // client is still sending it is of interest.
+    // The request's places and counts are released before we wait for its client; only the rest of
+    // the upload is still read.
     let upload = std::mem::replace(&mut request.upload, Upload::Done);
     *request = Request { upload, ..Request::new(cx.now) };
     Step::Go(Stage::Linger)

@@ -1,9 +1,9 @@
 //! Ids for requests that come without one.
 //!
-//! People take ids for secrets, whatever we say: a support tool that shows a request to whoever
-//! knows its id. So a client that has seen its own ids must not be able to work out those of
-//! others. Each worker hashes a counter with a key of its own that never leaves it; the key comes
-//! from the system's randomness once, and an id costs no system call.
+//! Ids get used as secrets, for example by a support tool that shows a request to anyone who knows
+//! its id. So a client that has seen its own ids must not be able to derive those of others. Each
+//! worker hashes a counter with its own private key; the key comes from the system's random source
+//! once, and an id costs no system call.
 
 use std::hash::{BuildHasher as _, RandomState};
 

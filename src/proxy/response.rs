@@ -159,7 +159,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         if head.status == 100 && request.awaits_continue {
             body_may_begin(request, timeouts, cx.now);
         }
-        // The backend is at work: it has as long again to answer (RFC 2518, section 10.1).
+        // The backend is working on it, so its timeout starts over (RFC 2518, section 10.1).
         if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.deaf) {
             request.moved = cx.now;
         }

@@ -140,14 +140,14 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
 enum Again {
     /// By this request, at this time.
     AfterPause(Redial, Moment),
-    /// By another request; this one waits for what comes of it.
+    /// By another request; this one waits for its result.
     ByAnother,
-    /// It is not: there are others, or the time for it is over.
+    /// It is not: there are other backends, or the time is up.
     No,
 }
 
-/// A server that restarts refuses connections for a moment. If the request can have no other, it
-/// is dialled again for as long as a connection may take. `patience` is `None` if that is off.
+/// A server that restarts refuses connections for a moment. If the request has no other backend, it
+/// is dialled again until the connect timeout. `patience` is `None` if this is off.
 fn dial_again(
     request: &Request,
     pool: &Pool,
@@ -183,7 +183,7 @@ pub(super) fn may_move(request: &Request, pool: &Pool, backend: &Backend) -> boo
         && pool.backends().len() > 1
 }
 
-/// Whether it moves now: the backend is down, another is there, and the budget has leave for it.
+/// Whether it moves now: the backend is down, there is another one, and the retry budget allows it.
 pub(super) fn moves(request: &mut Request, pool: &Pool, backend: &Backend, now: Moment) -> bool {
     if backend.is_up() {
         return false;
@@ -221,8 +221,8 @@ fn spend(request: &mut Request, pool: &Pool, now: Moment) -> bool {
     request.retrying.is_some()
 }
 
-/// Whether a failure says something about the backend. That its name is not looked up yet does
-/// not; that there was no time left for an answer does, if the backend had the whole request.
+/// Whether a failure says something about the backend. A name that is not resolved yet does not;
+/// running out of time does, if the backend had the whole request.
 fn is_evidence(request: &Request, failure: Failure) -> bool {
     failure.row().fault == Fault::Backend && failure != Failure::Unresolved
         || failure == Failure::RequestTimeout && request.is_sent() && !request.is_answered()

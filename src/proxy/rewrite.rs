@@ -15,7 +15,7 @@ use crate::proxy::forwarded::{self, Sender, Told};
 use crate::proxy::max_forwards;
 use crate::proxy::task::{Download, Framing, Request};
 
-/// What the configuration changes about a request.
+/// The configured changes to a request.
 pub(super) struct Changes<'r> {
     /// The target that is forwarded instead of the client's own.
     pub(super) target: Option<&'r str>,
@@ -25,7 +25,7 @@ pub(super) struct Changes<'r> {
     pub(super) headers: &'r HeaderPlan,
 }
 
-/// What the rewriting of a request dropped that its sender may miss.
+/// Fields that were dropped, which the sender may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dropped {
     /// Fields with `_` in their name.
@@ -66,12 +66,12 @@ pub(super) fn request(
             // These are written below.
             Known::ContentLength | Known::XForwardedFor | Known::XRealIp | Known::Forwarded => false,
             known if known.is_hop_by_hop() => false,
-            // What the connection to us was like, a proxy in front of us knows better than we do.
+            // A trusted proxy in front of us knows more about the client's connection than we do.
             Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => {
                 sender.origin.trusted && told.note(field)
             }
             Known::XForwardedOther => sender.origin.trusted,
-            // One request, one id: an empty one is none, and of several the first counts.
+            // One id per request: an empty one is ignored, and of several the first counts.
             Known::XRequestId => !field.value.is_empty() && !std::mem::replace(&mut has_id, true),
             _ if head.connection_names(field.name) => false,
             Known::Via => {
@@ -264,7 +264,7 @@ fn push_response_fields(head: &ResponseHead<'_, '_>, ops: &HeaderOps, out: &mut 
                     push_field(out, field);
                 }
             }
-            // One request, one id: it is written once, whatever the backend says.
+            // One id per request: it is written once, and the backend's own is dropped.
             Known::XRequestId => {}
             _ if head.connection_names(field.name) || ops.drops(field.name) => {}
             _ => push_field(out, field),
@@ -293,7 +293,7 @@ fn push_number(out: &mut Buffer, name: &str, number: u64) {
     out.extend(b"\r\n");
 }
 
-/// Writes the date, unless the clock is wrong or the route has another idea of it.
+/// Writes the date, unless the clock is wrong or the route sets it.
 pub(super) fn push_date(out: &mut Buffer, date: Option<&[u8]>, ops: &HeaderOps) {
     if let Some(date) = date
         && !ops.drops("date")

@@ -17,8 +17,8 @@ fn asked_for<'b>(head: &RequestHead<'b, '_>) -> (&'b str, &'b str) {
 
 /// The target that a route forwards instead of the client's own; `None` if it is that.
 ///
-/// # Errors
-/// Backends disagree on what the path climbs out of, so it cannot be cut or put into another one.
+/// # Errors Backends disagree on which folder the path leaves, so it cannot be stripped or inserted
+/// into a template.
 pub(super) fn rewritten(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Result<Option<String>, Ambiguous> {
     let (path, query) = asked_for(head);
     let path = match (&route.rewrite, &route.strip_prefix) {
@@ -31,8 +31,7 @@ pub(super) fn rewritten(route: &RoutePlan, head: &RequestHead<'_, '_>) -> Result
 
 /// What a template becomes for a request.
 ///
-/// # Errors
-/// It names the path, and that cannot be put into another one.
+/// # Errors The template contains the path, and that cannot be inserted safely.
 pub(super) fn filled(
     template: &Template,
     route: &RoutePlan,
@@ -63,8 +62,8 @@ fn fill(
 
 /// A path without the prefix that its route takes off; all of it, if it does not begin with that.
 ///
-/// Its dot segments are resolved: put behind the folder that a template names, they would lead out
-/// of it again. Everything else stays as the client wrote it: a backend may tell `%2F` from a slash.
+/// Its dot segments are resolved: appended to the folder in a template, they would lead out of it
+/// again. Everything else stays as the client wrote it: a backend may tell `%2F` from a slash.
 fn stripped<'p>(route: &RoutePlan, path: &'p str) -> Result<Cow<'p, str>, Ambiguous> {
     let path = without_dots(path)?;
     let Some(prefix) = &route.strip_prefix else { return Ok(path) };

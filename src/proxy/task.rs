@@ -36,7 +36,7 @@ pub struct Task {
     pub(super) client: Client,
     pub(super) request: Request,
     pub(super) upstream: Option<Upstream>,
-    /// A place at a backend to which there is no connection, or not yet.
+    /// A place at a backend that has no connection yet.
     pub(super) unconnected: Option<Box<Lease>>,
     /// Unused backend connections that belong to this client.
     pub(super) pinned: Pinned,
@@ -45,8 +45,8 @@ pub struct Task {
     pub(super) waits_until: Moment,
     /// Its last turn was a long one.
     pub(super) bulk: bool,
-    /// The configuration that the request under way began with; a bare one between requests and in
-    /// a tunnel.
+    /// The configuration that the current request began with; a bare one between requests and in a
+    /// tunnel.
     pub(super) snapshot: Arc<Snapshot>,
     /// What a tunnel keeps of the configuration that it began with.
     pub(super) kept: Option<Box<Kept>>,
@@ -138,17 +138,17 @@ pub(super) struct Request {
     pub(super) version: Version,
     /// The client would like to keep the connection.
     pub(super) keep_alive: bool,
-    /// It logs in with a scheme that authenticates the connection that it goes over.
+    /// It uses a scheme that authenticates its connection.
     pub(super) binds_connection: bool,
     /// It offers an upgrade, which is forwarded.
     pub(super) upgrade: bool,
     /// It is counted as a tunnel, which it may become or has become.
     pub(super) tunnel: Option<Counted>,
-    /// The client waits for a 100 before it sends the body: it has got none, and sent nothing yet.
+    /// The client is still waiting for a 100 before it sends the body.
     pub(super) awaits_continue: bool,
-    /// Whose request it is; `None` until its head has been read.
+    /// The client that the request comes from; `None` until its head has been read.
     pub(super) asker: Option<Asker>,
-    /// What it would like to read an answer of our own as.
+    /// The media type that it prefers for our own answers.
     pub(super) prefers: MediaType,
     pub(super) id: Text<64>,
     pub(super) started: Moment,
@@ -174,13 +174,13 @@ pub(super) struct Request {
     pub(super) ticket: Option<Ticket>,
     /// Since when.
     pub(super) queued: Moment,
-    /// Which backends it may be given.
+    /// Which backends it may use.
     pub(super) ask: Ask,
     /// Tries that failed, until the request is settled.
     pub(super) failed_tries: FailedTries,
-    /// Its leave to dial a backend again, and when it does so next.
+    /// Its permission to dial a backend again, and when it does so next.
     pub(super) redial: Option<Box<(Redial, Moment)>>,
-    /// What the last try came to, once there has been another.
+    /// The result of the last try, once there has been another.
     pub(super) failed: Option<Failure>,
     pub(super) tries_left: u32,
     /// Counts against the pool's budget for second tries while it lasts.
@@ -192,7 +192,7 @@ pub(super) struct Request {
     pub(super) interim: u64,
     /// The client connection is kept after this response, if its request is read to the end.
     pub(super) keep_client: bool,
-    /// The end of the response is the end of our sending, and the client has not been sent that.
+    /// The response ends when we close, and we have not closed yet.
     pub(super) ends_by_closing: bool,
     /// When the download last moved.
     pub(super) received: Moment,
@@ -240,7 +240,7 @@ pub(super) struct Upstream {
     pub(super) next_address: u8,
     /// It takes no more; only what it may have said before that is of interest.
     pub(super) deaf: bool,
-    /// It has answered, perhaps before the end of the request, and means to read on.
+    /// It has answered, perhaps before the end of the request, and keeps reading.
     pub(super) reads_on: bool,
     pub(super) opened: Moment,
     /// Pieces of large bodies that are on their way through the kernel.
@@ -347,8 +347,8 @@ impl Task {
         }
     }
 
-    /// Gives back the memory that it does not need while it waits. While no request is under way that
-    /// is the configuration too: the next request takes that of its time.
+    /// Gives back the memory that it does not need while it waits. Between requests that includes the
+    /// configuration: the next request takes the one current then.
     pub fn shrink(&mut self, pool: &mut BufferPool, bare: &Arc<Snapshot>) {
         if matches!(self.stage, Stage::Head | Stage::Linger) && !Arc::ptr_eq(&self.snapshot, bare) {
             self.snapshot = Arc::clone(bare);
@@ -386,6 +386,11 @@ impl Waiter for Task {
 }
 
 impl Request {
+    /// The address of its client: the peer's until the head has been read.
+    pub(super) fn client(&self, peer: SocketAddr) -> IpAddr {
+        self.asker.map_or(peer.ip(), |asker| asker.address).to_canonical()
+    }
+
     /// Notes what it ends with. The cause of a server error stays, whatever comes of telling the
     /// client about it: its record is there to name that cause.
     pub(super) fn fail(&mut self, word: &'static str) {
@@ -470,7 +475,7 @@ impl Request {
 pub enum Unread {
     /// A request has begun to arrive.
     Something,
-    /// Nobody would miss the connection.
+    /// The connection can be closed without loss.
     Nothing,
 }
 

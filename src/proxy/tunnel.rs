@@ -1,7 +1,7 @@
 //! After an upgrade: bytes both ways, until both sides have finished or fall silent.
 //!
-//! A tunnel may last for days and outlive many reloads. So it lets go of the configuration that its
-//! request began with, and keeps only how long it may be silent and what its record will say.
+//! A tunnel may last for days and outlive many reloads. So it releases the configuration that its
+//! request began with, and keeps only its idle timeout and what its record needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) struct Kept {
     pub(super) backends: Vec<(u32, String)>,
 }
 
-/// Lets go of the configuration.
+/// Releases the configuration.
 pub(super) fn begin(task: &mut Task, cx: &mut Context) {
     let Task { request, snapshot, kept, .. } = task;
     let tried = |id: u32| {

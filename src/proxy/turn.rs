@@ -1,9 +1,9 @@
-//! One turn of a task: how much of a worker's time it may take before the next task goes on.
+//! One turn of a task: how much of a worker's time it may take before the next task runs.
 //!
-//! A turn is charged for the bytes that the task touches, whatever they turn into: a chunk with
-//! one byte of data and 250 of extensions is 258 bytes of work. Framing costs more per byte than
-//! data does, so each chunk is charged a little on top. The clock bounds what neither count
-//! foresees; it is read once for each [`CLOCK_EVERY_BYTES`], so a small request never pays for it.
+//! A turn is charged for the bytes that the task touches, not for its output: a chunk with one byte
+//! of data and 250 of extensions is 258 bytes of work. Framing costs more per byte than data does,
+//! so each chunk is charged a little on top. The clock bounds everything else; it is read once per
+//! [`CLOCK_EVERY_BYTES`], so a small request never pays for it.
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{BULK_BYTES, TURN_BYTES, TURN_TIME};
@@ -53,7 +53,7 @@ impl Turn {
         self.is_late = now.since(self.began) >= TURN_TIME;
     }
 
-    /// Whether the task has to let others go on.
+    /// Whether the task must yield.
     pub fn is_over(&self) -> bool {
         self.charged >= TURN_BYTES || self.is_late
     }
@@ -63,7 +63,7 @@ impl Turn {
         self.charged
     }
 
-    /// Whether it was long enough for the task's next turn to be kept behind short ones.
+    /// Whether it was so long that the task's next turn waits behind short ones.
     pub fn is_bulk(&self) -> bool {
         self.charged >= BULK_BYTES || self.is_late
     }

@@ -1,5 +1,5 @@
-//! A request body on its way up: what is asked of it before a backend is chosen, until when it is
-//! waited for, and what becomes of it when the response comes first.
+//! An upload: how it is checked before a backend is chosen, its deadlines, and what happens to it
+//! when the response comes first.
 //!
 //! The bytes themselves are moved by `request.rs` and `splice.rs`.
 
@@ -81,7 +81,7 @@ pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
     if !upstream.reads_on || upstream.deaf || !upstream.inbound.is_empty() {
         return false;
     }
-    // Bytes behind the response were asked for by nobody: such a connection is of no more use.
+    // Bytes after the response are unsolicited: such a connection is not reused.
     let read = upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Small);
     upstream.inbound.release_if_empty(&mut cx.buffers);
     if !matches!(read, Ok(Io::Blocked)) {
@@ -93,7 +93,7 @@ pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
     true
 }
 
-/// Ends an upload whose response has begun, for a reason that is none to cut the response.
+/// Ends an upload whose response has begun, for a reason that need not cut the response.
 pub(super) fn give_up(task: &mut Task, failure: Failure) -> Step {
     task.request.fail(failure.word());
     if let Some(upstream) = &mut task.upstream {

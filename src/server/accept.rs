@@ -22,7 +22,7 @@ pub struct Acceptor {
     doors: Vec<Option<Door>>,
     /// How many connections each client holds.
     clients: Clients,
-    /// Connections that may give way to others.
+    /// Connections that may be closed to make room.
     idle: Idle,
     /// Out of descriptors: nothing is accepted before this moment.
     paused_until: Option<Moment>,
@@ -159,7 +159,7 @@ impl Acceptor {
         hall.ready.put(Box::new(Task::new(fd, peer, entrance, snapshot, counts, now)));
     }
 
-    /// Whether there is room for one more connection of a client, perhaps because others give way.
+    /// Whether there is room for one more connection of a client, perhaps by closing idle ones.
     fn has_room(&mut self, newcomer: Client, limit: usize, hall: &Hall) -> bool {
         let open = || hall.shared.connections.load(Ordering::Relaxed);
         for _ in 0..DISPLACED_AT_ONCE_MAX {

@@ -1,9 +1,9 @@
 //! How many connections each client address holds.
 //!
 //! Only the poller accepts, so it alone owns the table and no lock guards it. Each task carries a
-//! guard value that counts its connection down when it is dropped, wherever that is. An address
-//! whose last connection has closed stays in the table until the next sweep, whose cost is spread
-//! over as many accepts.
+//! guard value that uncounts its connection on drop, on any thread. An address whose last
+//! connection has closed stays in the table until the next sweep, whose cost is spread over as many
+//! accepts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ impl Client {
 /// The connections of each client.
 pub(super) struct Clients {
     held: HashMap<Client, Arc<AtomicUsize>>,
-    /// At so many entries those that hold nothing are dropped.
+    /// The number of entries at which those without connections are dropped.
     sweep_at: usize,
 }
 

@@ -1,14 +1,14 @@
-//! Room for a newcomer when there are as many connections as there may be.
+//! Makes room for a new connection at the connection limit.
 //!
-//! The newcomer takes the place of a connection that is idle: one that waits for its next request,
-//! or has not sent a byte of its first. Of those, one of the client goes that holds most, the longest
-//! idle first; never one of a client that holds fewer than the newcomer's. So one client that opens
-//! every connection there may be keeps nobody else out, and cannot push others out either.
+//! The new connection replaces an idle one: one that waits for its next request, or has not sent a
+//! byte of its first. The victim belongs to the client with the most connections, and is its longest
+//! idle one; a client with fewer connections than the newcomer is never a victim. So a client that
+//! opens every connection cannot lock others out, and cannot displace them either.
 //!
-//! Workers keep no list of idle connections, which would cost every request something. Instead the
-//! parked ones are looked over when a newcomer finds no room, and what was found is good for as many
-//! newcomers as it has connections, or until it is old. It is old after several times what the look
-//! took, so looking takes a small share of the poller's time however many newcomers there are.
+//! Workers keep no list of idle connections, because every request would pay for it. Instead the
+//! poller scans the parked connections when a new one finds no room, and uses the result until it is
+//! used up or too old. It is too old after several times the duration of the scan, so scans take a
+//! small share of the poller's time no matter how many connections arrive.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -19,11 +19,11 @@ use crate::net::parking::{Parking, Spot};
 use crate::proxy::task::{Task, Unread};
 use crate::server::clients::{Client, Clients};
 
-/// Connections that may give way.
+/// Idle connections found by a scan.
 pub(super) struct Idle {
     /// The first to go on top. LIMIT: at most as many as are parked.
     found: BinaryHeap<Candidate>,
-    /// From when on they are looked for anew.
+    /// When the next scan may run.
     old_at: Moment,
 }
 
@@ -41,7 +41,7 @@ impl Idle {
         Self { found: BinaryHeap::new(), old_at: Moment::ZERO }
     }
 
-    /// Takes out the idle connection that is to give way to a newcomer, if one is. Connections that
+    /// Takes out the idle connection that a new one displaces, if there is one. Connections that
     /// turn out to have sent something are handed to `busy`.
     pub(super) fn displace(
         &mut self,
@@ -68,7 +68,7 @@ impl Idle {
                 self.found.push(candidate);
                 return None;
             }
-            // It may have left since; a connection that was parked anew is not the same.
+            // It may have left since; a connection that was parked again is a different one.
             let Some(task) = parking.unpark(candidate.spot) else { continue };
             match task.unread() {
                 Unread::Nothing => return Some(task),

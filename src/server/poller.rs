@@ -96,8 +96,8 @@ impl Poller {
         self.hall.parking.take(Task::is_idle, tasks);
     }
 
-    /// Once a second, and when an ejection is over: tells the pools the time, closes kept upstream connections that nobody has used for too long, and
-    /// takes back what operators have set for a time that is over.
+    /// Once a second, and when an ejection is over: tells the pools the time, closes kept upstream connections that
+    /// were unused for too long, and takes back what operators have set for a time that is over.
     fn sweep(&mut self, now: Moment) {
         if now < self.sweep_at {
             return;

@@ -65,7 +65,7 @@ pub struct Worker {
     /// Whether others of its batch wait for the task that is being advanced.
     has_more: bool,
     /// Bytes that tasks may be charged for before it polls again: one long turn, or many short ones.
-    /// So whatever becomes ready waits for one long turn at most, however many there are to come.
+    /// So a ready task waits for at most one long turn, no matter how many are queued.
     left_until_poll: usize,
     /// When it last slept.
     awake_since: Moment,
@@ -275,7 +275,7 @@ impl Worker {
         }
     }
 
-    /// Puts a task behind those that are ready.
+    /// Puts a task at the end of the ready queue.
     fn queue(&mut self, task: Box<Task>) {
         if let Err(task) = self.hall.ready.push(task) {
             self.close(task);

@@ -498,11 +498,11 @@ impl Backend {
         let Some(count) = self.state.idle.suspend(why, now) else { return };
         let level = if count == 1 { log::Level::Warn } else { log::Level::Debug };
         let what = match why {
-            Distrust::UnaskedBytes => "sent bytes that no request had asked for",
-            Distrust::ReuseDeaths => "closes most kept connections when they are used again",
+            Distrust::UnaskedBytes => "sent unsolicited bytes",
+            Distrust::ReuseDeaths => "closes most kept connections when they are reused",
         };
         let seconds = KEEP_NOTHING_FOR.as_secs();
-        log::log!(level, "backend {} {what}; none of its connections are kept for {seconds}s", self.name());
+        log::log!(level, "backend {} {what}; its connections are not reused for {seconds}s", self.name());
     }
 
     /// Whether its verdict is about to change, so that it should be probed sooner.

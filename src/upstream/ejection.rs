@@ -359,14 +359,14 @@ impl fmt::Display for Change {
                 let (time, plural) = (humantime::format_duration(time), if requests == 1 { "" } else { "s" });
                 write!(
                     f,
-                    "is EJECTED for {time}: {pieces} pieces of evidence in {requests} request{plural} within 10s, the last one: {reason}"
+                    "is EJECTED for {time}: {pieces} failure points in {requests} request{plural} within 10s, the last: {reason}"
                 )
             }
             Self::Renewed { time, reason } => {
                 let time = humantime::format_duration(time);
-                write!(f, "stays EJECTED for {time}: the request that tried it failed: {reason}")
+                write!(f, "stays EJECTED for {time}: its trial request failed: {reason}")
             }
-            Self::Ended(End::Answered) => f.write_str("is no longer EJECTED: it has answered a request"),
+            Self::Ended(End::Answered) => f.write_str("is no longer EJECTED: it answered a request"),
             Self::Ended(End::LastOne) => f.write_str("is no longer EJECTED: no other backend is left"),
             Self::Ended(End::TurnedOff) => f.write_str("is no longer EJECTED: ejection was turned off"),
         }

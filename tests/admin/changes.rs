@@ -75,7 +75,7 @@ fn a_reload_tells_what_has_changed_or_why_nothing_has() {
 }
 
 #[test]
-fn a_reload_that_hangs_is_told_of_and_keeps_nobody_else_waiting() {
+fn a_hung_reload_is_reported_and_does_not_delay_other_clients() {
     let admin = Admin::start();
     let ask = || {
         let mut stream = admin.connect();
@@ -94,7 +94,8 @@ fn a_reload_that_hangs_is_told_of_and_keeps_nobody_else_waiting() {
     let mut asked = ask();
     let answer = read_answer(&mut asked);
     assert_eq!(answer.status, 504);
-    let says = "504: the reload has not ended after 10 s: it is reading the configuration, for 10 s so far. It goes on";
+    let says =
+        "504: the reload is still running after 10 s: reading the configuration for 10 s. It continues";
     assert!(answer.body.starts_with(says), "{}", answer.body);
     admin.fake.end_reloads(Ok(Vec::new()));
     assert_eq!(admin.get("/healthz").status, 200);

@@ -117,7 +117,7 @@ impl Operations for Fake {
     }
 
     fn reload_progress(&self) -> String {
-        "it is reading the configuration, for 10 s so far".to_owned()
+        "reading the configuration for 10 s".to_owned()
     }
 
     fn set_weight(&self, backend: &str, change: WeightChange) -> Result<String, String> {

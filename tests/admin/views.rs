@@ -154,7 +154,7 @@ fn a_flood_of_requests_in_flight_is_cut_to_the_oldest() {
         (&list["total"], shown.len(), &shown[999]["age_ms"]),
         (&Value::from(1_500), 1_000, &Value::from(500))
     );
-    assert!(admin.get("/requests?format=text").body.ends_with("\n... and 500 more, all of them younger\n"));
+    assert!(admin.get("/requests?format=text").body.ends_with("\n... and 500 more recent ones\n"));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_panic_in_a_view_costs_one_answer() {
     let answer = admin.get("/status");
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (500, "500: a bug in ropewalk; its log has the panic\n")
+        (500, "500: a bug in ropewalk; see the panic in its log\n")
     );
     admin.fake.panics(false);
     assert_eq!(admin.get("/status").status, 200);

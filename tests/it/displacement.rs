@@ -96,7 +96,7 @@ fn is_closed(client: &Client) -> bool {
 }
 
 #[test]
-fn a_client_that_holds_every_connection_keeps_nobody_else_out() {
+fn a_client_that_holds_every_connection_cannot_lock_others_out() {
     let scene = Scene::new(json!({ "connections": 10 }));
     // Half of them never send a byte, which makes them idle from the moment they were accepted.
     let mut held = Vec::new();
@@ -124,7 +124,7 @@ fn a_client_that_holds_every_connection_keeps_nobody_else_out() {
 }
 
 #[test]
-fn nobody_is_displaced_who_holds_fewer_than_the_newcomer() {
+fn a_client_with_fewer_connections_than_the_newcomer_is_not_displaced() {
     let scene = Scene::new(json!({ "connections": 6 }));
     let busy = [scene.busy(2), scene.busy(2), scene.busy(2)];
     let idle = [scene.idle(3), scene.idle(4), scene.idle(4)];
@@ -146,7 +146,7 @@ fn nobody_is_displaced_who_holds_fewer_than_the_newcomer() {
 }
 
 #[test]
-fn one_client_may_be_limited_for_itself() {
+fn connections_of_one_client_can_be_limited() {
     let scene = Scene::new(json!({ "connections_per_client": 2 }));
     let mut held = vec![scene.idle(2), scene.busy(2)];
     let answer = scene.connect(2).get("/");

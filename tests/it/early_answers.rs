@@ -149,7 +149,7 @@ fn an_upload_that_the_backend_stops_taking_does_not_cost_the_response() {
 }
 
 #[test]
-fn clients_that_are_waited_for_after_an_early_answer_hold_no_memory_and_are_not_waited_for_long() {
+fn clients_that_keep_sending_after_an_early_answer_hold_no_memory_and_are_closed() {
     const CLIENTS: usize = 400;
     let origin = refusing_origin();
     let mut balancer = Balancer::start(config(&origin.backend()));

@@ -68,7 +68,27 @@ fn one_client_ejects_nothing_with_requests_that_only_one_backend_is_asked() {
     assert_eq!(balancer.process().lines_with(&["EJECTED"]), 1, "{}", balancer.process().log());
 }
 
-/// A client with an address of its own.
+#[test]
+fn clients_behind_a_trusted_proxy_count_separately() {
+    let origins = ["1", "2", "3"].map(moody);
+    let mut balancer = Balancer::start(json!({
+        "retries": 0,
+        "trusted_proxies": ["127.0.0.1"],
+        "backends": backends(&origins.each_ref()),
+    }));
+    let address = balancer.address();
+    let close = |client: u8| {
+        let mut proxy = Client::connect(address);
+        proxy.send(format!("GET /close HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.{client}\r\n\r\n"));
+        assert_eq!(proxy.response().expect("a response").head.status(), 502);
+    };
+    (0..30).for_each(|_| close(1));
+    assert_eq!(balancer.process().lines_with(&["EJECTED"]), 0, "{}", balancer.process().log());
+    (2..30).for_each(close);
+    balancer.process().wait_for_line(&["is EJECTED for 5s", "connection closed before it answered"]);
+}
+
+/// A client that connects from this address.
 fn client_at(balancer: &Balancer, address: Ipv4Addr) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&std::net::SocketAddr::from((address, 0)).into()).expect("an address of 127.0.0.0/8");
@@ -77,7 +97,7 @@ fn client_at(balancer: &Balancer, address: Ipv4Addr) -> Client {
 }
 
 #[test]
-fn a_lone_backend_is_asked_once_for_what_takes_too_long_and_is_never_taken_away() {
+fn a_lone_backend_gets_a_request_that_times_out_once_and_is_never_ejected() {
     let origin = moody("lone");
     let mut balancer = Balancer::start(json!({
         "timeouts": { "response_head": "100ms" },
@@ -92,7 +112,7 @@ fn a_lone_backend_is_asked_once_for_what_takes_too_long_and_is_never_taken_away(
 }
 
 #[test]
-fn a_hung_backend_is_ejected_for_longer_and_longer_and_clients_do_not_see_it() {
+fn a_hung_backend_is_ejected_for_longer_each_time_and_clients_do_not_notice() {
     let (good, bad) = (Origin::named("good"), hung());
     let mut balancer = Balancer::start(json!({
         "health_check": { "interval": "200ms", "timeout": "150ms" },
@@ -132,7 +152,7 @@ fn a_backend_is_ejected_without_probes_and_serves_again_when_a_trial_is_answered
     drop(bad);
     let _back = Origin::named_at(super::origin::listener_at(address), "back");
     wait::until("it serves again", || get(balancer.address(), "/").text().contains("back"));
-    balancer.process().wait_for_line(&["is no longer EJECTED: it has answered a request"]);
+    balancer.process().wait_for_line(&["is no longer EJECTED: it answered a request"]);
 }
 
 #[test]
@@ -184,7 +204,7 @@ fn a_name_that_is_not_looked_up_yet_is_no_evidence() {
 }
 
 #[test]
-fn who_looks_sees_what_is_ejected_and_for_how_long() {
+fn the_status_shows_what_is_ejected_and_for_how_long() {
     let (good, bad) = (Origin::named("good"), Refusing::new());
     let listen = free_address();
     let operated = Operated::start(&json!({

@@ -107,7 +107,7 @@ fn pinned(balancer: &Operated) -> u64 {
 }
 
 #[test]
-fn nobody_else_is_taken_for_a_client_that_has_logged_in() {
+fn a_logged_in_connection_is_not_used_for_another_client() {
     for (scheme, challenge) in
         [("NTLM", "NTLM"), ("Negotiate", "Basic realm=\"x\", negotiate"), ("ntlm", "Negotiate, NTLM")]
     {

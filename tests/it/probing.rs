@@ -217,7 +217,7 @@ fn a_probe_judges_as_the_proxy_does() {
 }
 
 #[test]
-fn hostile_answers_hold_up_nothing() {
+fn hostile_answers_do_not_delay_other_probes() {
     let endless = |start: &'static [u8], rest: &'static [u8]| {
         Origin::serve(move |_, wire| {
             let _ = wire.send(start);

@@ -46,7 +46,7 @@ fn flap(address: SocketAddr, enough: &Enough) {
 }
 
 #[test]
-fn a_stalled_reader_of_stderr_holds_up_no_request() {
+fn a_stalled_reader_of_stderr_does_not_delay_requests() {
     raise_descriptor_limit();
     let (front, admin, backend) = (free_address(), free_address(), free_address());
     let folder = tempfile::tempdir().expect("scratch folder");
@@ -124,7 +124,7 @@ fn put_a_pipe(balancer: &Operated) {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_configuration_is_refused_and_stops_nothing() {
+fn a_pipe_in_place_of_the_configuration_is_refused_and_blocks_nothing() {
     let origin = Origin::named("origin");
     let mut balancer = Operated::start(&json!({
         "listen": free_address().to_string(),
@@ -142,7 +142,7 @@ fn a_pipe_in_the_place_of_a_configuration_is_refused_and_stops_nothing() {
 }
 
 #[test]
-fn a_reload_that_hangs_stops_neither_probes_nor_operators_nor_the_end() {
+fn a_hung_reload_blocks_neither_probes_nor_admin_commands_nor_shutdown() {
     let plan = |port: u16| {
         let text = json!({
             "listen": format!("127.0.0.1:{port}"), "workers": 2, "admin": "127.0.0.1:0",

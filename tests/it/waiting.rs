@@ -188,7 +188,7 @@ fn no_upload_delays_others_whatever_its_framing() {
 }
 
 #[test]
-fn wrong_passwords_from_many_addresses_delay_nobody() {
+fn wrong_passwords_from_many_addresses_do_not_delay_others() {
     let _turn = TURN.lock();
     raise_descriptor_limit();
     let origin = Origin::named("origin");
@@ -227,7 +227,7 @@ fn wrong_passwords_from_many_addresses_delay_nobody() {
 }
 
 #[test]
-fn uploads_that_are_thrown_away_delay_nobody() {
+fn discarded_uploads_do_not_delay_others() {
     let _turn = TURN.lock();
     let origin = Origin::serve(|_, wire| reply(wire, 200, b"small"));
     let balancer = Balancer::start(json!({

@@ -1,5 +1,5 @@
-//! Differences while they are gathered: what is compared, under which name, and what is not
-//! worth saying because it was said before.
+//! Collects differences: what is compared, under which name, and what to leave out because it was
+//! already reported.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -42,7 +42,7 @@ impl Changes {
         }
     }
 
-    /// Compares a list of which the order says nothing: what was added, and what removed.
+    /// Compares a list whose order does not matter: what was added, and what was removed.
     pub(super) fn list<T: Shown>(&mut self, key: &str, before: &[T], after: &[T]) {
         if before == after {
             return;
@@ -64,7 +64,7 @@ impl Changes {
         }
     }
 
-    /// Compares values that nobody should read: passwords, tokens and the like.
+    /// Compares values that must not be shown: passwords, tokens and the like.
     pub(super) fn secret<T: PartialEq>(&mut self, key: &str, before: Option<&T>, after: Option<&T>) {
         match (before, after) {
             (None, None) => {}
@@ -79,15 +79,15 @@ impl Changes {
         self.list.push(Change { key: key.to_owned(), what: what.into() });
     }
 
-    /// Leaves out what was said elsewhere.
+    /// Leaves out what was reported elsewhere.
     pub(super) fn without(mut self, said: &Changes) -> Self {
         self.list.retain(|change| !said.list.contains(change));
         self
     }
 }
 
-/// Compares fields of two values of one type under their own names, and says what must be done
-/// with the others. Every field is named, so the compiler finds one that is forgotten.
+/// Compares fields of two values of one type under their own names, and takes code for the others.
+/// Every field is named, so the compiler finds one that was forgotten.
 macro_rules! compare_fields {
     ($changes:expr, $prefix:literal, $type:ident { $($field:ident),* $(,)? } but { $($other:ident),* $(,)? }, $before:expr, $after:expr) => {{
         let $type { $($field: _,)* $($other: _,)* } = $before;

@@ -1,7 +1,7 @@
 //! What one configuration changes about another, in lines for people: what a reload reports,
 //! and what `ropewalk plan` prints without running anything.
 //!
-//! Values are compared field by field, and every line says what was and what is. Secrets are
+//! Values are compared field by field, and every line shows the old and the new value. Secrets are
 //! compared and not shown. A default that many routes inherit is reported once.
 
 mod list;
@@ -17,7 +17,7 @@ use crate::base::counted::Counted;
 use list::{Changes, compare_fields};
 use shown::{Bytes, Shown};
 
-/// What is only done at a start.
+/// Takes effect only at the next start.
 const AT_START: &str = "(from the next start on)";
 
 /// Every difference, a line each, in the order of the configuration. Empty if there is none.
@@ -30,7 +30,7 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
     }
     let mut whole = Changes::default();
     log(&mut whole, &before.log, &after.log);
-    // Every field is compared, here or above or below.
+    // Every field is compared here, above or below.
     let Plan {
         listeners: _,
         admin: _,
@@ -187,7 +187,7 @@ fn ejection(changes: &mut Changes, before: Option<&Ejection>, after: Option<&Eje
 }
 
 fn backends(changes: &mut Changes, before: &PoolPlan, after: &PoolPlan) {
-    // A backend is where it is, whatever it is called.
+    // A backend is identified by its address, not by its name.
     fn address(backend: &BackendPlan) -> (&str, u16) {
         (&backend.host, backend.port)
     }

@@ -1,5 +1,5 @@
-//! What is different about routes. What several routes have in common is said once, and what
-//! they inherit is said where it was changed.
+//! The differences between routes. A change that several routes share is reported once, and an
+//! inherited change is reported where it was made.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::config::plan::{
     Action, BasicAuth, ErrorPage, HeaderOps, Matcher, Plan, RateLimit, RoutePlan, Timeouts,
 };
 
-/// Adds a line for each difference. `inherited` was said of the top level.
+/// Adds a line for each difference. `inherited` was reported for the top level.
 pub(super) fn routes(lines: &mut Vec<String>, before: &Plan, after: &Plan, inherited: &Changes) {
     let names = |plan: &Plan| plan.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
     let (old, new) = (names(before), names(after));

@@ -102,7 +102,7 @@ impl<T: Shown> Shown for Vec<T> {
     }
 }
 
-/// A number of bytes, in the largest unit that says it exactly.
+/// A number of bytes, in the largest unit that is exact.
 #[derive(PartialEq)]
 pub(super) struct Bytes(pub(super) u64);
 

@@ -91,7 +91,7 @@ enum Token {
     None,
     /// Something, but it has been written down as wrong.
     Wrong,
-    /// It is in a file of another host.
+    /// It is in a file on another host.
     Unread,
     Some(String),
 }

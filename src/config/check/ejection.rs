@@ -8,7 +8,7 @@ use super::super::reader::{self, Fields, Problems, Zero, shown};
 use super::pool::error_statuses;
 
 /// The rules of ejection; `None` when it is `"off"`. `passive` is `health_check.passive_failures`,
-/// the old name of `failures`. After a mistake anything serves.
+/// the old name of `failures`. After an error the value does not matter.
 pub(super) fn read(
     node: Option<&Node>,
     passive: Option<(&Node, Option<u32>)>,
@@ -48,7 +48,7 @@ pub(super) fn read(
                 Value::Bool(false) | Value::Null => "did you mean \"off\"?",
                 _ => r#"write an object like {"failures": 5, "for": "5s"}, or "off""#,
             };
-            problems.error(&node.at, format!("{} is no setting of ejection; {advice}", shown(node)));
+            problems.error(&node.at, format!("{} is not a setting of ejection; {advice}", shown(node)));
             return None;
         }
         _ => {}
@@ -72,7 +72,7 @@ pub(super) fn read(
             time_max.and_then(|(_, max)| max).unwrap_or(usual.time_max)
         }
         Some((_, Some(max))) => max,
-        // "for": "5m" alone must not be an error about a bound that nobody wrote.
+        // "for": "5m" alone must not cause an error about a bound that is not in the file.
         _ => usual.time_max.max(time),
     };
     let on_status = fields.take("on_status").map(|node| error_statuses(node, problems)).unwrap_or_default();

@@ -37,7 +37,7 @@ pub(super) fn warn(
             let message = format!("can never be reached: {}, which comes first, {what}", first.at.pointer);
             problems.warn(route.at, message);
         } else if leads_back(&route.plan, &earlier) {
-            problems.warn(route.at, "redirects to a path that it is for: clients would go round in a circle");
+            problems.warn(route.at, "redirects to a path that it matches itself: clients would loop");
         }
         earlier.add(index, &route.plan.matcher);
     }
@@ -88,7 +88,7 @@ fn warn_of_shared_names<'a>(pool: &'a Named<'a>, names: &mut Servers<'a>, proble
         let known = names.get(backend.name.as_str()).into_iter().flatten();
         if let Some((_, shared)) = known.clone().find(|(other, _)| !same(other, backend)) {
             let message = format!(
-                "its backend {:?} has the name of another server in {}: commands that name it mean both",
+                "its backend {:?} has the same name as another server in {}: commands that name it affect both",
                 backend.name, shared.pointer
             );
             problems.warn(pool.at, message);
@@ -96,7 +96,7 @@ fn warn_of_shared_names<'a>(pool: &'a Named<'a>, names: &mut Servers<'a>, proble
     }
     for backend in backends {
         let known = names.entry(&backend.name).or_default();
-        // Two tell enough: whatever comes next differs from one of them.
+        // Two are enough: any further one differs from one of them.
         if known.len() < 2 && !known.iter().any(|(other, _)| same(other, backend)) {
             known.push((backend, pool.at));
         }

@@ -130,7 +130,7 @@ pub(super) fn read(
     for (node, backend) in &members {
         if let Some(listener) = listeners.list.iter().find(|listener| is_itself(listener, backend)) {
             let message = format!(
-                "is ropewalk's own address {}, so requests would go in a circle; write the address of the backend",
+                "is ropewalk's own address {}, so requests would loop; write the address of the backend",
                 listener.address
             );
             problems.error(&node.at, message);
@@ -166,7 +166,7 @@ pub(super) fn read(
 }
 
 /// What to say of retries where there is one backend.
-pub(super) const RETRIES_OF_ONE: &str = "is of no use but to dial a refused connection again: a retry goes to another backend, and there is only one";
+pub(super) const RETRIES_OF_ONE: &str = "only makes a refused connection be dialled again: a retry goes to another backend, and there is only one";
 
 /// Statuses that tell of an error.
 pub(super) fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {

@@ -161,7 +161,7 @@ fn warn_of_placeholders(node: &Node, typed: &str, problems: &mut Problems) {
             None => "only {host}, {path} and {query} are replaced".to_owned(),
             Some(meant) => format!("did you mean {meant:?}?"),
         };
-        problems.warn(&node.at, format!("{found:?} is sent as it stands; {advice}"));
+        problems.warn(&node.at, format!("{found:?} is sent literally; {advice}"));
     }
     if let Some((before, after)) = typed.split_once("{query}")
         && before.contains('?')

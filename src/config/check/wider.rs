@@ -1,8 +1,8 @@
 //! Which earlier routes may take all requests of a later one, found by hashing instead of comparing
 //! every two: ten thousand routes are fifty million pairs.
 //!
-//! Knows hosts and paths only. It may name routes that cover nothing, so the caller compares each;
-//! it leaves out none that covers, but for the bound on how many it names.
+//! Knows hosts and paths only. It may name routes that do not cover, so the caller compares each;
+//! it misses none that does, except beyond the bound on how many it names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -51,7 +51,7 @@ impl<'a> Earlier<'a> {
     /// The places of routes that may be for every request that `narrow` is for, in listed order.
     pub(super) fn that_may_cover(&self, narrow: &Matcher) -> Vec<usize> {
         let paths = wider_paths(narrow.path.as_ref());
-        // Each of its hosts has to be covered, so the first one tells enough.
+        // Each of its hosts must be covered, so looking up the first one is enough.
         let mut found: Vec<usize> = wider_hosts(narrow.hosts.first())
             .into_iter()
             .flat_map(|host| paths.iter().filter_map(move |&path| self.routes.get(&(host, path))))

@@ -1,8 +1,8 @@
 //! Whether a file could be opened to append to, with the rights of this user and without touching
 //! anything: nothing is created, opened or changed.
 //!
-//! A start opens the access log, so what is refused here a start would refuse too. What only a
-//! start can tell is left to it, such as whether a named pipe has a reader at that moment.
+//! Startup opens the access log, and would fail on everything that is refused here. What shows only
+//! at startup is not checked, such as whether a named pipe has a reader at that moment.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
-/// Why a file could not be appended to or created; `None` if nothing speaks against it.
+/// Why a file could not be appended to or created; `None` if it could.
 pub(super) fn refusal(path: &Path) -> Option<String> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Some("is a folder; name a file in it".to_owned()),
@@ -58,7 +58,7 @@ fn cannot_be_created(path: &Path) -> Option<String> {
     ))
 }
 
-/// Where a link leads whose end is not there: that is what would be created.
+/// The target of a dangling link: the file that would be created.
 fn target(path: &Path) -> PathBuf {
     /// LIMIT: links that are followed, as the kernel has one.
     const LINKS_MAX: usize = 40;
@@ -123,7 +123,7 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Root may write everywhere, so in a test that root runs, a thread becomes somebody else.
+    /// Root may write everywhere, so a test that runs as root switches a thread to another user.
     fn as_anyone_but_root<T: Send>(ask: impl FnOnce() -> T + Send) -> T {
         let in_thread = || {
             if rustix::process::geteuid().is_root() {

@@ -168,21 +168,21 @@ pub struct ForwardTimeouts {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Client connections at once. A newcomer takes the place of one that is idle, or gets 503.
+    /// Client connections at once. At the limit, a new connection replaces an idle one, or gets 503.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: `10000`
     /// - Example: `50000`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
-    /// Client connections of one address at once, or of one /64 network of IPv6 addresses; further ones get 503. None for no such limit.
+    /// Client connections of one address at once, or of one /64 network of IPv6 addresses; further ones get 503. Without it there is no such limit.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: none
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_per_client: Option<u64>,
-    /// Upgraded connections among them, such as WebSockets; 0 lets none through. A WebSocket request beyond them gets 503; other offers of an upgrade are then forwarded without the offer.
+    /// Upgraded connections among them, such as WebSockets; 0 allows none. A WebSocket request beyond them gets 503; other offers of an upgrade are then forwarded without the offer.
     ///
     /// - Type: whole number from 0 to 1000000
     /// - Default: three quarters of `connections`
@@ -196,21 +196,21 @@ pub struct Limits {
     /// - Example: `"16KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<Size>,
-    /// The interim responses (1xx) to one request, all together; a backend that sends more gets its client a 502. `"0"` for no such limit.
+    /// All interim responses (1xx) to one request together; if a backend sends more, the client gets 502. `"0"` for no such limit.
     ///
     /// - Type: size
     /// - Default: `"64KiB"`
     /// - Example: `"1MiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interim: Option<Size>,
-    /// Field lines of a request or response head; requests with more get 431, responses with more are 502.
+    /// Field lines of a request or response head; requests with more get 431, responses with more become 502.
     ///
     /// - Type: whole number from 16 to 300
     /// - Default: `100`
     /// - Example: `200`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<u64>,
-    /// A request's target, which is its path and query; longer ones get 414. No more than `head`.
+    /// A request's target, which is its path and query; longer ones get 414. At most `head`.
     ///
     /// - Type: size from `"256B"` to `"64KiB"`
     /// - Default: `"8KiB"`

@@ -121,7 +121,7 @@ pub struct Config {
     pub health_check: Option<HealthCheck>,
     /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
     ///
-    /// - Default: after 5 failures that are at least half of its requests of ten seconds
+    /// - Default: after 5 failures within ten seconds, if they are at least half of its requests
     /// - Example: `{"failures": 10, "on_status": [500, 502]}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ejection: Option<Ejection>,
@@ -132,7 +132,7 @@ pub struct Config {
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
+    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: `"60s"`
@@ -158,7 +158,7 @@ pub struct Config {
     /// - Example: `["10.0.0.0/8"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted_proxies: Option<OneOrMany<String>>,
-    /// Which fields are added to every message, and which names of request fields are let through.
+    /// Which fields are added to every message, and which request field names are accepted.
     ///
     /// - Default: see each
     /// - Example: `{"via": false}`

@@ -38,11 +38,11 @@ pub struct Pool {
     pub health_check: Option<HealthCheck>,
     /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
     ///
-    /// - Default: after 5 failures that are at least half of its requests of ten seconds
+    /// - Default: after 5 failures within ten seconds, if they are at least half of its requests
     /// - Example: `{"failures": 10, "on_status": [500, 502]}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ejection: Option<Ejection>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
+    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: that of the top level
@@ -211,35 +211,35 @@ pub enum Ejection {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EjectionSettings {
-    /// Failures within ten seconds that eject a backend, if they are enough of its requests.
+    /// Failures within ten seconds that eject a backend, if they also reach `ratio`.
     ///
     /// - Type: whole number from 1 to 1000
     /// - Default: `5`
     /// - Example: `10`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
-    /// What part of its requests they must be, in percent.
+    /// The percentage of its requests that must have failed as well.
     ///
     /// - Type: whole number from 1 to 100
     /// - Default: `50`
     /// - Example: `20`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<u32>,
-    /// How long it gets no requests; then one at a time tries it. An ejection within a minute of the end of the last one is twice as long.
+    /// How long an ejected backend gets no requests; after that it gets one trial request at a time. An ejection within a minute of the end of the last one is twice as long.
     ///
     /// - Type: duration
     /// - Default: `"5s"`
     /// - Example: `"10s"`
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// How long that can become.
+    /// The longest that an ejection can last.
     ///
     /// - Type: duration
     /// - Default: `"60s"`, or `for` if that is longer
     /// - Example: `"30s"`
     #[serde(rename = "for_max", skip_serializing_if = "Option::is_none")]
     pub time_max: Option<String>,
-    /// What part of a pool may be ejected at once, in percent of its usable backends, rounded down; one of two may always be, the last one never.
+    /// The percentage of the usable backends of a pool that may be ejected at once, rounded down. One of two may always be ejected, the last one never.
     ///
     /// - Type: whole number from 1 to 100
     /// - Default: `50`

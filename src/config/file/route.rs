@@ -57,7 +57,7 @@ pub struct Route {
     /// - Example: `"/v2{path}"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for as long as it likes.
+    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: that of the pool

@@ -32,7 +32,7 @@ pub struct ListenerSettings {
     /// - Example: `"inside"`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An IP address and a port; port 0 takes a free one. `0.0.0.0` is every IPv4 address of the machine, and `[::]` every IPv6 address and none of IPv4: list both to take both.
+    /// An IP address and a port; port 0 takes a free one. `0.0.0.0` is every IPv4 address of the machine, and `[::]` every IPv6 address and none of IPv4: list both to accept both.
     ///
     /// - Required: yes
     /// - Type: address

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::schema::SCHEMA;
 use super::SEE;
 
-/// What is known elsewhere and not here: the key, and what people call it.
+/// Features of other programs that are missing here: the key, and what people call it.
 const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("acme", "ACME"),
     ("alpn", "TLS for clients"),
@@ -60,7 +60,7 @@ const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("websockets", ""),
 ];
 
-/// What other programs call something that is here, and where it is.
+/// Other programs' names for keys, and our name for each.
 const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("access_log", r#""access" in "log""#),
     ("add_header", r#""response_headers": {"add": {...}}"#),
@@ -98,7 +98,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("locations", r#""routes": [{"match": {"path_prefix": "/"}, ...}]"#),
     ("log_level", r#""level" in "log""#),
     ("max_conns", r#""max_connections""#),
-    ("max_fails", r#""health_check": {"passive_failures": 5}"#),
+    ("max_fails", r#""ejection": {"failures": 5}"#),
     ("maxconn", r#""connections" in "limits", or "max_connections" of a backend"#),
     ("maxconnections", r#""connections" in "limits", or "max_connections" of a backend"#),
     ("nbproc", r#""workers""#),
@@ -131,13 +131,13 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("worker_processes", r#""workers""#),
 ];
 
-/// What to say of a key that is one of ours in another place.
+/// The message for a key of ours in the wrong place.
 pub(in super::super) fn of_place(pointer: &str, name: &str) -> Option<String> {
     let places = places_of(pointer, name)?;
     Some(format!("{name:?} does not belong here; it belongs in {places}"))
 }
 
-/// What to say of a key that is unknown where it stands, if people write it out of habit.
+/// The message for an unknown key that people know from other programs.
 pub(in super::super) fn of_key(pointer: &str, name: &str) -> Option<String> {
     if PLACES.contains_key(name) {
         return None;
@@ -210,8 +210,8 @@ fn places_of(pointer: &str, name: &str) -> Option<String> {
     (texts.len() <= PLACES_MAX).then(|| texts.join(" or "))
 }
 
-/// The innermost name of a place, and how people call it: `"match" (in "routes")`; without what
-/// comes before `from`, where the reader is already.
+/// The innermost name of a place, as shown to people: `"match" (in "routes")`; without what comes
+/// before `from`, where the reader is already.
 fn shown_place(place: &Path, from: usize) -> (&str, String) {
     let is_name = |part: &&str| !matches!(*part, "*" | "[]");
     let names: Vec<&str> = place[from..].iter().map(String::as_str).filter(is_name).collect();

@@ -2,7 +2,7 @@
 
 use super::SEE;
 
-/// What to say of a strategy that other programs have.
+/// The message for a strategy that other programs have.
 pub(in super::super) fn of_strategy(typed: &str) -> Option<String> {
     let word = typed.to_ascii_lowercase().replace(['-', ' '], "_");
     Some(match &*word {
@@ -22,8 +22,8 @@ pub(in super::super) fn of_strategy(typed: &str) -> Option<String> {
     })
 }
 
-/// What to say of a text that was to be replaced by something from outside, as `${WEB1}` is by
-/// a shell or by Docker Compose.
+/// The message for a placeholder that another tool should have replaced, as a shell or Docker
+/// Compose replaces `${WEB1}`.
 pub(in super::super) fn of_variable(text: &str) -> Option<String> {
     let open = ["${", "{$", "{env.", "$(", "{{"].into_iter().find_map(|open| text.find(open))?;
     let end = text[open..].find(['}', ')']).map_or(text.len(), |end| open + end + 1);
@@ -36,7 +36,8 @@ pub(in super::super) fn of_variable(text: &str) -> Option<String> {
     ))
 }
 
-/// A variable of nginx, HAProxy or Caddy in a text that is sent as it stands, and what to write.
+/// A variable of nginx, HAProxy or Caddy in a text that is sent literally, and what to write
+/// instead.
 pub(in super::super) fn of_placeholder(text: &str) -> Option<(&str, &'static str)> {
     const PLACEHOLDERS: &[(&str, &str)] = &[
         ("$host", "{host}"),
@@ -84,7 +85,7 @@ pub(in super::super) fn with_our_placeholders(text: &str) -> Option<String> {
     None
 }
 
-/// What to say of a field's value with a variable of nginx, HAProxy or Caddy in it.
+/// The message for a field's value with a variable of nginx, HAProxy or Caddy in it.
 pub(in super::super) fn of_field_value(text: &str) -> Option<String> {
     const NAMES: [&str; 25] = [
         "args",
@@ -120,7 +121,7 @@ pub(in super::super) fn of_field_value(text: &str) -> Option<String> {
         .is_none_or(|name| NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
     is_known.then(|| {
         format!(
-            "{found:?} is sent as it stands, since values have no variables; X-Forwarded-For, -Proto, -Host \
+            "{found:?} is sent literally, since values have no variables; X-Forwarded-For, -Proto, -Host \
              and X-Real-IP are set without being asked for"
         )
     })

@@ -141,7 +141,7 @@ impl Snapshot {
         self.of_backends(
             families,
             "ropewalk_backend_ejected",
-            "1 if the backend gets no requests, or one at a time, because too many have failed.",
+            "1 while the backend is ejected: it gets no requests, or one trial at a time.",
             |backend| u64::from(backend.ejected),
         )?;
         self.by_reason(families, "ropewalk_ejections", "Ejections of the backend.", |backend| {
@@ -150,7 +150,7 @@ impl Snapshot {
         self.by_reason(
             families,
             "ropewalk_upstream_keeping_suspended",
-            "How often none of the backend's connections were kept for 30 s, and why.",
+            "How often reuse of the backend's connections was suspended for 30 s, by reason.",
             |backend| &backend.keeping_suspended,
         )?;
         self.of_backends(
@@ -167,7 +167,7 @@ impl Snapshot {
         )?;
         let mut family = families.gauge(
             "ropewalk_upstream_connections",
-            "Connections to the backend: with a request, kept for the next, or kept for the next of one client.",
+            "Connections to the backend: serving a request, idle, or idle and reserved for one client.",
         )?;
         self.each_backend(|pool, backend| {
             let labels = |state| [("pool", pool), ("backend", backend.name.as_str()), ("state", state)];
@@ -236,12 +236,14 @@ impl Snapshot {
             "Client connections that there may be.",
             connections.limit as u64,
         )?;
-        let mut family = families
-            .counter("ropewalk_idle_displaced", "Idle client connections that were closed for newcomers.")?;
+        let mut family = families.counter(
+            "ropewalk_idle_displaced",
+            "Idle client connections closed to make room for new ones.",
+        )?;
         family.encode_counter::<NoLabelSet, _, f64>(&connections.displaced, None)?;
         let mut family = families.counter(
             "ropewalk_connections_refused",
-            "Client connections that were answered 503 at once, by the limit that was reached.",
+            "Client connections answered with 503 on arrival, by the limit that was reached.",
         )?;
         count(&mut family, &[("limit", "connections")], connections.refused)?;
         count(&mut family, &[("limit", "connections_per_client")], connections.refused_of_client)?;
@@ -262,12 +264,12 @@ impl Snapshot {
         family.encode_counter::<NoLabelSet, _, f64>(&status.access_log_dropped, None)?;
         let mut family = families.counter(
             "ropewalk_diagnostics_dropped",
-            "Lines of diagnostics that were lost because stderr was not read.",
+            "Lines of diagnostics dropped because stderr was not read.",
         )?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.diagnostics_dropped, None)?;
         families.value(
             "ropewalk_configurations",
-            "Configurations in memory: the present one, and older ones that requests began with.",
+            "Configurations in memory: the current one, and older ones that requests still use.",
             status.configurations as u64,
         )?;
         let mut family = families.counter("ropewalk_config_reloads", "Reloads of the configuration.")?;

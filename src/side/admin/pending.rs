@@ -54,12 +54,12 @@ impl Pending {
         })
     }
 
-    /// The answer when whoever asked has waited for long enough.
+    /// The answer for a client that has waited long enough.
     pub(super) fn give_up(&self) -> Response {
         let progress = self.operations.reload_progress();
         let text = format!(
-            "504: the reload has not ended after {} s: {progress}. It goes on, and the log will say what comes \
-             of it; until then the old configuration serves",
+            "504: the reload is still running after {} s: {progress}. It continues, and the log will have its \
+             result; until then the old configuration stays in use",
             RELOAD_WAIT.as_secs()
         );
         Response::text(504, text)

@@ -161,7 +161,7 @@ pub(super) fn state(backend: &BackendStatus) -> &'static str {
 pub(super) fn ejected_for(backend: &BackendStatus) -> Option<String> {
     let left = backend.ejected_left_s.filter(|_| state(backend) == "EJECTED")?;
     Some(match left {
-        0 => "one request at a time tries it".to_owned(),
+        0 => "one trial request at a time".to_owned(),
         left => format!("for another {}", figures::time(left)),
     })
 }
@@ -228,7 +228,7 @@ impl RequestsDocument {
         let mut text = String::new();
         table.write_to(&mut text);
         if self.requests.len() < self.total {
-            let _ = writeln!(text, "... and {} more, all of them younger", self.total - self.requests.len());
+            let _ = writeln!(text, "... and {} more recent ones", self.total - self.requests.len());
         }
         text
     }

@@ -242,7 +242,7 @@ fn advance(connection: &mut Connection, now: Moment, buffers: &mut BufferPool, d
     connection.advance(now, buffers, &mut |request| {
         catch_unwind(AssertUnwindSafe(|| desk.answer(request))).unwrap_or_else(|_| {
             log::error!("the admin listener survived a panic over /{}", request.path.join("/"));
-            Answer::Now(Response::text(500, "500: a bug in ropewalk; its log has the panic"))
+            Answer::Now(Response::text(500, "500: a bug in ropewalk; see the panic in its log"))
         })
     })
 }

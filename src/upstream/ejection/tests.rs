@@ -92,7 +92,7 @@ fn the_fifth_failure_ejects_for_five_seconds() {
     assert_eq!(change, Change::Ejected { time: seconds(5), seen: (5, 5), reason: Reason::Reset });
     assert_eq!(
         change.to_string(),
-        "is EJECTED for 5s: 5 pieces of evidence in 5 requests within 10s, the last one: connection closed before it answered"
+        "is EJECTED for 5s: 5 failure points in 5 requests within 10s, the last: connection closed before it answered"
     );
     assert_eq!(pool.seat(0, 5_000), Seat::Ejected);
     assert_eq!(pool.seat(1, 5_000), Seat::Serving);

@@ -177,7 +177,7 @@ fn tiles(status: &Status, total: &Figures) -> Markup {
             div.tile {
                 h2 { "Workers" }
                 p.figure { (workers.running) small { "of " (workers.running + workers.idle) " running" } }
-                p.sub title="connections that could go on and wait for a worker" {
+                p.sub title="connections that are ready and wait for a worker" {
                     b { (figures::count(status.ready_queue_length as u64)) } " queued"
                 }
             }
@@ -212,10 +212,10 @@ fn details(status: &Status) -> Markup {
             }
             dl {
                 dt { "Client connections" }
-                dd title="they had something to do a moment ago" {
+                dd title="active a moment ago" {
                     "watched by workers " b { (figures::count(connections.warm as u64)) }
                 }
-                dd title="they have been quiet for longer" {
+                dd title="quiet for longer" {
                     "watched by the poller " b { (figures::count(connections.parked as u64)) }
                 }
                 dd title="WebSockets and other upgraded connections, counted above too" {
