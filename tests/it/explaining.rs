@@ -90,7 +90,7 @@ fn explain_names_the_reading_and_the_guards_of_the_others() {
     assert_eq!(
         told("/x/..%2Fprojects"),
         "the path is compared as /projects\n\
-         answered 400: the path can be read in several ways, and something is guarded\n"
+         answered 400: the path can be read in several ways, and a route has guards\n"
     );
 }
 

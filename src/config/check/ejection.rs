@@ -17,7 +17,7 @@ pub(super) fn read(
     let usual = Ejection::default();
     if let (Some(node), Some((old, _))) = (node, passive) {
         let message = format!(
-            "stands beside {}, which replaces it; remove it, and write \"failures\" there",
+            "cannot be combined with {}, which replaces it; remove it, and write \"failures\" there",
             node.at.pointer
         );
         problems.error(&old.at, message);

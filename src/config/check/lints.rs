@@ -32,7 +32,7 @@ pub(super) fn warn(
             let what = if is_for_all(&first.plan.matcher, listeners) {
                 "takes every request"
             } else {
-                "takes every request that this one is for"
+                "takes every request that this one matches"
             };
             let message = format!("can never be reached: {}, which comes first, {what}", first.at.pointer);
             problems.warn(route.at, message);
