@@ -81,7 +81,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("error", r#""level", and diagnostics go to stderr"#),
     ("error_log", r#""level" in "log"; diagnostics go to stderr"#),
     ("error_page", r#""error_pages""#),
-    ("fail_timeout", r#""health_check": {"interval": "5s"}"#),
+    ("fail_timeout", r#""ejection": {"for": "10s"}"#),
     ("fall", r#""unhealthy_after" in "health_check""#),
     ("frontend", r#""listen" and "routes""#),
     ("frontends", r#""listen" and "routes""#),
