@@ -1,8 +1,8 @@
-//! What the health thread does when: a timer for each backend, and the probes that are made ahead
-//! of their schedule, of which there are only so many in a second.
+//! What the health thread does when: a timer for each backend, and the probes ahead of their
+//! schedule, whose rate is limited.
 //!
-//! Pure data over the ids of backends: it is told the time. Every operation costs the logarithm of
-//! the number of backends, so a thousand of them cost no more than their own timers.
+//! Pure data over the ids of backends; the time is passed in. Every operation costs the logarithm
+//! of the number of backends.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -108,7 +108,7 @@ struct Rate {
 
 /// Between two of them.
 const SPACING_NANOS: u64 = 1_000_000_000 / PROBES_AHEAD_PER_SECOND as u64;
-/// So many may be made at once: what is due within 100 ms.
+/// The most that may be made at once: what is due within 100 ms.
 const BURST: u64 = PROBES_AHEAD_PER_SECOND as u64 / 10;
 
 impl Rate {

@@ -2,7 +2,7 @@
 //!
 //! The same parser reads it, with the same limits on heads and interim responses, and the framing
 //! of the body is checked as it is when a body is relayed. So a backend whose responses clients
-//! would get as 502, or cut, fails its probe for the reason that clients would be told.
+//! would get as 502, or cut short, fails its probe with the same reason.
 //!
 //! This is a state machine over bytes. It knows neither sockets nor the clock: the caller says
 //! what has arrived, that the backend has closed, or that time is up.
@@ -36,18 +36,18 @@ pub(super) struct AnswerLimits {
 /// The part of the answer that comes next.
 #[derive(Debug)]
 enum Part {
-    /// A head, of which so many bytes are known to hold no end.
+    /// A head; this many bytes are known to contain no end of it.
     Head { scanned: usize },
-    /// A body of known length, so many bytes of which are missing and so many are still read.
+    /// A body of known length: how many bytes are missing, and how many will still be read.
     Fixed { left: u64, read_max: u64 },
-    /// A chunked body, so many bytes of which are still read.
+    /// A chunked body: how many bytes will still be read.
     Chunked { decoder: ChunkDecoder, read_max: u64 },
 }
 
 /// What the bytes that have arrived amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// The verdict needs more bytes. So many at the front are not needed again.
+    /// The verdict needs more bytes. This many at the front are not needed again.
     More(usize),
     /// The verdict.
     Verdict(Result<(), Reason>),
@@ -102,8 +102,8 @@ impl Answer {
         }
     }
 
-    /// The verdict when time is up. A good head is what a probe asks for: a body that goes on for
-    /// longer, as a stream of events does, is no fault.
+    /// The verdict when time is up. A good head is enough: a body that lasts longer, as an event
+    /// stream does, is no fault.
     pub(super) fn late(&self) -> Result<(), Reason> {
         match self.part {
             Part::Head { .. } => Err(Reason::Timeout),
@@ -379,7 +379,7 @@ mod tests {
             prop_assert_eq!(read(&mut Answer::new(LIMITS), &pieces), verdict(bytes));
         }
 
-        /// Whatever a backend sends, judging it ends without a panic and holds few bytes.
+        /// Judging never panics and holds few bytes, for any input.
         #[test]
         fn no_answer_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 0..20)) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();

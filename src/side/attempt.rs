@@ -78,7 +78,7 @@ impl Attempt {
         Ok(Self { stream, connected: false, exchange })
     }
 
-    /// Goes on as far as the socket allows. Returns how the probe ended, or `None` while it waits.
+    /// Advances as far as the socket allows. Returns how the probe ended, or `None` while it waits.
     /// The caller has seen something happen on the socket.
     pub(super) fn advance(&mut self, buffers: &mut BufferPool) -> Option<Outcome> {
         if !self.connected {
@@ -129,7 +129,7 @@ impl Exchange {
             match stream.write(rest) {
                 Ok(Io::Moved(count)) => self.sent += count,
                 Ok(Io::Blocked | Io::End) => break,
-                // The backend may have answered before it closed, as the proxy takes it.
+                // The backend may have answered before it closed; the proxy accepts that too.
                 Err(_) => break,
             }
         }
@@ -143,7 +143,7 @@ impl Exchange {
                 Err(Errno::NOBUFS) => return Some(Err(Fault::Ours)),
                 Err(error) => return Some(Err(Fault::of(error))),
             }
-            // A short read says that the socket is empty, but not that no end follows.
+            // A short read means that the socket is empty, but the end may still follow.
             stream.mark_readable();
             match self.answer.read(self.inbound.bytes(), expected(&self.backend)) {
                 Reading::More(done) => self.inbound.consume(done),

@@ -1,4 +1,4 @@
-//! Whose fault it is that a probe has no good answer.
+//! Whether the backend or this process is to blame for a failed probe.
 
 use rustix::io::Errno;
 
@@ -8,10 +8,10 @@ use crate::upstream::health::Reason;
 /// Why a probe failed at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// We are out of descriptors, memory or ports, which says nothing about the backend. Were it
-    /// counted, the first rush that uses up our descriptors would take down every backend.
+    /// We are out of descriptors, memory or ports, which says nothing about the backend. If it
+    /// counted, the first burst that uses up our descriptors would take down every backend.
     Ours,
-    /// The backend's, or that of the way to it.
+    /// The backend, or the network path to it.
     Theirs(Reason),
 }
 

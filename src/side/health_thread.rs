@@ -1,7 +1,7 @@
-//! The health thread, as its owner sees it: started once, told of every new configuration, stopped.
+//! The health thread, as its owner sees it: started once, given every new configuration, stopped.
 //!
-//! There is one for the life of a balancer. A reload hands it the new list of backends; whatever it
-//! knows of those that stay, it keeps. The loop is in [`prober`](super::prober).
+//! There is one for the life of a balancer. A reload hands it the new list of backends; it keeps
+//! what it knows about those that stay. The loop is in [`prober`](super::prober).
 
 use std::io;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl HealthThread {
             backend.watched_by(&self.shared.requests);
         }
         let limits = &snapshot.plan.limits;
-        // However much requests may get, a probe is read in one go and has to end.
+        // Independent of the limit for requests, because a probe is read in one go and must end.
         let interim = limits.interim.unwrap_or(u64::MAX).min(PROBE_INTERIM_BYTES_MAX);
         let limits = AnswerLimits { head: limits.head, interim };
         let list = HandedOver { pools: pools.collect(), probes_max, limits };

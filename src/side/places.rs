@@ -1,8 +1,7 @@
 //! Places for probes in flight: how many there may be at once, and who waits for one.
 //!
-//! Backends that are known to hang have three quarters of the places at most. So however many of
-//! them there are, a backend that answers never waits for them. Within a lane, whoever has waited
-//! longest is next.
+//! Backends that are known to hang have three quarters of the places at most. So a backend that
+//! answers never waits for hung ones. Within a lane, the one that has waited longest is next.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -37,7 +36,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// So many places.
+    /// This many places.
     pub(super) fn new(max: usize) -> Self {
         let (prompt, suspect) = (VecDeque::new(), VecDeque::new());
         Self { max: max.max(1), taken: Rc::default(), prompt, suspect }
@@ -81,7 +80,7 @@ impl Places {
         None
     }
 
-    /// Drops from those that wait whoever is no longer wanted.
+    /// Drops waiting entries that are no longer wanted.
     pub(super) fn retain(&mut self, wanted: impl Fn(u32) -> bool) {
         self.prompt.retain(|&backend| wanted(backend));
         self.suspect.retain(|&backend| wanted(backend));

@@ -1,5 +1,5 @@
-//! The loop of the health thread: begins probes when they are due, goes on with those in flight, and
-//! writes down what came of them.
+//! The loop of the health thread: begins probes when they are due, advances those in flight, and
+//! records their results.
 //!
 //! All probes are in flight at once, on sockets that never block, watched with one epoll. So
 //! a backend that hangs delays no other. There is nothing in the loop that goes through all
@@ -150,7 +150,7 @@ impl Prober {
     }
 
     fn answer_the_bell(&mut self, now: Moment) {
-        // First: whoever comes later rings again.
+        // First, so that a later message rings again.
         let _ = rustix::io::read(self.shared.requests.bell(), &mut [0_u8; 8]);
         let handed_over = self.shared.hand_over.lock().list.take();
         if let Some(list) = handed_over {
@@ -287,8 +287,8 @@ impl Prober {
         self.try_next_address(id, place, now, Fault::Theirs(Reason::Unresolved), now);
     }
 
-    /// Goes on with a probe that began at `began` and has failed at every address so far, the last
-    /// time with `fault`, or ends it.
+    /// Tries the next address of a probe that began at `began` and has failed at every address so
+    /// far, the last time with `fault`; or ends it.
     fn try_next_address(&mut self, id: u32, place: Place, began: Moment, mut fault: Fault, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let backend = Arc::clone(&watched.backend);

@@ -1,4 +1,4 @@
-//! Threads for name look-ups, the one thing here that can only be done blocking.
+//! Threads for name look-ups, which can only be done with blocking calls.
 //!
 //! They belong to the process: reloads share them, and there are never more than
 //! [`RESOLVE_THREADS_MAX`], because a look-up cannot be cut short and a resolver may hang for

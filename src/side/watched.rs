@@ -94,9 +94,8 @@ impl Watched {
         }
     }
 
-    /// Takes over what a new configuration says of the backend. A probe in flight goes on and
-    /// counts: what it found was true when it was found. Were it dropped, reloads in a row would
-    /// keep a backend up that hangs.
+    /// Takes over what a new configuration says of the backend. A probe in flight continues and
+    /// counts. If it were dropped, repeated reloads would keep a hung backend UP.
     pub(super) fn adopt(&mut self, backend: Arc<Backend>, pool: u32, now: Moment, chance: f64) {
         let before = std::mem::replace(&mut self.backend, backend);
         self.pool = pool;
@@ -164,8 +163,8 @@ impl Watched {
         }
     }
 
-    /// How long its probes are expected to take. One that is up and begins to hang is not counted
-    /// among those that hang: it gets requests until the verdict falls, so that may not wait.
+    /// How long its probes are expected to take. A backend that is up and has just hung is not
+    /// treated as slow: it gets requests until the verdict, so its probes must not wait.
     pub(super) fn lane(&self) -> Lane {
         if self.hangs && !self.backend.is_up() { Lane::Suspect } else { Lane::Prompt }
     }
@@ -302,7 +301,7 @@ mod tests {
         let later = START + Duration::from_secs(5);
         watched.conclude(ProbeResult::Failure(Reason::Refused), None, later);
         assert_eq!(watched.looks_up_at(), later);
-        // But not again and again.
+        // But only once.
         watched.look_up(later);
         watched.learn(vec![address(1)], later);
         watched.conclude(ProbeResult::Failure(Reason::Refused), None, later);

@@ -404,7 +404,7 @@ impl Backend {
         }
     }
 
-    /// Counts one more request in flight, if there may be one more. Returns whether it has.
+    /// Counts one more request in flight, if there is room. Returns whether it did.
     pub(super) fn occupy(&self) -> bool {
         let (active, relaxed) = (&self.state.active, Ordering::Relaxed);
         match self.max_connections() {
@@ -425,7 +425,7 @@ impl Backend {
 
     /// A request in flight has ended: its place goes to the next that waits, or is free.
     pub(super) fn give_up(&self) {
-        // Nobody waits for a place where there is always one.
+        // No request waits for a place at an unbounded backend.
         match self.max_connections() {
             None => self.vacate(),
             Some(_) => self.queue.give_up(self),
@@ -452,7 +452,7 @@ impl Backend {
         &self.state.redial
     }
 
-    /// Tells those who wait for it alone that it refuses connections.
+    /// Tells requests that wait for it alone that it refuses connections.
     pub(super) fn refuse_waiting(&self) {
         self.queue.refuse(self);
     }
@@ -493,7 +493,8 @@ impl Backend {
         }
     }
 
-    /// Keeps none of its connections for a while. Said once for each reason; the metric counts on.
+    /// Suspends reuse of its connections for a while. Logged once for each reason; the metric
+    /// counts every time.
     pub fn distrust(&self, why: Distrust, now: Moment) {
         let Some(count) = self.state.idle.suspend(why, now) else { return };
         let level = if count == 1 { log::Level::Warn } else { log::Level::Debug };

@@ -1,6 +1,6 @@
 //! Basic authentication (RFC 7617) against hashed passwords.
 //!
-//! A hash takes a millisecond or more by design, so it is made by a thread of its own
+//! A hash takes a millisecond or more by design, so a separate thread computes it
 //! ([`password_queue`](crate::upstream::password_queue)), and what has been verified is remembered:
 //! a client that sends the same credentials with every request costs one hash. A wrong password
 //! costs one each time, so no client gets more than a few a second.
@@ -111,8 +111,8 @@ impl Authenticator {
         }
         let users = &self.plan.users;
         let place = users.iter().position(|(user, _)| user.as_bytes() == name);
-        // A name that is unknown costs a hash as well: that of a user whom the name always leads to,
-        // so that neither the time nor its spread tells which names exist.
+        // An unknown name costs a hash as well: that of a user derived from the name, so that
+        // neither the time nor its spread tells which names exist.
         let instead = || self.hashers[0].hash_one(name) as usize % users.len().max(1);
         let (_, hash) = users.get(place.unwrap_or_else(instead))?;
         let matches = ShaCrypt::default().verify_password(password, hash.as_str()).is_ok();

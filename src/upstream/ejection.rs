@@ -1,10 +1,10 @@
-//! When requests show that a backend is not well, and for how long it is left alone then.
+//! Decides when failed requests take a backend out of service, and for how long.
 //!
-//! Probes ask whether a backend is up; this judges what requests have seen of it. Failed tries
-//! are counted as *pieces of evidence* in a sliding window. A backend with enough of them is
-//! *ejected*: it gets no requests for a while, then one at a time as a *trial*, until one of
-//! them is answered. The caps keep most of a pool, and always a last member, in service whatever
-//! requests see: a balancer that takes away every backend is worse than a bad backend.
+//! Probes check whether a backend is up; this judges the outcome of requests. Failed tries are
+//! counted as *pieces of evidence* in a sliding window; messages call them failure points. A
+//! backend with enough of them is *ejected*: it gets no requests for a while, then one at a time as
+//! a *trial*, until one of them is answered. The caps always keep most of a pool, and its last
+//! member, in service: removing every backend is worse than using a bad one.
 //!
 //! Pure: the time and the standing of the members are passed in. It knows neither sockets nor
 //! locks nor requests; `ward.rs` holds it for a pool and publishes what it decides.
@@ -48,7 +48,7 @@ pub struct Evidence {
     pub reason: Reason,
     /// How many pieces it is worth.
     pub pieces: u8,
-    /// Whose request it was, if no more than one piece is to count for each client.
+    /// The client, if each client may count at most once.
     pub client: Option<IpAddr>,
 }
 
@@ -230,8 +230,8 @@ impl Ejections {
         self.is_ejected_since(id, epoch).then(|| self.end(id, End::Answered))?.map(|(_, change)| change)
     }
 
-    /// The trial of ejection number `epoch` failed. A failure that is no new evidence, because
-    /// its client has failed here before, proves nothing: the next request may try.
+    /// The trial of ejection number `epoch` failed. A failure that is no new evidence, because its
+    /// client was already counted, proves nothing: the next request may try.
     pub fn trial_failed(&mut self, id: u32, epoch: u32, evidence: Evidence, now: Moment) -> Option<Change> {
         self.now = self.now.max(now);
         let rules = self.rules.clone()?;

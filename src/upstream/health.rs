@@ -164,7 +164,7 @@ impl Judgement {
         self.proven
     }
 
-    /// Notes that its name leads elsewhere. The verdict stays until a probe of the new address.
+    /// Notes that its name has a new address. The verdict stays until a probe of that address.
     pub fn address_changed(&mut self) {
         self.proven = false;
     }

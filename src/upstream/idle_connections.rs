@@ -1,9 +1,8 @@
-//! Unused connections that are kept to a backend for its next request, and whether any are.
+//! Idle connections to a backend that are kept for reuse, and whether reuse is suspended.
 //!
-//! For [`KEEP_NOTHING_FOR`] none are kept when the backend has shown that they cannot be relied on:
-//! it sent bytes that nobody had asked for, which on a kept connection would be the answer to
-//! another client's request; or it closes most of them before it answers, and a failure on a
-//! kept connection would never count as a failure of the backend.
+//! Reuse is suspended for [`KEEP_NOTHING_FOR`] if the backend misuses kept connections: it sent
+//! unsolicited bytes, which the next client would get as its answer; or it closes most kept
+//! connections before it answers, and such failures never count against the backend.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,19 +37,19 @@ struct Kept {
     most_before: u32,
     /// Nothing is kept until then.
     suspended_until: Option<Moment>,
-    /// Connections that were used again lately, and those of them that died before an answer.
+    /// Connections that were reused lately, and those of them that died before an answer.
     reuses: Recent,
     deaths: Recent,
     /// How often keeping was suspended, by [`Distrust`].
     suspensions: [u64; Distrust::ALL.len()],
 }
 
-/// Why no connections to a backend are kept for a while.
+/// Why reuse of a backend's connections is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// It sent bytes that nobody had asked for.
+    /// It sent unsolicited bytes.
     UnaskedBytes,
-    /// Most connections died when they were used again.
+    /// Most connections died when they were reused.
     ReuseDeaths,
 }
 
@@ -67,7 +66,7 @@ impl Distrust {
     }
 }
 
-/// A kept connection had bytes on it that nobody had asked for.
+/// A kept connection had unsolicited bytes on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unasked;
 
@@ -100,9 +99,7 @@ impl IdleConnections {
 
     /// A connection that is open and silent, if there is one.
     ///
-    /// # Errors
-    /// One was found that is not silent. What a backend sends unasked would be taken for the
-    /// next answer.
+    /// # Errors One of them was not silent. Unsolicited bytes would be taken for the next answer.
     pub fn take(&self, now: Moment) -> Result<Option<Stream>, Unasked> {
         loop {
             let idle = {
@@ -122,8 +119,8 @@ impl IdleConnections {
         }
     }
 
-    /// A connection that was used again died before the backend had answered. Returns whether
-    /// that has happened so often that none should be kept.
+    /// A reused connection died before the backend had answered. Returns whether that happened so
+    /// often that reuse should be suspended.
     pub fn died(&self, now: Moment) -> bool {
         let mut kept = self.kept.lock();
         kept.deaths.add(1, now);
@@ -131,8 +128,8 @@ impl IdleConnections {
         deaths >= REUSE_DEATHS_MAX && deaths * 2 >= reuses
     }
 
-    /// Closes all and keeps none for a while. Returns how often that was done for this reason,
-    /// or `None` if none were kept already.
+    /// Closes all and suspends reuse for a while. Returns how often that was done for this reason,
+    /// or `None` if reuse was suspended already.
     pub fn suspend(&self, why: Distrust, now: Moment) -> Option<u64> {
         let (old, count) = {
             let mut kept = self.kept.lock();

@@ -41,7 +41,7 @@ impl Lease {
         Self::begin(backend, None)
     }
 
-    /// The hold on a place that is counted already: that of a request which has just ended.
+    /// Takes over the counted place of a request that has just ended.
     pub(super) fn inherited(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
         let epoch = Self::sit(backend, ask)?;
         Some(Self::begin(backend, epoch))

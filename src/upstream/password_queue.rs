@@ -1,13 +1,13 @@
 //! Passwords that wait to be hashed, and the requests that wait for the outcome.
 //!
-//! A hash takes milliseconds by design. Made in a worker's turn, wrong passwords from many
-//! addresses delay every other client; so one thread per balancer makes them, one after another,
-//! and a request that needs one waits like a request that waits for a backend: parked, with a
-//! deadline. The line is bounded, and a request that finds it full is refused.
+//! A hash takes milliseconds by design. If workers computed them, wrong passwords from many
+//! addresses would delay every other client. So one thread per balancer computes them, one after
+//! another, and a request that needs one waits as it would for a backend: parked, with a deadline.
+//! The line is bounded, and a request that finds it full is refused.
 //!
-//! INVARIANT: no wake-up is lost. A ticket is told where its task is [parked](Ticket::park) under
-//! the lock under which the outcome is stored: either the task learns the outcome there and does
-//! not sleep, or the thread learns where to wake it.
+//! INVARIANT: no wake-up is lost. A task is [parked](Ticket::park) under the lock that guards the
+//! outcome: either the task sees the outcome and does not sleep, or the thread sees where to wake
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -51,7 +51,7 @@ enum State {
     Hashed(Option<u16>),
 }
 
-/// As many passwords wait already as may.
+/// The line is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -77,7 +77,7 @@ impl PasswordQueue {
         });
         let mut line = self.line.lock();
         if line.waiting.len() >= PASSWORDS_WAITING_MAX {
-            // Places that nobody waits in any more.
+            // Entries whose requests have left.
             line.waiting.retain(Job::is_wanted);
         }
         if line.stopped || line.waiting.len() >= PASSWORDS_WAITING_MAX {
@@ -91,8 +91,8 @@ impl PasswordQueue {
 
     /// Hashes what is in the line until [`PasswordQueue::stop`] is called.
     pub fn run(&self) {
-        // Requests come first: whoever keeps this thread busy must not slow down the workers. Should
-        // the system refuse, it gets its share like every other thread.
+        // Workers come first: a busy password thread must not slow them down. If the system refuses,
+        // it runs at normal priority.
         let _ = setpriority_process(None, NICENESS);
         while let Some(job) = self.next() {
             if Job::is_wanted(&job) {
@@ -114,7 +114,7 @@ impl PasswordQueue {
         }
     }
 
-    /// Ends [`PasswordQueue::run`]. Requests that wait are left to their deadlines.
+    /// Ends [`PasswordQueue::run`]. Waiting requests run into their deadlines.
     pub fn stop(&self) {
         self.line.lock().stopped = true;
         self.changed.notify_all();

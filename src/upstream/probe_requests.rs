@@ -1,11 +1,11 @@
 //! Requests for a probe: how a thread that carries requests asks the health thread to look at a
 //! backend now.
 //!
-//! A request that was refused knows sooner than the schedule that a backend is gone. Whoever asks
-//! only leaves the backend's number in a channel and wakes the health thread. The health thread
-//! decides whether a probe is due, so nobody can make it probe too often. A backend asks once
-//! until the health thread has taken its request, so the channel never holds more entries than
-//! there are backends. This file knows neither probes nor schedules.
+//! A refused request shows earlier than the schedule that a backend is gone. Its thread only puts
+//! the backend's number into a channel and wakes the health thread. The health thread decides
+//! whether a probe is due, so probes cannot become too frequent. A backend asks once until the
+//! health thread has taken its request, so the channel never holds more entries than there are
+//! backends. This file knows neither probes nor schedules.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
 //! Where requests wait for a place when every usable backend of a pool has as many as it may.
 //!
-//! A place is never free while a request waits that may take it: whoever gives one up hands it to
-//! the one of those that has waited longest, which is then woken, and no other. A request may
-//! take a place at each backend that it has not tried. A place that was given to a request which has gone meanwhile is passed on when that
-//! request's [`Ticket`] is dropped.
+//! A place is never free while a request that may take it waits: a request that releases one hands it to the longest
+//! waiting of those, and wakes only that one. A request may take a place at each backend that it has not tried. A
+//! place that was given to a request which has gone meanwhile is passed on when that request's [`Ticket`] is dropped.
 //!
 //! INVARIANT: no wake-up is lost. To join and to give up a place of a bounded backend both take
 //! the queue's lock: either the one that joins sees the free place, or the one that gives it up
@@ -152,7 +151,7 @@ impl Queue {
         }
     }
 
-    /// Tells those who wait for this backend alone that it refuses connections.
+    /// Tells requests that wait for this backend alone that it refuses connections.
     pub(super) fn refuse(&self, backend: &Backend) {
         let woken: Vec<_> = {
             let mut line = self.line.lock();

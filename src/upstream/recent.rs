@@ -1,4 +1,4 @@
-//! How many times something has happened in the last ten seconds.
+//! Counts events of the last ten seconds.
 //!
 //! Counts are kept in slots of half a second, so a window is right to half a second and takes
 //! the same memory whatever the rate. Pure: the time is passed in.

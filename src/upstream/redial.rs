@@ -1,8 +1,8 @@
-//! Dialling a backend again that refuses connections, where a request has no other one left.
+//! Dials a backend again that refuses connections, if a request has no other one left.
 //!
-//! A server that restarts refuses connections for a moment, and the clients of a pool of one
-//! should not see it. One request dials again, after pauses that double; the others wait in the
-//! pool's queue for what comes of it, so that a crowd does not dial all at once.
+//! A server that restarts refuses connections for a moment, and the clients of a pool of one should
+//! not see it. One request dials again, after pauses that double; the others wait in the pool's
+//! queue for the result, so that they do not all dial at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +18,13 @@ use crate::upstream::backend::Backend;
 pub struct RedialCell(AtomicBool);
 
 impl RedialCell {
-    /// Whether a request is at it, so that others wait.
+    /// Whether a request is dialling, so that others wait.
     pub(super) fn is_busy(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One request's leave to dial a backend again. Dropped, it lets those who wait have the backend.
+/// One request's permission to dial a backend again. Dropping it releases the requests that wait.
 #[derive(Debug)]
 pub struct Redial {
     backend: Arc<Backend>,

@@ -1,4 +1,4 @@
-//! The ejections of one pool, where all threads can reach them.
+//! The ejections of one pool, shared by all threads.
 //!
 //! What requests look at is one atomic in each backend, the [`SeatCell`]: while all is well a
 //! request loads it and no more. Failed tries, the answers of trials and the clock's ticks come
@@ -95,7 +95,7 @@ impl Ward {
         });
     }
 
-    /// A trial has come to nothing: the next request may try.
+    /// A trial ended without a verdict: the next request may try.
     pub(super) fn release(&self, backend: &Backend, epoch: u32) {
         let held = self.held.lock();
         backend.seat().release(epoch);
@@ -226,7 +226,7 @@ impl SeatCell {
         written.is_ok()
     }
 
-    /// The trial has come to nothing. It is for the ward to say what the seat is now.
+    /// The trial ended without a verdict. The ward decides what the seat is now.
     fn release(&self, epoch: u32) {
         let (trial, none) = (epoch << CODE_BITS | TRIAL, epoch << CODE_BITS | EJECTED);
         // If it is no longer there, something else was decided meanwhile.
@@ -234,7 +234,7 @@ impl SeatCell {
     }
 }
 
-/// The seat is not to be had.
+/// The seat is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken;
 

@@ -36,7 +36,7 @@ enum Stage {
     /// A body is arriving, `left` bytes of it. Nobody reads it, but an answer that is sent before
     /// it has come could be destroyed by a reset.
     Body { request: Box<Request>, left: u64 },
-    /// What a reload comes to is waited for. Nothing is read meanwhile, so an event says that the
+    /// It waits for the result of a reload. Nothing is read meanwhile, so an event means that the
     /// client is gone.
     Later { pending: Pending, method: Method, gone: bool },
     /// An answer is leaving.
@@ -119,7 +119,8 @@ impl Connection {
                 Step::Receive(request, left) => self.stage = Stage::Body { request, left },
                 Step::Ask(request) => match answer(&request) {
                     Answer::Now(response) => {
-                        // A long list takes a while, which is not the client's.
+                        // Formatting a long list takes time, which must not count against the
+                        // client.
                         self.begin_answer(response.into_bytes(request.method), clock::now());
                     }
                     Answer::Later(pending) => {
@@ -143,8 +144,8 @@ impl Connection {
         self.begin_answer(response.into_bytes(method), now);
     }
 
-    /// The deadline has passed. A client that was too slow with its request is told so, as far as it
-    /// still listens; one that waits for a reload is told what that does, and is kept.
+    /// The deadline has passed. A client that was too slow with its request gets an error, if it
+    /// still reads; one that waits for a reload gets its progress.
     pub(super) fn expire(&mut self, now: Moment) -> Progress {
         if let Stage::Later { pending, .. } = &self.stage {
             let response = pending.give_up();

@@ -27,7 +27,7 @@ pub trait Operations: Send + Sync {
     /// mistakes or a listener cannot be bound nothing has changed, and the text says why.
     fn reload(&self, done: ReloadDone);
 
-    /// What the reload that runs is doing and since when; empty while none does.
+    /// What the running reload is doing and since when; empty if none is running.
     fn reload_progress(&self) -> String;
 
     /// Changes a backend's share of requests, for all pools that have a backend of this name.
@@ -37,7 +37,7 @@ pub trait Operations: Send + Sync {
     fn set_weight(&self, backend: &str, change: WeightChange) -> Result<String, String>;
 }
 
-/// Is called once with what came of a reload.
+/// Called once with the result of a reload.
 pub type ReloadDone = Box<dyn FnOnce(Result<Vec<String>, String>) + Send>;
 
 /// A request that `explain` is asked about.
@@ -101,7 +101,7 @@ pub struct Status {
     pub durations: Vec<(String, Histogram)>,
     /// Lines of the access log that were lost because nobody took them.
     pub access_log_dropped: u64,
-    /// Lines of diagnostics that were lost because nobody read stderr.
+    /// Diagnostic lines dropped because stderr was not read.
     pub diagnostics_dropped: u64,
     /// Reloads since the start.
     pub reloads: ReloadsStatus,
@@ -160,7 +160,7 @@ pub struct BackendStatus {
     pub active: u32,
     /// Unused connections that are kept.
     pub idle_connections: usize,
-    /// Unused connections that belong to one client each, which has logged in over them.
+    /// Idle connections that are each reserved for the client that has logged in over it.
     pub pinned_connections: u32,
     /// Requests that it has been given, since the start.
     pub requests: u64,
@@ -236,11 +236,11 @@ pub struct ConnectionsStatus {
     pub parked: usize,
     /// Tunnels, wherever they are.
     pub tunnel: usize,
-    /// Idle ones that gave way to newcomers, since the start.
+    /// Idle ones that were closed to make room, since the start.
     pub displaced: u64,
-    /// Newcomers over the limit on all connections, since the start.
+    /// New ones over the limit on all connections, since the start.
     pub refused: u64,
-    /// Newcomers over the limit on those of one client, since the start.
+    /// New ones over the limit per client, since the start.
     pub refused_of_client: u64,
 }
 

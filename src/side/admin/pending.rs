@@ -1,7 +1,8 @@
-//! An answer that is not there yet: what a reload comes to.
+//! An answer that is not ready yet: the result of a reload.
 //!
-//! A reload takes as long as its file system does, and the admin thread has others to serve. So a
-//! connection that asked for one waits, with a deadline, and the thread is woken when it has ended.
+//! A reload may take as long as a slow file system, and the admin thread has other clients to
+//! serve. So a connection that asked for one waits, with a deadline, and the thread is woken when
+//! the reload ends.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use crate::base::limits::RELOAD_WAIT;
 /// Makes the admin thread look at its connections.
 pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// What a request comes to.
+/// The outcome of a request.
 pub(super) enum Answer {
     /// This.
     Now(Response),
-    /// What a reload comes to.
+    /// The result of a reload.
     Later(Pending),
 }
 

@@ -48,8 +48,8 @@ impl Request {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = if path.is_empty() { Vec::new() } else { path.split('/').map(decoded).collect() };
         let path = path.into_iter().collect::<Result<Vec<_>, _>>()?;
-        // Of a field that is there twice nobody can say which one counts. Together they are no value
-        // that is asked for, so the request is refused.
+        // If a field is there twice, it is unclear which one counts. Joined, they match no valid
+        // value, so the request is refused.
         let value = |name: &str| {
             let fields = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
             let values: Vec<_> = fields.map(|field| field.value).collect();

@@ -28,13 +28,13 @@ pub(super) struct Guard {
     basic_auth: Option<Arc<Authenticator>>,
 }
 
-/// Whose request it is.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The client's address; of one that is not known, that of the last proxy that was believed.
     pub address: IpAddr,
-    /// A trusted proxy named no address for its client if this is false. Nobody can tell then
-    /// which networks the client belongs to.
+    /// False if a trusted proxy named no address for its client. It is then unknown which networks
+    /// the client belongs to.
     pub known: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct User {
     pub number: u16,
 }
 
-/// How far a request has come that no guard has refused.
+/// The state of a request that no guard has refused.
 pub enum Clearance {
     /// It has passed all of them, as this user if one of them wanted to know.
     Granted(Option<User>),
@@ -62,7 +62,7 @@ pub enum Refusal {
     Network,
     /// Its client has asked too often; after this time it may ask again.
     TooMany(Duration),
-    /// It does not prove to the route at this place who it is.
+    /// It is not authenticated for the route at this place.
     Credentials(u16),
 }
 
@@ -118,7 +118,7 @@ impl Routes {
 }
 
 impl Guard {
-    /// Whether nothing keeps anybody from this route.
+    /// Whether this route has no guard.
     pub(super) fn is_open(&self) -> bool {
         self.allow.is_empty()
             && self.deny.is_empty()

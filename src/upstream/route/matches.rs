@@ -73,7 +73,7 @@ impl Matches {
         }
     }
 
-    /// Why this route is not for a request, whatever its path.
+    /// Why this route does not match a request, apart from its path.
     pub(super) fn mismatch_but_path(&self, request: &Request<'_>) -> Option<Mismatch<'_>> {
         let Matcher { listeners, hosts, path: _, methods, headers, cookies } = &self.matcher;
         if !listeners.is_empty() && !listeners.iter().any(|name| name == request.listener) {

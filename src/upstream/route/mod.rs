@@ -152,7 +152,7 @@ impl Routes {
         self.routes.iter().map_while(|route| route.matches.mismatch(request, &path)).collect()
     }
 
-    /// Whether the route at a place serves clients at this address, whatever else it asks for.
+    /// Whether `allow` and `deny` of the route at a place admit this address.
     pub fn serves(&self, place: u16, client: Asker) -> bool {
         self.routes.get(usize::from(place)).is_some_and(|route| route.guard.serves(client))
     }

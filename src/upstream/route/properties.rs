@@ -1,4 +1,4 @@
-//! Properties of routes: a guard holds for whatever a backend reads, and the index finds what a
+//! Properties of routes: a guard holds for every reading of a backend, and the index finds what a
 //! search through all routes finds.
 
 use proptest::prelude::*;
@@ -73,7 +73,7 @@ fn request<'a>(host: &'a str, method: &'a str, target: &'a str, fields: &'a [Fie
     Request { listener: "l", host, method, target, fields }
 }
 
-/// The first route for a path that is taken as it stands, by comparing texts and nothing else.
+/// The first route for a literal path, by plain text comparison.
 fn first_for(plans: &[RoutePlan], path: &str) -> Option<u16> {
     let place = plans.iter().position(|plan| match &plan.matcher.path {
         None => true,

@@ -51,8 +51,8 @@ pub(super) fn meter(value: u64, limit: u64) -> Markup {
     }
 }
 
-/// What requests came to, as parts of a bar, and in words those that are there: the classes of
-/// responses, what ended without one, and tries that failed and were repeated.
+/// The outcomes of requests, as parts of a bar and in words: the classes of responses, requests
+/// that ended without one, and tries that failed and were repeated.
 pub(super) fn responses(counts: &[u64; 6], retried: u64) -> Markup {
     const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none", "retried"];
     let counts = || counts.iter().copied().chain([retried]);
