@@ -301,7 +301,7 @@ mod tests {
         let later = START + Duration::from_secs(5);
         watched.conclude(ProbeResult::Failure(Reason::Refused), None, later);
         assert_eq!(watched.looks_up_at(), later);
-        // But only once.
+        // But only once per interval.
         watched.look_up(later);
         watched.learn(vec![address(1)], later);
         watched.conclude(ProbeResult::Failure(Reason::Refused), None, later);

@@ -1,7 +1,7 @@
 //! Every message of `check` as data: a configuration, and what is said of it.
 //!
-//! The cases are in `tests/config/messages/*.txt`. The wording is part of the product, so all of
-//! it is there to be read, and a change of it is a change of these files. Nobody types it:
+//! The cases are in `tests/config/messages/*.txt`. The wording is part of the product, so all of it
+//! is there to be read, and a change of it is a change of these files. It is generated:
 //! `UPDATE_GENERATED=1 cargo test --test config messages` writes down what `check` says now, and
 //! the diff is what you review.
 //!

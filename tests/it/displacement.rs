@@ -13,7 +13,7 @@ use super::origin::{Next, Origin, reply};
 use super::wait::{self, PATIENCE};
 use super::wire::Wire;
 
-/// A balancer with so many connections, behind which `/stuck` is never answered.
+/// A balancer with this connection limit, whose backend never answers `/stuck`.
 struct Scene {
     front: SocketAddr,
     balancer: Operated,
@@ -62,8 +62,8 @@ impl Scene {
         client
     }
 
-    /// Waits until so many connections are parked: those that are idle, and those that wait for the
-    /// backend.
+    /// Waits until this many connections are parked: those that are idle, and those that wait for
+    /// the backend.
     fn until_parked(&self, count: u64) {
         wait::until("they are parked", || self.balancer.status()["connections"]["parked"] == count);
     }

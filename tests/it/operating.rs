@@ -225,7 +225,7 @@ fn a_drain_is_over_when_the_last_request_is() {
     assert_eq!(balancer.backend("a")["weight"], 0);
 }
 
-/// Whoever drains the last backend has taken the pool out of service, and is told so.
+/// Draining the last backend takes the pool out of service, and the answer says so.
 #[test]
 fn draining_the_last_backend_says_that_the_pool_answers_503() {
     let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());

@@ -125,7 +125,7 @@ fn a_probe_says_who_it_is_and_leaves() {
     assert_eq!(connection.as_deref(), Some("close"));
 }
 
-/// A port whose connections are accepted by the kernel and by nobody else: nothing ever answers.
+/// A port whose connections only the kernel accepts: nothing ever answers.
 struct Silent(TcpListener);
 
 impl Silent {
@@ -145,7 +145,7 @@ fn answering_while(answers: &Arc<AtomicBool>) -> Origin {
         if answers.load(Ordering::SeqCst) {
             return reply(wire, 200, b"fine\n");
         }
-        // Ends when whoever asked gives up and closes.
+        // Ends when the prober gives up and closes.
         let _ = wire.read_to_close();
         Next::Close
     })
@@ -252,7 +252,7 @@ fn a_backend_that_starts_late_is_served_within_half_a_second_of_answering() {
     assert!(took[1] < Duration::from_millis(500) && took[2] < Duration::from_secs(2), "{took:?}");
 }
 
-/// Starts a backend once so many probes of it have failed. Returns after which time it was served.
+/// Starts a backend after this many failed probes. Returns how long it took until it got requests.
 fn served_after_failed_probes(failed: u64) -> Duration {
     let (front, late) = (free_address(), free_address());
     let config = json!({

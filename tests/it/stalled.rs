@@ -1,5 +1,5 @@
-//! Nothing outside stops the balancer: not whoever reads its stderr and has stopped, and not a
-//! configuration file that hangs.
+//! Nothing outside stops the balancer: neither a stalled reader of its stderr nor a configuration
+//! file that hangs.
 
 use std::io::{Read, pipe};
 use std::net::{SocketAddr, TcpListener};
@@ -116,7 +116,7 @@ fn a_hangup_sent_as_soon_as_the_port_accepts_is_obeyed() {
     }
 }
 
-/// Puts a named pipe in the place of the configuration: it hangs whoever reads it as a plain file.
+/// Puts a named pipe in place of the configuration: reading it as a plain file blocks.
 fn put_a_pipe(balancer: &Operated) {
     let pipe = balancer.file().with_file_name("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
