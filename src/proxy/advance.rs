@@ -192,9 +192,8 @@ fn timed_out(task: &mut Task, reason: Reason) -> Step {
         Reason::RequestHead => Step::Fail(Failure::HeadTimeout),
         Reason::RequestBody => Step::Fail(Failure::BodyTimeout),
         Reason::Queue => Step::Fail(Failure::QueueTimeout),
-        Reason::Password => Step::Fail(Failure::PasswordsBusy),
         // The stage that waited goes on by itself.
-        Reason::Redial | Reason::LookAgain => Step::Yield,
+        Reason::Password | Reason::Redial | Reason::LookAgain => Step::Yield,
         Reason::Connect => Step::Fail(Failure::ConnectTimeout),
         Reason::SendRequest => Step::Fail(Failure::SendTimeout),
         Reason::ResponseHead => Step::Fail(Failure::ResponseTimeout),

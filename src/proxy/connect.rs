@@ -20,11 +20,13 @@ pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
     let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
-    if let Some((stream, lease)) = task.pinned.take(pool, cx.now) {
-        task.request.moved = cx.now;
-        task.request.attempts.begin(&lease, true, cx.now);
-        task.upstream = Some(upstream(stream, lease, Origin::Pinned, cx));
-        return Step::Go(Stage::Exchange);
+    if let Some(backend) = task.pinned.backend(pool) {
+        if backend.weight() > 0 {
+            task.request.ask.only = Some(backend.id());
+        } else if let Some(stream) = task.pinned.take(pool, backend, cx.now) {
+            let lease = Lease::beyond_limit(backend);
+            return begin_pinned(task, stream, lease, cx);
+        }
     }
     match pool.admit(&task.request.ask, &cx.unpark) {
         Admission::Admitted(lease) => begin(task, lease, cx),
@@ -71,15 +73,28 @@ fn nobody(task: &Task) -> Step {
     Step::Fail(task.request.failed.unwrap_or(Failure::NoBackend))
 }
 
-/// Takes a kept connection to the backend, or begins a new one.
+/// Takes a connection to the backend that is the client's own or is kept, or begins a new one.
 fn begin(task: &mut Task, lease: Lease, cx: &Context) -> Step {
     task.request.moved = cx.now;
+    task.request.ask.only = None;
+    let pool = task.request.pool.map(|pool| task.snapshot.pool(pool));
+    if let Some(stream) = pool.and_then(|pool| task.pinned.take(pool, lease.backend(), cx.now)) {
+        return begin_pinned(task, stream, lease, cx);
+    }
     if let Some(stream) = lease.backend().kept_connection(cx.now) {
         task.request.attempts.begin(&lease, true, cx.now);
         task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
         return Step::Go(Stage::Exchange);
     }
     open(task, lease, cx)
+}
+
+/// Goes on over the connection that the client has logged in over.
+fn begin_pinned(task: &mut Task, stream: Stream, lease: Lease, cx: &Context) -> Step {
+    task.request.moved = cx.now;
+    task.request.attempts.begin(&lease, true, cx.now);
+    task.upstream = Some(upstream(stream, lease, Origin::Pinned, cx));
+    Step::Go(Stage::Exchange)
 }
 
 /// Begins a fresh connection to the backend whose kept one turned out to be dead, or to its next

@@ -6,11 +6,12 @@
 //! client's task in between, and is closed with it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::base::clock::Moment;
 use crate::base::limits::PINNED_PER_CLIENT_MAX;
 use crate::net::stream::{Rest, Stream};
-use crate::upstream::backend::{Pin, Unusable};
+use crate::upstream::backend::{Backend, Pin, Unusable};
 use crate::upstream::idle_connections::Distrust;
 use crate::upstream::lease::Lease;
 use crate::upstream::pool::Pool;
@@ -69,19 +70,34 @@ impl Pinned {
         Some(found)
     }
 
-    /// The client's own connection to this pool, if there is one that can be used.
+    /// The backend that the client is logged in at, if it still serves this pool: its requests go
+    /// there, and wait for a place there like those of others.
     ///
-    /// A drained backend still serves it. A backend that is down or no longer in the pool does not,
-    /// and a connection that the backend has closed is dropped here.
-    pub(super) fn take(&mut self, pool: &Pool, now: Moment) -> Option<(Stream, Lease)> {
-        let Connection { stream, backend, address, .. } = *self.remove(pool.id())?;
-        let backend = pool.backends().iter().find(|known| known.id() == backend)?;
-        let serves = matches!(backend.usability(), Ok(()) | Err(Unusable::Drained));
-        if !serves || backend.address() != address {
+    /// A drained backend still serves it, as it does other clients that it has to itself. A
+    /// connection to one that is down or that the pool no longer has is closed.
+    pub(super) fn backend<'p>(&mut self, pool: &'p Pool) -> Option<&'p Arc<Backend>> {
+        let mut connections = std::iter::successors(self.first.as_deref(), |known| known.next.as_deref());
+        let connection = connections.find(|known| known.pool == pool.id())?;
+        let backend = pool.backends().iter().find(|known| known.id() == connection.backend);
+        let backend = backend.filter(|backend| {
+            let serves = matches!(backend.usability(), Ok(()) | Err(Unusable::Drained));
+            serves && backend.address() == connection.address
+        });
+        if backend.is_none() {
+            drop(self.remove(pool.id()));
+        }
+        backend
+    }
+
+    /// Takes the client's connection to this backend of the pool. One that the backend has closed is
+    /// found out here.
+    pub(super) fn take(&mut self, pool: &Pool, backend: &Backend, now: Moment) -> Option<Stream> {
+        let connection = self.remove(pool.id())?;
+        if connection.backend != backend.id() {
             return None;
         }
-        match stream.at_rest() {
-            Rest::Quiet => Some((stream, Lease::beyond_limit(backend))),
+        match connection.stream.at_rest() {
+            Rest::Quiet => Some(connection.stream),
             Rest::Closed => None,
             Rest::Talking => {
                 backend.distrust(Distrust::UnaskedBytes, now);

@@ -161,9 +161,25 @@ pub(super) fn await_password(task: &mut Task, cx: &mut Context) -> Step {
             None => Step::Close,
         };
     }
+    let deadline = task.request.started + PASSWORD_WAIT;
+    if cx.now >= deadline {
+        return Step::Fail(refuse_password(task));
+    }
     relay::probe(task);
     let interest = if task.client.ended { Interest::NONE } else { Interest::END };
-    Step::Wait(wait_client(interest, task.request.started + PASSWORD_WAIT, Reason::Password))
+    Step::Wait(wait_client(interest, deadline, Reason::Password))
+}
+
+/// Gives up a request whose password was not hashed in time. Its head goes with it: were it left,
+/// it would be read as the next request and answered a second time.
+fn refuse_password(task: &mut Task) -> Failure {
+    let inbound = &mut task.client.inbound;
+    match http::head_end(inbound.bytes(), 0) {
+        Some(end) => inbound.consume(end),
+        None => inbound.clear(),
+    }
+    task.request.password = None;
+    Failure::PasswordsBusy
 }
 
 /// Refuses an incomplete head. It is unknown what the client sends after it.

@@ -34,8 +34,8 @@ impl Lease {
         None
     }
 
-    /// Counts a request as in flight at `backend`, even if that is one more than it may have: the
-    /// request is bound to a connection that the backend holds open for it already.
+    /// Counts a request as in flight at `backend`, which is drained and so gives places to no other
+    /// request: this one is bound to a connection that the backend holds open for its client.
     pub fn beyond_limit(backend: &Arc<Backend>) -> Self {
         backend.occupy_beyond_limit();
         Self::begin(backend, None)

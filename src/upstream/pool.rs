@@ -160,12 +160,17 @@ pub struct Ask {
     pub tried: Tried,
     /// Whether it may be sent twice without harm.
     pub idempotent: bool,
+    /// The number of the one backend that it may be given: its client is logged in there.
+    pub only: Option<u32>,
 }
 
 impl Ask {
     /// Whether this backend may be given the request, as soon as it has room.
     pub(super) fn suits(&self, backend: &Backend) -> bool {
-        backend.serves() && backend.seat().admits(self.idempotent) && !self.tried.contains(backend.id())
+        backend.serves()
+            && backend.seat().admits(self.idempotent)
+            && !self.tried.contains(backend.id())
+            && self.only.is_none_or(|only| only == backend.id())
     }
 }
 

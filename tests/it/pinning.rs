@@ -206,3 +206,48 @@ fn a_login_ends_when_its_backend_closes_the_connection() {
     drop(client);
     wait::until("nothing is left of it", || pinned(&balancer) == 0);
 }
+
+#[test]
+fn clients_that_have_logged_in_wait_for_a_place_like_others() {
+    // How many requests are in flight, and the most that ever were.
+    let seen = Arc::new(Mutex::new((0_usize, 0_usize)));
+    let slow = Origin::serve({
+        let seen = Arc::clone(&seen);
+        move |_, wire| {
+            if wire.read_rest().is_err() {
+                return Next::Close;
+            }
+            let most = {
+                let mut seen = seen.lock();
+                seen.0 += 1;
+                seen.1 = seen.1.max(seen.0);
+                seen.1
+            };
+            // PACE: a request takes long enough for the others to come as well, if they could.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            seen.lock().0 -= 1;
+            let body = most.to_string();
+            let response = format!("HTTP/1.1 200 x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            if wire.send(response.as_bytes()).is_ok() { Next::Keep } else { Next::Close }
+        }
+    });
+    let listen = free_address();
+    let mut backend = slow.backend();
+    backend["max_connections"] = json!(1);
+    let balancer = Operated::start(
+        &json!({ "listen": listen.to_string(), "health_check": "off", "backends": [backend] }),
+    );
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect(listen)).collect();
+    for client in &mut clients {
+        assert_eq!(ask(client, "/", "NTLM x").head.status(), 200);
+    }
+    wait::until("each has a connection of its own", || pinned(&balancer) == 4);
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().expect("a response").head.status(), 200);
+    }
+    assert_eq!(seen.lock().1, 1, "the backend may have one request at a time");
+    assert_eq!(slow.connections(), 4, "each over its own connection");
+}

@@ -278,3 +278,44 @@ fn assert_fast_beside(balancer: &Balancer, mut slowly: impl FnMut() + Send) {
         assert_fast("beside slow clients", &fast);
     });
 }
+
+#[test]
+fn a_request_whose_password_is_not_hashed_in_time_is_answered_once() {
+    let _turn = TURN.lock();
+    raise_descriptor_limit();
+    let origin = Origin::named("origin");
+    // The most rounds that there may be, so that a full line takes longer than a request waits.
+    let hash = "$6$rounds=100000$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
+    let balancer = Balancer::start(json!({
+        "workers": 2,
+        "pools": { "p": { "backends": [origin.backend()] } },
+        "routes": [
+            { "match": { "path_prefix": "/guarded" }, "pool": "p", "basic_auth": { "users": { "ann": hash } } },
+            { "respond": { "status": 200, "body": "open" } },
+        ],
+    }));
+    // `ann`, and a password as long as one may be.
+    let credentials = format!("YW5uOnh4{}", "eHh4".repeat(42));
+    let guarded = format!("GET /guarded HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {credentials}\r\n\r\n");
+    let mut clients: Vec<_> = (1..=60_u8)
+        .map(|number| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&SocketAddr::from(([127, 10, 0, number], 0)).into()).expect("an address of its own");
+            socket.connect(&balancer.address().into()).expect("a connection");
+            let mut stream = TcpStream::from(socket);
+            // The second request is there when the first is answered.
+            stream
+                .write_all(
+                    format!("{guarded}GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes(),
+                )
+                .expect("requests");
+            stream
+        })
+        .collect();
+    for client in &mut clients {
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).expect("answers");
+        let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+        assert!(matches!(statuses[..], ["401" | "503", "200"]), "{statuses:?}");
+    }
+}

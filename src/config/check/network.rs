@@ -31,7 +31,19 @@ fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
         ),
         Some(_) => {}
     }
-    network.map(|network| network.trunc())
+    network.map(|network| canonical(network.trunc()))
+}
+
+/// A network of IPv4 addresses that are written as IPv6 ones, as what it is: the addresses that it is
+/// compared with are never written like that.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(address), Some(bits)) if matches!(network, IpNet::V6(_)) => {
+            IpNet::new(IpAddr::V4(address), bits).unwrap_or(network)
+        }
+        _ => network,
+    }
 }
 
 /// `allow` and `deny` of a route. What both name is denied, so an allowed network inside a
@@ -60,4 +72,25 @@ pub(super) fn allow_and_deny(
         allowed.push(network);
     }
     (allowed, denied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_network_written_as_ipv6_is_one_of_ipv4() {
+        for (typed, expected) in [
+            ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+            ("::ffff:203.0.113.9/128", "203.0.113.9/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+        ] {
+            let network = canonical(typed.parse::<IpNet>().unwrap().trunc());
+            assert_eq!(network.to_string(), expected, "{typed}");
+        }
+    }
 }

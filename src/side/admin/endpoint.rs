@@ -143,7 +143,7 @@ impl Desk {
                 })
             }
             Endpoint::Explain => {
-                allowed(&["method", "url"], &["header", "down"])?;
+                allowed(&["method", "url", "client"], &["header", "down"])?;
                 let question = question(request).map_err(bad_request)?;
                 self.operations.explain(&question).map(|text| Response::text(200, text)).map_err(bad_request)
             }
