@@ -73,7 +73,8 @@ pub(crate) fn demo() -> Exit {
             if let (Some(address), Some(admin)) = (balancer.addresses().first(), balancer.admin_address()) {
                 let processes: Vec<_> =
                     origins.iter().map(|origin| (origin.child.id(), origin.address)).collect();
-                say(welcome(*address, admin, &processes));
+                let program = std::env::args().next().unwrap_or_else(|| "ropewalk".to_owned());
+                say(welcome(&program, *address, admin, &processes));
             }
         },
     )
@@ -147,7 +148,8 @@ fn config(origins: &[SocketAddr]) -> Config {
 }
 
 /// What there is, and what to type.
-fn welcome(balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)]) -> String {
+/// What to try. `program` is how this one was started, so that the lines work before it is installed.
+fn welcome(program: &str, balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)]) -> String {
     let mut text = format!(
         "The balancer:     http://{balancer}/\n\
          The status page:  http://{admin}/\n"
@@ -166,7 +168,7 @@ fn welcome(balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)
             text,
             "\nKill a backend: no request fails, and the status page shows why it is down. Then start it again:\n\n    \
              kill -9 {process}\n    \
-             ropewalk origin --port {} --name {}\n",
+             {program} origin --port {} --name {}\n",
             origin.port(),
             origin_name(1)
         );
@@ -175,8 +177,8 @@ fn welcome(balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)
     let _ = write!(
         text,
         "\nWhat an operator would type:\n\n    \
-         ropewalk status{flag}\n    \
-         ropewalk drain {}{flag}\n\n\
+         {program} status{flag}\n    \
+         {program} drain {}{flag}\n\n\
          Ctrl-C stops everything.",
         origin_name(0)
     );
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn the_welcome_can_be_pasted() {
         let origins = [(11, local(9001)), (12, local(9002))];
-        let text = welcome(local(8080), local(9900), &origins);
+        let text = welcome("ropewalk", local(8080), local(9900), &origins);
         for line in [
             "    for i in 1 2 3 4 5 6; do curl -s http://127.0.0.1:8080/; done\n",
             "server-1:         http://127.0.0.1:9001/  (process 11)\n",
@@ -224,7 +226,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        let elsewhere = welcome(local(8080), local(1234), &origins);
+        let elsewhere = welcome("ropewalk", local(8080), local(1234), &origins);
         assert!(elsewhere.contains("    ropewalk status --admin 127.0.0.1:1234\n"), "{elsewhere}");
     }
 }

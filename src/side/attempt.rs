@@ -5,8 +5,8 @@
 //! their sockets, calls [`Attempt::advance`] when something has happened, and [`Attempt::late`] when
 //! time is up. It knows neither schedules nor verdicts.
 //!
-//! After a good answer the connection is closed as any client closes one: backends log resets. All
-//! others are reset, so that probes leave nothing behind in TIME_WAIT and nothing at a backend that hangs.
+//! After a good answer, or a connection if that is all that is asked for, it is closed as any client
+//! closes one: backends log resets, and Python's `http.server` prints a traceback for each. All others are reset, so that probes leave nothing behind in TIME_WAIT and nothing at a backend that hangs.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -88,10 +88,7 @@ impl Attempt {
                 Err(fault) => return Some(Err(fault)),
             }
         }
-        let Some(exchange) = &mut self.exchange else {
-            self.stream.reset_on_close();
-            return Some(Ok(()));
-        };
+        let Some(exchange) = &mut self.exchange else { return Some(Ok(())) };
         // The events are edge-triggered: none is missed if each call reads until nothing is left.
         self.stream.mark_readable();
         let outcome = exchange.go_on(&mut self.stream, buffers);

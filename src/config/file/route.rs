@@ -41,7 +41,7 @@ pub struct Route {
     /// An answer of our own.
     ///
     /// - Default: none
-    /// - Example: `{"status": 503, "body": "Back soon\\n"}`
+    /// - Example: `{"status": 503, "body": "Back soon\n"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond: Option<OwnResponse>,
     /// What is taken off the front of the path before it is forwarded, in whole segments.
@@ -239,7 +239,7 @@ pub struct OwnResponse {
     /// Its body.
     ///
     /// - Default: `""`
-    /// - Example: `"Back soon\\n"`
+    /// - Example: `"Back soon\n"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// The file that holds its body, at most 64 KiB, instead of `body`; relative to the folder of the configuration. Read when the configuration is.
