@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::Value;
 
 use super::super::document::{Json, Node};
+use super::super::habits;
 use super::super::plan::ListenerPlan;
 use super::super::reader::{self, Fields, Problems, shown};
 
@@ -135,7 +136,12 @@ pub(super) fn address(node: &Node, usual_port: u16, problems: &mut Problems) -> 
             .error(&node.at, format!("{}: TLS for clients is not supported by this version", shown(node)));
         return None;
     }
+    let (typed, options) = match typed.split_once(char::is_whitespace) {
+        Some((address, options)) => (address, Some(options)),
+        None => (typed.as_str(), None),
+    };
     let meant = match typed.rsplit_once(':') {
+        _ if typed.parse::<SocketAddr>().is_ok() => typed.to_owned(),
         _ if typed.parse::<u16>().is_ok() => format!("0.0.0.0:{typed}"),
         _ if typed.parse::<Ipv4Addr>().is_ok() => format!("{typed}:{usual_port}"),
         Some(("" | "*", port)) => format!("0.0.0.0:{port}"),
@@ -144,14 +150,18 @@ pub(super) fn address(node: &Node, usual_port: u16, problems: &mut Problems) -> 
         _ if typed.starts_with('[') && typed.ends_with(']') => format!("{typed}:{usual_port}"),
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
         _ if typed == "localhost" => format!("127.0.0.1:{usual_port}"),
-        // nginx writes options behind it.
-        _ if typed.contains(' ') => typed.split(' ').next().unwrap_or_default().to_owned(),
         _ => match typed.strip_prefix("http://") {
             Some(rest) => rest.trim_end_matches('/').to_owned(),
             None => String::new(),
         },
     };
-    let advice = match meant.parse::<SocketAddr>() {
+    let meant = meant.parse::<SocketAddr>();
+    if let (Ok(meant), Some(options)) = (&meant, options) {
+        let advice = habits::of_listen_options(options, &meant.to_string());
+        problems.error(&node.at, format!("{}: {advice}", shown(node)));
+        return None;
+    }
+    let advice = match meant {
         Ok(meant) => format!("did you mean \"{meant}\"?"),
         Err(_) => format!(r#"write it like "0.0.0.0:{usual_port}" or "[::]:{usual_port}""#),
     };

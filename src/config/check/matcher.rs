@@ -76,6 +76,14 @@ fn host_name(typed: &str, name: &str) -> Result<(), String> {
     if typed == "*" {
         return Err("matches every host; remove \"host\" for that".to_owned());
     }
+    if typed == "_" {
+        return Err("is nginx's name for every host; remove \"host\" for that".to_owned());
+    }
+    if typed.starts_with(['~', '^']) || typed.ends_with('$') || typed.contains(['\\', '(', '|']) {
+        return Err(format!(
+            "looks like a regular expression, which this version does not support; {example}"
+        ));
+    }
     if let Some((_, rest)) = typed.split_once("://") {
         let host = rest.split(['/', ':']).next().unwrap_or_default();
         return Err(format!("is a URL; did you mean {host:?}?"));
@@ -104,6 +112,11 @@ fn host_name(typed: &str, name: &str) -> Result<(), String> {
     }
     if name.contains('*') {
         return Err("has a * that is not the first part; write it like \"*.example.com\"".to_owned());
+    }
+    if let Some(bare) = name.strip_prefix('.')
+        && host_name(bare, bare).is_ok()
+    {
+        return Err(format!("begins with a dot; did you mean [{bare:?}, \"*.{bare}\"]?"));
     }
     let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     // LIMIT: RFC 1035 section 2.3.4.

@@ -9,18 +9,22 @@ use super::super::reader::{self, Problems, shown};
 
 /// The networks of a list, or of one string.
 pub(super) fn read(node: &Node, problems: &mut Problems) -> Vec<IpNet> {
-    reader::one_or_many(node).iter().filter_map(|node| network(node, problems)).collect()
+    read_or_advise(node, r#"every address is in "0.0.0.0/0" or "::/0""#, problems)
+}
+
+/// As `read`, with advice for those who write `all`.
+fn read_or_advise(node: &Node, about_all: &str, problems: &mut Problems) -> Vec<IpNet> {
+    reader::one_or_many(node).iter().filter_map(|node| network(node, about_all, problems)).collect()
 }
 
 /// A network such as `10.0.0.0/8`, or one address.
-fn network(node: &Node, problems: &mut Problems) -> Option<IpNet> {
+fn network(node: &Node, about_all: &str, problems: &mut Problems) -> Option<IpNet> {
     let typed = reader::text(node, problems)?.trim();
     let network = typed.parse::<IpNet>().ok().or_else(|| typed.parse::<IpAddr>().ok().map(IpNet::from));
     match network {
-        None if ["all", "any", "*"].contains(&typed) => problems.error(
-            &node.at,
-            format!("{typed:?} is not a network; every address is in \"0.0.0.0/0\" or \"::/0\""),
-        ),
+        None if ["all", "any", "*"].iter().any(|word| typed.eq_ignore_ascii_case(word)) => {
+            problems.error(&node.at, format!("{typed:?} is not a network; {about_all}"));
+        }
         None => problems.error(
             &node.at,
             format!(r#"{} is not a network; write it like "10.0.0.0/8" or "192.168.1.7""#, shown(node)),
@@ -53,8 +57,18 @@ pub(super) fn allow_and_deny(
     deny: Option<&Node>,
     problems: &mut Problems,
 ) -> (Vec<IpNet>, Vec<IpNet>) {
-    let denied = deny.map(|node| read(node, problems)).unwrap_or_default();
+    /// nginx needs `deny all` behind `allow`. Here that would refuse every client.
+    const ALLOW_IS_ENOUGH: &str = r#"remove it: "allow" alone already refuses every other client"#;
+    let about_all = match allow {
+        Some(_) => ALLOW_IS_ENOUGH,
+        None => r#"write ["0.0.0.0/0", "::/0"] to refuse every client"#,
+    };
+    let denied = deny.map(|node| read_or_advise(node, about_all, problems)).unwrap_or_default();
     let Some(node) = allow else { return (Vec::new(), denied) };
+    if let (Some(deny), Some(all)) = (deny, denied.iter().find(|denied| denied.prefix_len() == 0)) {
+        let kind = if all.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        problems.warn(&deny.at, format!("{all} is every {kind} address; {ALLOW_IS_ENOUGH}"));
+    }
     let nodes = reader::one_or_many(node);
     if nodes.is_empty() {
         // An empty list means all, and whoever wrote this meant nobody.
@@ -63,7 +77,8 @@ pub(super) fn allow_and_deny(
     }
     let mut allowed = Vec::new();
     for node in nodes {
-        let Some(network) = network(node, problems) else { continue };
+        let about_all = "remove it: every client is served without it";
+        let Some(network) = network(node, about_all, problems) else { continue };
         if let Some(denied) = denied.iter().find(|denied| denied.contains(&network)) {
             let message =
                 format!("{network} is inside {denied}, which \"deny\" refuses, so it is never served");

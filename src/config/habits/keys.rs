@@ -27,9 +27,11 @@ const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("encode", "compression"),
     ("forward_auth", "forward authentication"),
     ("gzip", "compression"),
+    ("h2", "HTTP/2"),
     ("h2c", "HTTP/2"),
     ("hash", "hashing"),
     ("http2", "HTTP/2"),
+    ("http3", "HTTP/3"),
     ("include", "including other files"),
     ("ip_hash", "hashing"),
     ("mirror", "mirroring"),
@@ -38,6 +40,7 @@ const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("proxy_cache_path", "caching"),
     ("protocol", "a choice of protocol"),
     ("proxy_protocol", "the PROXY protocol"),
+    ("quic", "HTTP/3"),
     ("query", "matching the query"),
     ("path_regex", "matching by a regular expression"),
     ("regex", "matching by a regular expression"),
@@ -56,8 +59,24 @@ const NOT_SUPPORTED: &[(&str, &str)] = &[
     ("trace", "tracing"),
     ("try_files", "serving files"),
     ("upgrade", "a choice of protocol"),
-    ("websocket", ""),
-    ("websockets", ""),
+];
+
+/// Keys of other programs that have no counterpart because none is needed, and why.
+const NOT_NEEDED: &[(&str, &str)] = &[
+    ("proxy_buffering", "bodies are passed on as they arrive"),
+    ("proxy_http_version", "backends are always spoken to in HTTP/1.1"),
+    ("proxy_request_buffering", "bodies are passed on as they arrive"),
+    ("server_tokens", "ropewalk adds no Server field to responses"),
+    ("websocket", "upgrades to WebSocket are always passed on"),
+    ("websockets", "upgrades to WebSocket are always passed on"),
+];
+
+/// The same for keys that other programs have at the top level only. Further in, they are more
+/// likely typing mistakes.
+const NOT_NEEDED_AT_TOP: &[(&str, &str)] = &[
+    ("daemon", "the program always runs in the foreground"),
+    ("pid", "there is no PID file; signals go to the process itself"),
+    ("user", "the program runs as the user that starts it"),
 ];
 
 /// Other programs' names for keys, and our name for each.
@@ -81,7 +100,8 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("error", r#""level", and diagnostics go to stderr"#),
     ("error_log", r#""level" in "log"; diagnostics go to stderr"#),
     ("error_page", r#""error_pages""#),
-    ("fail_timeout", r#""ejection": {"for": "10s"}"#),
+    ("expires", r#""response_headers": {"set": {"Cache-Control": "max-age=3600"}}"#),
+    ("fail_timeout", r#""ejection": {"for": "5s"} of the pool"#),
     ("fall", r#""unhealthy_after" in "health_check""#),
     ("frontend", r#""listen" and "routes""#),
     ("frontends", r#""listen" and "routes""#),
@@ -92,13 +112,15 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("inter", r#""interval" in "health_check""#),
     ("keepalive", r#""upstream_idle" in "limits""#),
     ("keepalive_timeout", r#""keep_alive" in "timeouts""#),
+    ("large_client_header_buffers", r#""head" in "limits""#),
     ("lb_policy", r#""strategy""#),
+    ("limit_conn", r#""connections_per_client" in "limits""#),
     ("limit_req", r#""rate_limit""#),
     ("listeners", r#""listen""#),
     ("locations", r#""routes": [{"match": {"path_prefix": "/"}, ...}]"#),
     ("log_level", r#""level" in "log""#),
     ("max_conns", r#""max_connections""#),
-    ("max_fails", r#""ejection": {"failures": 5}"#),
+    ("max_fails", r#""ejection": {"failures": 5} of the pool"#),
     ("maxconn", r#""connections" in "limits", or "max_connections" of a backend"#),
     ("maxconnections", r#""connections" in "limits", or "max_connections" of a backend"#),
     ("nbproc", r#""workers""#),
@@ -111,6 +133,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("proxy_read_timeout", r#""response_head" and "upstream_idle" in "timeouts""#),
     ("proxy_send_timeout", r#""write_idle" in "timeouts""#),
     ("proxy_set_header", r#""request_headers": {"set": {...}}"#),
+    ("real_ip_header", r#""trusted_proxies""#),
     ("return", r#""redirect" or "respond" in a route"#),
     ("reverse_proxy", r#""pool" in a route, and "backends" in the pool"#),
     ("rise", r#""healthy_after" in "health_check""#),
@@ -121,10 +144,12 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("services", r#""pools""#),
     ("set_header", r#""request_headers": {"set": {...}}"#),
     ("set_real_ip_from", r#""trusted_proxies""#),
+    ("stub_status", r#""admin""#),
     ("targets", r#""backends""#),
     ("threads", r#""workers""#),
     ("trusted_proxy", r#""trusted_proxies""#),
     ("uri", r#""path""#),
+    ("underscores_in_headers", r#""underscores" in "headers""#),
     ("upstream", r#""backends", or "pools" for several groups"#),
     ("upstreams", r#""backends", or "pools" for several groups"#),
     ("worker_connections", r#""connections" in "limits""#),
@@ -152,10 +177,34 @@ pub(in super::super) fn of_key(pointer: &str, name: &str) -> Option<String> {
         return Some(format!("unknown key {name:?}; here that is {here}"));
     }
     let key = in_one_spelling(name);
-    match NOT_SUPPORTED.iter().find(|(known, _)| *known == key)? {
-        (_, "") => Some(format!("{name:?} is not needed: upgrades to WebSocket are always passed on")),
-        (_, what) => Some(format!("{name:?}: {what} is not supported by this version; {SEE}")),
+    let at_top = if pointer.is_empty() { NOT_NEEDED_AT_TOP } else { &[] };
+    if let Some((_, why)) = NOT_NEEDED.iter().chain(at_top).find(|(known, _)| *known == key) {
+        return Some(format!("{name:?} is not needed: {why}"));
     }
+    let what = not_supported(&key)?;
+    Some(format!("{name:?}: {what} is not supported by this version; {SEE}"))
+}
+
+/// What people call the feature that a word of another program asks for and that is missing here.
+fn not_supported(word: &str) -> Option<&'static str> {
+    NOT_SUPPORTED.iter().find(|(known, _)| *known == word).map(|(_, what)| *what)
+}
+
+/// The message for what nginx and HAProxy write behind an address: `443 ssl`. `address` is what
+/// stands there without it.
+pub(in super::super) fn of_listen_options(options: &str, address: &str) -> String {
+    let words = || options.split_whitespace();
+    if let Some(what) = words().find_map(|word| not_supported(&word.to_ascii_lowercase())) {
+        return format!("{what} is not supported by this version; {SEE}");
+    }
+    let advice = match words().next().unwrap_or_default() {
+        "default_server" | "default" => {
+            "\"default_server\" is not needed: a route without \"match\" takes all requests".to_owned()
+        }
+        "reuseport" => "\"reuseport\" is not needed".to_owned(),
+        _ => "options behind an address are not supported".to_owned(),
+    };
+    format!("{advice}; did you mean {address:?}?")
 }
 
 /// Whether a key is what another program calls one of ours.
@@ -271,7 +320,8 @@ mod tests {
 
     #[test]
     fn the_tables_are_in_one_spelling_and_name_no_key_of_ours() {
-        for (name, _) in NOT_SUPPORTED.iter().chain(CALLED_ELSEWHERE) {
+        let tables = [NOT_SUPPORTED, NOT_NEEDED, NOT_NEEDED_AT_TOP, CALLED_ELSEWHERE];
+        for (name, _) in tables.into_iter().flatten() {
             assert_eq!(in_one_spelling(name), *name);
             assert!(!PLACES.contains_key(*name), "{name} is a key: take it out of the table");
         }

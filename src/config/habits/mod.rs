@@ -10,7 +10,7 @@ mod keys;
 mod values;
 
 pub(super) use files::of_format;
-pub(super) use keys::{means, of_key, of_place};
+pub(super) use keys::{means, of_key, of_listen_options, of_place};
 pub(super) use values::{of_field_value, of_placeholder, of_strategy, of_variable, with_our_placeholders};
 
 /// Where to find the list of missing features.
