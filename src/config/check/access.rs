@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::document::{Entry, Node};
+use serde_json::Value;
+
+use super::super::document::{Entry, Json, Node};
 use super::super::plan::{BasicAuth, RateLimit, RateLimitKey};
 use super::super::reader::{self, Fields, Problems, Zero, quoted};
 use super::bounds;
@@ -10,6 +12,13 @@ use crate::base::limits::CRYPT_ROUNDS_MAX;
 
 /// Names and password hashes. `None` only after an error has been written down.
 pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAuth> {
+    if reader::text_of(node).is_some() {
+        // It may be a password, so it is not repeated.
+        let message = "expected an object, found a string; write {\"users\": {\"name\": \"$6$...\"}}, with a \
+                       hash for each user";
+        problems.error(&node.at, message);
+        return None;
+    }
     let mut fields = Fields::open(node, problems)?;
     let realm = match fields.take("realm") {
         Some(node) => realm(node, problems),
@@ -100,6 +109,17 @@ const KEYS: &[(&str, RateLimitKey)] = &[("client", RateLimitKey::Client), ("rout
 
 /// A token bucket. `None` only after an error has been written down.
 pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLimit> {
+    if let Json::Leaf(Value::String(_) | Value::Number(_)) = node.json {
+        let found = rate(&reader::shown(node));
+        let advice = if found.is_some() { "write" } else { "write it like" };
+        let (requests, per) = found.unwrap_or((5, "1s"));
+        let message = format!(
+            "expected an object, found {}; {advice} {{\"requests\": {requests}, \"per\": {per:?}}}",
+            reader::shown(node)
+        );
+        problems.error(&node.at, message);
+        return None;
+    }
     let mut fields = Fields::open(node, problems)?;
     let mut count = |name, problems: &mut Problems| {
         let node = fields.take(name)?;
@@ -127,6 +147,21 @@ pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLim
         None => requests,
     };
     Some(RateLimit { requests, per: per?, burst, key: key? })
+}
+
+/// A rate as nginx and others write it, `5r/s`, as a number and a time. The quotes around it do
+/// not matter.
+fn rate(shown: &str) -> Option<(u32, &'static str)> {
+    let typed = shown.trim_matches('"').trim();
+    let (count, unit) = typed.split_once('/').unwrap_or((typed, "s"));
+    let per = match unit.trim() {
+        "s" | "sec" | "second" => "1s",
+        "m" | "min" | "minute" => "1m",
+        "h" | "hour" => "1h",
+        _ => return None,
+    };
+    let count = count.trim().trim_end_matches(['r', ' ']).parse().ok()?;
+    (1..=1_000_000).contains(&count).then_some((count, per))
 }
 
 #[cfg(test)]

@@ -36,6 +36,13 @@ fn crosses(small: &RangeInclusive<u16>, large: &RangeInclusive<u16>) -> bool {
 
 fn page(entry: &Entry, folder: &Folder<'_>, problems: &mut Problems) -> Option<ErrorPage> {
     let statuses = statuses(entry, problems);
+    if let Some(text) = reader::text_of(&entry.node) {
+        let key = if text.trim().contains(['<', ' ']) { "body" } else { "file" };
+        let text = reader::quoted(text);
+        let message = format!("expected an object, found a string; did you mean {{{key:?}: {text}}}?");
+        problems.error(&entry.node.at, message);
+        return None;
+    }
     let mut fields = Fields::open(&entry.node, problems)?;
     let content = content(&mut fields, Need::Body, "text/html; charset=utf-8", folder, problems);
     fields.close(problems);
@@ -47,11 +54,26 @@ fn statuses(entry: &Entry, problems: &mut Problems) -> Option<RangeInclusive<u16
     let range = reader::status_range(&entry.name);
     let range = range.filter(|range| *range.start() >= 400);
     if range.is_none() {
-        let message =
-            format!("{:?} is not an error status; write \"502\", or \"500-599\" for a range", entry.name);
+        let name = &entry.name;
+        let message = several(name).unwrap_or_else(|| {
+            format!("{name:?} is not an error status; write \"502\", or \"500-599\" for a range")
+        });
         problems.error(&entry.at, message);
     }
     range
+}
+
+/// The message for a key such as `502 503`, as nginx lists statuses.
+fn several(name: &str) -> Option<String> {
+    let parts = name.split([' ', ',', '|']).filter(|part| !part.is_empty());
+    let statuses: Vec<u16> = parts.map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let ([first, .., last], true) = (statuses.as_slice(), statuses.iter().all(|it| (400..=599).contains(it)))
+    else {
+        return None;
+    };
+    let is_range = statuses.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    let range = if is_range { format!(", or \"{first}-{last}\" for all of them") } else { String::new() };
+    Some(format!("{name:?} is several statuses; write one key for each{range}"))
 }
 
 #[cfg(test)]

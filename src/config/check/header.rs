@@ -83,7 +83,7 @@ fn pairs(node: &Node, verb: Verb, head: Head, problems: &mut Problems) -> Vec<(S
             Verb::Remove | Verb::Set => std::slice::from_ref(&entry.node),
         };
         for node in values {
-            pairs.extend(value(node, problems).map(|value| (name.clone(), value)));
+            pairs.extend(value(node, &name, problems).map(|value| (name.clone(), value)));
         }
     }
     pairs
@@ -123,15 +123,19 @@ fn allowed(name: &str, verb: Verb, head: Head, at: &At, problems: &mut Problems)
     None
 }
 
-/// What a field says.
-pub(super) fn value(node: &Node, problems: &mut Problems) -> Option<String> {
+/// What the field of this name says.
+fn value(node: &Node, name: &str, problems: &mut Problems) -> Option<String> {
     let value = reader::line(node, problems)?;
     if value.len() > HEADER_VALUE_BYTES_MAX {
         problems.error(&node.at, format!("the value is longer than {} KiB", HEADER_VALUE_BYTES_MAX / 1024));
         return None;
     }
     if let Some(why) = habits::of_field_value(value) {
-        problems.warn(&node.at, why);
+        let remedy = match name.eq_ignore_ascii_case("host") {
+            true => "; remove it: Host goes to the backend as the client sent it",
+            false => "",
+        };
+        problems.warn(&node.at, format!("{why}{remedy}"));
     }
     Some(value.to_owned())
 }

@@ -7,6 +7,7 @@ use super::super::document::Host;
 use super::super::document::{Json, Node};
 use super::super::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink, LogPlan};
 use super::super::reader::{self, Fields, Problems, shown};
+use super::super::suggest;
 use super::attached::Folder;
 use super::writable;
 
@@ -26,8 +27,8 @@ const FORMATS: &[(&str, AccessLogFormat)] =
 pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Problems) -> LogPlan {
     let mut plan = LogPlan { level: LevelFilter::Info, access: None };
     let Some(node) = node else { return plan };
-    if let Some(level) = reader::text_of(node) {
-        let message = format!("expected an object, found {level:?}; did you mean {{\"level\": {level:?}}}?");
+    if let Some(typed) = reader::text_of(node) {
+        let message = format!("expected an object, found {}; {}", shown(node), meant_by_word(typed.trim()));
         problems.error(&node.at, message);
         return plan;
     }
@@ -38,7 +39,7 @@ pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Prob
     let is_off = access.is_none_or(|node| reader::text_of(node).is_some_and(|text| text.trim() == "off"));
     let sink = access.and_then(|node| sink(node, folder, problems));
     let format_node = fields.take("format");
-    let format = format_node.and_then(|node| reader::word(node, FORMATS, problems));
+    let format = format_node.and_then(|node| format(node, problems));
     if let (true, Some(node)) = (is_off, format_node) {
         let message = r#"is not used: there is no access log; did you mean to add "access": "stdout"?"#;
         problems.warn(&node.at, message);
@@ -46,6 +47,24 @@ pub(super) fn read(node: Option<&Node>, folder: &Folder<'_>, problems: &mut Prob
     plan.access = sink.map(|sink| AccessLogPlan { sink, format: format.unwrap_or(AccessLogFormat::Json) });
     fields.close(problems);
     plan
+}
+
+/// What a string in place of `log` may mean: a level, a format, or where an access log goes.
+fn meant_by_word(typed: &str) -> String {
+    let names: Vec<_> = LEVELS.iter().map(|(name, _)| *name).collect();
+    let word = typed.to_ascii_lowercase();
+    let level = suggest::closest(&word, &names).filter(|_| !word.contains(['/', '.']));
+    if let Some(level) = level {
+        return format!("did you mean {{\"level\": {level:?}}}?");
+    }
+    match &*word {
+        "json" | "combined" => {
+            format!("did you mean {{\"access\": \"stdout\", \"format\": {word:?}}}?")
+        }
+        "stderr" => "remove it: diagnostics always go to stderr".to_owned(),
+        "" | "-" | "stdout" => "did you mean {\"access\": \"stdout\"}?".to_owned(),
+        _ => format!("did you mean {{\"access\": {typed:?}}}?"),
+    }
 }
 
 /// `"stdout"`, `"off"`, or a file that need not be there yet.
@@ -70,6 +89,15 @@ fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Acc
     };
     problems.error(&node.at, format!("{} is not where an access log can go; {advice}", shown(node)));
     None
+}
+
+fn format(node: &Node, problems: &mut Problems) -> Option<AccessLogFormat> {
+    if reader::text_of(node).is_some_and(|typed| typed.contains(['$', '%'])) {
+        let message = "formats of your own are not supported by this version; write \"json\" or \"combined\"";
+        problems.error(&node.at, message);
+        return None;
+    }
+    reader::word(node, FORMATS, problems)
 }
 
 fn file(name: &str, node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> AccessLogSink {

@@ -77,7 +77,7 @@ pub(super) fn allow_and_deny(
     }
     let mut allowed = Vec::new();
     for node in nodes {
-        let about_all = "remove it: every client is served without it";
+        let about_all = r#"remove "allow": every client is served without it"#;
         let Some(network) = network(node, about_all, problems) else { continue };
         if let Some(denied) = denied.iter().find(|denied| denied.contains(&network)) {
             let message =

@@ -110,9 +110,24 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     }
     plan.error_pages.extend_from_slice(around.error_pages);
     warn_of_unused(&mut fields, action.as_ref(), problems);
+    if let Some(location) = node.child("location").filter(|_| node.child("status").is_none()) {
+        fields.refuse("location", about_location(location));
+    }
     fields.close(problems);
     let (name, action) = (name?, action?);
     problems.clean_since(mark).then_some(RoutePlan { name, action, ..plan })
+}
+
+/// The message for nginx's `location` in a route, where the path of a request is meant.
+fn about_location(node: &Node) -> String {
+    let typed = reader::text_of(node).map(|typed| typed.trim_start_matches(['^', '~', ' ']).trim());
+    let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let is_path = |typed: &&str| typed.starts_with('/') && typed.bytes().all(is_of_path);
+    let prefix = typed.filter(is_path).unwrap_or("/api");
+    format!(
+        "\"location\" is where a \"redirect\" leads; for requests below a path write \
+         \"match\": {{\"path_prefix\": {prefix:?}}}"
+    )
 }
 
 /// Keys that say how something is forwarded, in a route that forwards nothing.
