@@ -3,7 +3,7 @@
 //! A turn is charged for the bytes that the task touches, not for its output: a chunk with one byte
 //! of data and 250 of extensions is 258 bytes of work. Framing costs more per byte than data does,
 //! so each chunk is charged a little on top. The clock bounds everything else; it is read once per
-//! [`CLOCK_EVERY_BYTES`], so a small request never pays for it.
+//! `CLOCK_EVERY_BYTES`, so a small request never pays for it.
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{BULK_BYTES, TURN_BYTES, TURN_TIME};

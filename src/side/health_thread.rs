@@ -1,7 +1,7 @@
 //! The health thread, as its owner sees it: started once, given every new configuration, stopped.
 //!
 //! There is one for the life of a balancer. A reload hands it the new list of backends; it keeps
-//! what it knows about those that stay. The loop is in [`prober`](super::prober).
+//! what it knows about those that stay. The loop is in `prober.rs`.
 
 use std::io;
 use std::sync::Arc;

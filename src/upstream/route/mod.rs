@@ -2,8 +2,8 @@
 //!
 //! The data path and `explain` ask the same function, `Matches::mismatch`: the one for the first
 //! route without a mismatch, the other for every mismatch before it. What a route looks at in a
-//! request is in [`matches`]; whether a client may take it, in [`admission`]; how its route is found
-//! among thousands, in [`index`].
+//! request is in `matches.rs`; whether a client may take it, in `admission.rs`; how its route is found
+//! among thousands, in `index.rs`.
 
 mod admission;
 mod index;
