@@ -54,11 +54,13 @@ impl Buffer {
     }
 
     /// Adds bytes at the end.
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Adds pieces at the end, one after the other.
+    #[inline]
     pub fn extend_all<P: AsRef<[u8]>, const N: usize>(&mut self, parts: [P; N]) {
         for part in parts {
             self.extend(part.as_ref());

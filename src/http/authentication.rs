@@ -8,20 +8,18 @@ use super::field::{Field, Known};
 /// The schemes, in lower case. The last two are other names of Negotiate.
 const SCHEMES: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
 
-/// Whether the fields of a request or response speak of such a scheme.
+/// Whether a field of a request or response speaks of such a scheme.
 ///
 /// Every word of a challenge is looked at, so that neither a list of schemes nor a malformed one
 /// hides any. Taking a word in a quoted text for a scheme costs a connection that could have been shared.
-pub(super) fn binds_connection(fields: &[Field<'_>]) -> bool {
-    fields.iter().any(|field| {
-        let words = || field.value.split(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'"' | b'='));
-        match field.known {
-            // Credentials begin with their scheme, and may be long.
-            Known::Authorization => words().find(|word| !word.is_empty()).is_some_and(is_scheme),
-            Known::WwwAuthenticate | Known::ProxyAuthenticate => words().any(is_scheme),
-            _ => false,
-        }
-    })
+pub(super) fn binds_connection(field: &Field<'_>) -> bool {
+    let mut words = field.value.split(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'"' | b'='));
+    match field.known {
+        // Credentials begin with their scheme, and may be long.
+        Known::Authorization => words.find(|word| !word.is_empty()).is_some_and(is_scheme),
+        Known::WwwAuthenticate | Known::ProxyAuthenticate => words.any(is_scheme),
+        _ => false,
+    }
 }
 
 fn is_scheme(word: &[u8]) -> bool {
@@ -33,7 +31,7 @@ mod tests {
     use super::*;
 
     fn binds(name: &'static str, value: &'static str) -> bool {
-        binds_connection(&[Field { name, value: value.as_bytes(), known: Known::of(name) }])
+        binds_connection(&Field { name, value: value.as_bytes(), known: Known::of(name) })
     }
 
     #[test]

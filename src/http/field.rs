@@ -15,11 +15,6 @@ pub struct Field<'b> {
     pub known: Known,
 }
 
-impl Field<'_> {
-    /// What a slot holds before a field is put there.
-    pub(super) const EMPTY: Field<'static> = Field { name: "", value: b"", known: Known::Other };
-}
-
 /// The field names that parsing or forwarding treats differently from the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
@@ -120,8 +115,8 @@ impl Known {
             19 => &[("proxy-authorization", Known::ProxyAuthorization)],
             _ => &[],
         };
-        for (spelling, known) in candidates {
-            if name.eq_ignore_ascii_case(spelling) {
+        for (lower, known) in candidates {
+            if is_same(name.as_bytes(), lower.as_bytes()) {
                 return *known;
             }
         }
@@ -202,6 +197,31 @@ impl Known {
 /// The longest name that [`Known::of`] compares, and one byte more.
 const LONGEST_NAME_BYTES: usize = "proxy-authorization".len() + 1;
 
+/// Whether a name is the same as one in lower case, regardless of its own case. Both are equally long.
+///
+/// Every field of every head comes through here, so it compares up to eight bytes at once; the last
+/// eight may overlap those before.
+fn is_same(name: &[u8], lower: &[u8]) -> bool {
+    let (Some(ends), Some(lower_ends)) = (eights(name), eights(lower)) else {
+        return name.eq_ignore_ascii_case(lower);
+    };
+    let middle = |bytes| <[u8]>::get(bytes, 8..bytes.len().saturating_sub(8)).unwrap_or_default();
+    ends.into_iter().zip(lower_ends).all(|(name, lower)| {
+        // Bit 0x40 is set in letters and not in `-`. Bit 0x20 is what a letter's case is in.
+        let letters = lower & 0x4040_4040_4040_4040;
+        name | letters >> 1 == lower
+    }) && middle(name).eq_ignore_ascii_case(middle(lower))
+}
+
+/// The first and the last eight bytes, or of a short name the first and the last four.
+fn eights(name: &[u8]) -> Option<[u64; 2]> {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return Some([u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)]);
+    }
+    let (first, last) = (name.first_chunk()?, name.last_chunk()?);
+    Some([u32::from_ne_bytes(*first).into(), u32::from_ne_bytes(*last).into()])
+}
+
 #[inline]
 fn begins_with_x_forwarded(name: &str) -> bool {
     const PREFIX: &str = "x-forwarded";
@@ -258,6 +278,20 @@ mod tests {
         assert_eq!(Known::of("Content_Length"), Known::Other);
         assert_eq!(Known::of("X_Forwarded_For"), Known::Other);
         assert_eq!(Known::of("Hosts"), Known::Other);
+    }
+
+    #[test]
+    fn comparing_eight_bytes_at_once_misses_no_difference() {
+        for lower in ["te", "via", "host", "expect", "x-real-ip", "max-forwards", "transfer-encoding"] {
+            for place in 0..lower.len() {
+                for byte in 0..=u8::MAX {
+                    let mut name = lower.to_ascii_uppercase().into_bytes();
+                    name[place] = byte;
+                    let expected = name.eq_ignore_ascii_case(lower.as_bytes());
+                    assert_eq!(is_same(&name, lower.as_bytes()), expected, "{name:?} {lower}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! host, its body has one length or its target one reading. It knows nothing of
 //! routes, trust or rewriting.
 
-use super::authentication::binds_connection;
+use super::authentication;
 use super::authority::Authority;
 use super::connection::{ConnectionOptions, UpgradeField, lists, offers_websocket};
 use super::error::HeadError;
@@ -95,6 +95,7 @@ pub fn parse_request<'b, 's>(
     let mut upgrade = UpgradeField::Absent;
     let mut te_trailers = false;
     let mut expects_continue = false;
+    let mut binds_connection = false;
     for field in fields {
         match field.known {
             Known::Host if host_field.is_some() => return Err(HeadError::HostRepeated),
@@ -105,6 +106,9 @@ pub fn parse_request<'b, 's>(
             Known::Upgrade => upgrade = upgrade.and(field.value),
             Known::Te => te_trailers |= lists(field.value, b"trailers"),
             Known::Expect => expects_continue |= lists(field.value, b"100-continue"),
+            Known::Authorization | Known::WwwAuthenticate | Known::ProxyAuthenticate => {
+                binds_connection |= authentication::binds_connection(field);
+            }
             _ => {}
         }
     }
@@ -121,7 +125,7 @@ pub fn parse_request<'b, 's>(
         keep_alive: options.persist(line.version),
         upgrade: options.upgrade(line.version, upgrade),
         te_trailers,
-        binds_connection: binds_connection(fields),
+        binds_connection,
         // RFC 9110, 10.1.1: from an HTTP/1.0 client it is to be ignored.
         expects_continue: expects_continue && line.version == Version::Http11,
         options,

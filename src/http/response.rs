@@ -4,7 +4,7 @@
 //! that two readers could cut differently poisons the kept connection it came
 //! on, and with it the next client's answer.
 
-use super::authentication::binds_connection;
+use super::authentication;
 use super::connection::{ConnectionOptions, UpgradeField, keep_alive_timeout_s};
 use super::error::HeadError;
 use super::field::{Field, Known};
@@ -72,6 +72,7 @@ pub fn parse_response<'b, 's>(
     let mut options = ConnectionOptions::default();
     let mut upgrade = UpgradeField::Absent;
     let mut keep_alive_timeout = None;
+    let mut binds_connection = false;
     for field in fields {
         match field.known {
             Known::ContentLength => framing.content_length(field.value, Repeats::BearIdentical)?,
@@ -79,6 +80,9 @@ pub fn parse_response<'b, 's>(
             Known::Connection => options.note(field.value)?,
             Known::Upgrade => upgrade = upgrade.and(field.value),
             Known::KeepAlive => keep_alive_timeout = keep_alive_timeout_s(field.value),
+            Known::Authorization | Known::WwwAuthenticate | Known::ProxyAuthenticate => {
+                binds_connection |= authentication::binds_connection(field);
+            }
             _ => {}
         }
     }
@@ -99,7 +103,7 @@ pub fn parse_response<'b, 's>(
         keep_alive: options.persist(line.version) && body != BodyLength::UntilClose,
         keep_alive_timeout_s: keep_alive_timeout,
         upgrade: options.upgrade(line.version, upgrade),
-        binds_connection: binds_connection(fields),
+        binds_connection,
         options,
     })
 }

@@ -5,7 +5,7 @@
 //! failed try is kept until the request is settled, and judged then. Only a failure before anything
 //! was sent is certainly the backend's fault, and counts at once.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::clock::Moment;
@@ -72,9 +72,11 @@ pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, n
 /// The points for a timed-out response, if its backend has answered nothing else meanwhile.
 const PIECES_OF_SILENCE: u8 = 3;
 
-/// Judges the failed tries of a request that has ended.
-pub(super) fn settle(request: &mut Request, client: IpAddr, end: End, now: Moment) {
+/// Judges the failed tries of a request that has ended. They count for the client's address that
+/// guards and logs use too, which may not be its `peer`.
+pub(super) fn settle(request: &mut Request, peer: SocketAddr, end: End, now: Moment) {
     let Some(tries) = request.failed_tries.0.take().map(|list| list.0) else { return };
+    let client = request.client(peer);
     let verdict = judge(tries.iter().map(|failed| failed.reason), end);
     for FailedTry { backend, trial, reason, pieces } in tries {
         let evidence = match verdict {
@@ -89,13 +91,7 @@ pub(super) fn settle(request: &mut Request, client: IpAddr, end: End, now: Momen
 
 /// The same for a task whose request ended without an answer.
 pub(super) fn settle_task(task: &mut Task, now: Moment) {
-    let client = client_of(task);
-    settle(&mut task.request, client, End::Unanswered, now);
-}
-
-/// The address that a request's evidence is counted for: the one that guards and logs use too.
-pub(super) fn client_of(task: &Task) -> IpAddr {
-    task.request.client(task.client.peer)
+    settle(&mut task.request, task.client.peer, End::Unanswered, now);
 }
 
 fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: Moment) {

@@ -64,8 +64,9 @@ pub(super) fn push(
     let set = |name| ops.value_of(name).map(str::as_bytes);
     let proto = set("x-forwarded-proto").or(told.proto).unwrap_or(b"http");
     let host = set("x-forwarded-host").or(told.host).or(head.host.map(str::as_bytes));
+    let peer = text_of(sender.peer);
     if !ops.drops("x-forwarded-for") {
-        push_for(head, sender, out);
+        push_for(head, sender, &peer, out);
     }
     if told.proto.is_none() && !ops.drops("x-forwarded-proto") {
         out.extend_all([b"X-Forwarded-Proto: ", proto, b"\r\n"]);
@@ -86,9 +87,9 @@ pub(super) fn push(
         out.extend(b"\r\n");
     }
     if !ops.drops("x-real-ip") {
-        out.extend(b"X-Real-IP: ");
-        push_address(out, sender.origin.asker.address);
-        out.extend(b"\r\n");
+        let client = sender.origin.asker.address;
+        let text = if client == sender.peer { peer } else { text_of(client) };
+        out.extend_all([b"X-Real-IP: ", text.as_bytes(), b"\r\n"]);
     }
 }
 
@@ -140,19 +141,16 @@ fn push_node(out: &mut Buffer, address: Option<IpAddr>) {
     match address {
         None => out.extend(b"for=unknown"),
         Some(address @ IpAddr::V4(_)) => {
-            out.extend(b"for=");
-            push_address(out, address);
+            out.extend_all([b"for=", text_of(address).as_bytes()]);
         }
         Some(address) => {
-            out.extend(b"for=\"[");
-            push_address(out, address);
-            out.extend(b"]\"");
+            out.extend_all([b"for=\"[", text_of(address).as_bytes(), b"]\""]);
         }
     }
 }
 
 /// Writes X-Forwarded-For: what trusted proxies wrote, and then the peer.
-fn push_for(head: &RequestHead<'_, '_>, sender: &Sender, out: &mut Buffer) {
+fn push_for(head: &RequestHead<'_, '_>, sender: &Sender, peer: &AddressText, out: &mut Buffer) {
     out.extend(b"X-Forwarded-For: ");
     if sender.origin.trusted {
         // The list may stand in several lines (RFC 9110, section 5.3).
@@ -162,8 +160,7 @@ fn push_for(head: &RequestHead<'_, '_>, sender: &Sender, out: &mut Buffer) {
             out.extend(b", ");
         }
     }
-    push_address(out, sender.peer);
-    out.extend(b"\r\n");
+    out.extend_all([peer.as_bytes(), b"\r\n"]);
 }
 
 enum Port<'a> {
@@ -194,29 +191,46 @@ fn first_element(list: &[u8]) -> &[u8] {
     list.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
 }
 
-fn push_address(out: &mut Buffer, address: IpAddr) {
+/// INVARIANT: the longest IPv6 address has 45 characters.
+type AddressText = Text<45>;
+
+fn text_of(address: IpAddr) -> AddressText {
+    let mut text = AddressText::default();
     match address {
-        // Nearly all are IPv4, and this runs for every request.
+        // Nearly all are IPv4, and this runs for every request: several times faster than `write!`.
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            push_decimal(out, a.into());
-            for octet in [b, c, d] {
-                out.extend(b".");
-                push_decimal(out, octet.into());
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                if octet >= 100 {
+                    text.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    text.push(b'0' + octet / 10 % 10);
+                }
+                text.push(b'0' + octet % 10);
             }
         }
         IpAddr::V6(address) => {
-            // INVARIANT: the longest IPv6 address has 45 characters.
-            let mut text = Text::<45>::default();
             let _ = write!(text, "{address}");
-            out.extend(text.as_bytes());
         }
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        let octets = (0..=255).map(|octet| IpAddr::from([octet, 255 - octet, octet / 2, octet]));
+        let longest = "1111:2222:3333:4444:5555:6666:7777:8888".parse().unwrap();
+        for address in octets.chain([longest, "::ffff:192.0.2.7".parse().unwrap()]) {
+            assert_eq!(text_of(address).as_bytes(), address.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn the_port_is_that_of_the_host_or_of_the_protocol() {

@@ -133,6 +133,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
             Err(Failure::BadHead(error))
         }
     };
+    drop(storage);
     if !matches!(verdict, Ok(Direction::Password)) {
         request.password = None;
         inbound.consume(end);

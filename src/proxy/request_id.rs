@@ -13,27 +13,40 @@ use crate::proxy::task::Text;
 pub struct RequestIds {
     /// The standard library's SipHash with a random key.
     key: RandomState,
-    made: u64,
+    /// The counter: how many numbers were hashed, two for each id.
+    hashed: u64,
 }
 
 impl RequestIds {
     /// With a key of its own.
     pub fn new() -> Self {
-        Self { key: RandomState::new(), made: 0 }
+        Self { key: RandomState::new(), hashed: 0 }
     }
 
     /// Makes an id: 128 bits as 32 hexadecimal digits.
     pub(super) fn make(&mut self, id: &mut Text<64>) {
-        self.made += 1;
-        let half = |which: u8| u128::from(self.key.hash_one((self.made, which)));
-        let mut bits = half(0) << 64 | half(1);
         let mut digits = [0_u8; 32];
-        for digit in &mut digits {
-            *digit = b"0123456789abcdef"[(bits & 15) as usize];
-            bits >>= 4;
+        for half in digits.chunks_exact_mut(16) {
+            self.hashed += 1;
+            let bits = self.key.hash_one(self.hashed);
+            for (eight, bits) in half.chunks_exact_mut(8).zip([(bits >> 32) as u32, bits as u32]) {
+                eight.copy_from_slice(&hex(bits));
+            }
         }
         id.set(&digits);
     }
+}
+
+/// Eight hexadecimal digits, all at once in the bytes of one number.
+fn hex(bits: u32) -> [u8; 8] {
+    let mut spread = u64::from(bits);
+    spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF;
+    spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF;
+    spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    // One in every byte that holds 10 or more: those become letters.
+    let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    let to_letter = u64::from(b'a' - b'0' - 10);
+    (spread + 0x3030_3030_3030_3030 + letters * to_letter).to_be_bytes()
 }
 
 impl Default for RequestIds {
@@ -50,6 +63,13 @@ mod tests {
         let mut id = Text::default();
         ids.make(&mut id);
         String::from_utf8(id.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn digits_are_those_of_the_standard_library() {
+        for bits in [0, 0x0123_4567, 0x89ab_cdef, 0xf0e1_d2c3, u32::MAX] {
+            assert_eq!(hex(bits), format!("{bits:08x}").as_bytes());
+        }
     }
 
     #[test]

@@ -97,7 +97,6 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         }
     }
     let draining = cx.draining_since().is_some();
-    let whose = evidence::client_of(task);
     let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
         return Err(Flow::Fail(Failure::Closed));
     };
@@ -133,11 +132,12 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
             return Err(Flow::Fail(Failure::TooManyTunnels));
         }
         upstream.lease.answered(cx.now);
-        evidence::settle(request, whose, evidence::End::Answered, cx.now);
+        evidence::settle(request, client.peer, evidence::End::Answered, cx.now);
         request.status = 101;
         request.attempts.answered(cx.now);
         rewrite::switching(&head, request, &additions, out);
         relay::settle(client);
+        drop(storage);
         upstream.inbound.consume(end);
         request.download = Download::Done;
         request.keep_client = false;
@@ -163,6 +163,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.deaf) {
             request.moved = cx.now;
         }
+        drop(storage);
         upstream.inbound.consume(end);
         return Ok(());
     }
@@ -175,14 +176,14 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         evidence::note(request, &mut upstream.lease, Failure::Status(head.status), cx.now);
     } else {
         upstream.lease.answered(cx.now);
-        evidence::settle(request, whose, evidence::End::Answered, cx.now);
+        evidence::settle(request, client.peer, evidence::End::Answered, cx.now);
     }
     let from = upstream.lease.backend().id();
     if pool.is_some_and(|pool| retry::on_status(request, pool, from, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
     }
     if failed {
-        evidence::settle(request, whose, evidence::End::Unanswered, cx.now);
+        evidence::settle(request, client.peer, evidence::End::Unanswered, cx.now);
     }
     request.tunnel = None;
     upstream.pinned |= request.binds_connection || head.binds_connection;
@@ -213,6 +214,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     let additions = Additions { date: cx.date.at(cx.now), ..additions };
     rewrite::response(&head, request, &additions, out);
     relay::settle(client);
+    drop(storage);
     upstream.inbound.consume(end);
     Ok(())
 }

@@ -320,18 +320,8 @@ fn push_address_field(out: &mut Buffer, name: &[u8], address: SocketAddr) {
     out.extend_all([name, address.to_string().as_bytes(), b"\r\n"]);
 }
 
-pub(super) fn push_decimal(out: &mut Buffer, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-        start -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(digits.get(start..).unwrap_or_default());
+pub(super) fn push_decimal(out: &mut Buffer, number: u64) {
+    out.extend(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// How often a Via value names us.

@@ -525,8 +525,17 @@ impl<const N: usize> Text<N> {
     }
 
     fn extend(&mut self, bytes: &[u8]) {
-        for (place, byte) in self.bytes.iter_mut().skip(usize::from(self.len)).zip(bytes) {
+        let room = self.bytes.get_mut(usize::from(self.len)..).unwrap_or_default();
+        let count = bytes.len().min(room.len());
+        for (place, byte) in room.iter_mut().zip(bytes) {
             *place = *byte;
+        }
+        self.len += count as u8;
+    }
+
+    pub(super) fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
+            *place = byte;
             self.len += 1;
         }
     }

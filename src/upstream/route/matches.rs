@@ -52,6 +52,11 @@ impl Matches {
         Self { name: plan.name.clone(), matcher }
     }
 
+    /// Whether it matches every request.
+    pub(super) fn takes_all(&self) -> bool {
+        self.matcher == Matcher::default()
+    }
+
     pub(super) fn path(&self) -> Option<&PathMatch> {
         self.matcher.path.as_ref()
     }

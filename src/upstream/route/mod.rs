@@ -30,6 +30,8 @@ use matches::{Fit, Matches};
 pub struct Routes {
     routes: Vec<Route>,
     index: Index,
+    /// The first route takes every request, and nothing is guarded: nothing has to be looked up.
+    first_takes_all: bool,
     /// Some route looks at the path, so that it is worth normalising.
     look_at_path: bool,
     /// Some route guards, and not all routes are for the same paths: then it matters what else a
@@ -110,6 +112,7 @@ impl Routes {
         let guarded = routes.iter().any(|route| !route.guard.is_open());
         Self {
             index: Index::new(routes.iter().map(|route| &route.matches)),
+            first_takes_all: !guarded && routes.first().is_some_and(|route| route.matches.takes_all()),
             routes,
             look_at_path,
             guards_by_path: look_at_path && guarded,
@@ -126,6 +129,9 @@ impl Routes {
     /// # Errors
     /// No route matches, or it cannot be said what the path leads to.
     pub fn find(&self, request: &Request<'_>) -> Result<Found, NotFound> {
+        if self.first_takes_all {
+            return Ok(Found { place: 0, guarded: false, others: Vec::new() });
+        }
         let path = http::split_query(request.target).0;
         let mut others = Vec::new();
         if self.guards_by_path {
