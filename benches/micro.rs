@@ -16,7 +16,7 @@ use ropewalk::http::{
 };
 use ropewalk::observe::line::Format;
 use ropewalk::observe::record::{Attempt, Record};
-use ropewalk::upstream::route::{Request, Routes};
+use ropewalk::route::{Request, Routes};
 
 /// What curl sends.
 const SMALL: &[u8] =

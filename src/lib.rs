@@ -3,17 +3,20 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ropewalk runs on Linux only: it waits with epoll and eventfd");
 
+pub mod access_log;
+pub mod admin;
 mod app;
 pub mod base;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod health;
 pub mod http;
 pub mod net;
 pub mod observe;
 pub mod proxy;
+pub mod route;
 pub mod server;
-pub mod side;
 pub mod upstream;
 
 pub use config::Config;

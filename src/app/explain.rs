@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::admin::operations::Question;
 use crate::app::operations::address_of;
 use crate::base::clock;
 use crate::base::counted::Counted;
@@ -16,10 +17,9 @@ use crate::config::plan::{Action, Plan, RateLimitKey, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
 use crate::proxy::context::Entrance;
 use crate::proxy::direction;
-use crate::side::admin::operations::Question;
+use crate::route::{Asker, NotFound};
 use crate::upstream::backend::{Backend, Unusable};
 use crate::upstream::ejection::View;
-use crate::upstream::route::{Asker, NotFound};
 use crate::upstream::snapshot::Snapshot;
 
 /// Explains what a configuration would do with a request, without running it: every backend

@@ -5,16 +5,16 @@ use std::fs;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::admin::operations::{
+    BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
+    ReloadDone, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange, WorkersStatus,
+};
 use crate::app::{Handle, explain};
 use crate::base::clock::{self, Moment};
 use crate::config::plan::Strategy;
 use crate::observe::histogram::Histogram;
 use crate::observe::metrics::{Counts, Key, Series};
 use crate::proxy::inspection::Inspection;
-use crate::side::admin::operations::{
-    BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
-    ReloadDone, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange, WorkersStatus,
-};
 use crate::upstream::backend::Backend;
 use crate::upstream::ejection::View;
 use crate::upstream::health::{ProbeResult, Reason, Record};

@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, bounded};
 
+use crate::access_log::AccessLog;
 use crate::app::reloader::Step;
 use crate::app::{Handle, Inner, StartError, bind, descriptors, takes_notes};
 use crate::base::limits::RELOAD_WAIT;
 use crate::config::changes::changes;
 use crate::config::plan::{ListenerPlan, LogPlan, Plan};
+use crate::health::thread::HealthThread;
 use crate::observe::metrics::{GONE, Key};
 use crate::proxy::context::{Entrance, LogSource};
 use crate::server::accept::Change;
-use crate::side::access_log::AccessLog;
-use crate::side::health_thread::HealthThread;
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::Pool;
 use crate::upstream::snapshot::Snapshot;

@@ -12,10 +12,10 @@ use std::thread::{Builder, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::admin::operations::ReloadDone;
 use crate::app::{Handle, Inner};
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{RELOAD_WAIT, RELOAD_WAITERS_MAX};
-use crate::side::admin::operations::ReloadDone;
 
 /// Where reloads are asked for.
 #[derive(Default)]

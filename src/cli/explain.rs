@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ropewalk::admin::operations::Question;
 use ropewalk::config::changes::changes;
 use ropewalk::explain_plan;
-use ropewalk::side::admin::operations::Question;
 
 use super::args::{QuestionOptions, Settings};
 use super::check;

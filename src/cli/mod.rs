@@ -1,4 +1,4 @@
-//! Floor 6: the command line. One file for each command, and what they share.
+//! Floor 7: the command line. One file for each command, and what they share.
 //!
 //! The commands for a running ropewalk are in [`operate`].
 //!

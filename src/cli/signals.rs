@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ropewalk::Handle;
+use ropewalk::admin::operations::Operations as _;
+use ropewalk::admin::requests_table;
 use ropewalk::base::counted::Counted;
-use ropewalk::side::admin::operations::Operations as _;
-use ropewalk::side::admin::requests_table;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::http::{Field, Known, node_address};
-use crate::upstream::route::Asker;
+use crate::route::Asker;
 
 /// What the peer is, and who it says is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

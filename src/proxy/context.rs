@@ -19,7 +19,7 @@ use crate::proxy::date::Date;
 use crate::proxy::record::Note;
 use crate::proxy::request_id::RequestIds;
 use crate::proxy::turn::Turn;
-use crate::upstream::password_queue::PasswordQueue;
+use crate::route::password_queue::PasswordQueue;
 use crate::upstream::snapshot::Snapshot;
 
 /// What all threads of one balancer share.

@@ -16,8 +16,8 @@ use crate::proxy::reply::Fixed;
 use crate::proxy::rewrite::{self, Changes, Dropped};
 use crate::proxy::task::{Client, Request};
 use crate::proxy::{max_forwards, target};
-use crate::upstream::password_queue::Full;
-use crate::upstream::route::{self, Asker, Clearance, NotFound, Refusal};
+use crate::route::password_queue::Full;
+use crate::route::{self, Asker, Clearance, NotFound, Refusal};
 use crate::upstream::snapshot::Snapshot;
 
 /// Where a request goes.

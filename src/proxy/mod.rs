@@ -1,4 +1,4 @@
-//! Floor 4: one request's way through. Start reading at [`advance`].
+//! Floor 5: one request's way through. Start reading at [`advance`].
 //!
 //! Nothing here starts a thread, blocks or sleeps: a task is advanced with plain calls until
 //! a socket is not ready, and then says what it waits for.

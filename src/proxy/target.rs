@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::config::plan::{RoutePlan, Template, TemplatePart};
 use crate::http::{Ambiguous, RequestHead, normalise, split_query, without_dots, without_prefix};
-use crate::upstream::route::bare_host;
+use crate::route::bare_host;
 
 /// The path and the query that a request asks for, in origin-form.
 fn asked_for<'b>(head: &RequestHead<'b, '_>) -> (&'b str, &'b str) {

@@ -21,13 +21,13 @@ use crate::proxy::pinned::Pinned;
 use crate::proxy::record::{Attempts, Note};
 use crate::proxy::tunnel::Kept;
 use crate::proxy::uptake::Uptake;
+use crate::route::password_queue;
+use crate::route::{Asker, User};
 use crate::upstream::lease::Lease;
-use crate::upstream::password_queue;
 use crate::upstream::pool::Ask;
 use crate::upstream::queue::Ticket;
 use crate::upstream::redial::Redial;
 use crate::upstream::retry_budget::Retrying;
-use crate::upstream::route::{Asker, User};
 use crate::upstream::snapshot::Snapshot;
 
 /// One client connection and what it is in the middle of.

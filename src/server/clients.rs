@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::limits::CLIENT_ADDRESSES_KEPT;
 use crate::proxy::task::Counted;
-use crate::upstream::rate_limit::network_of;
+use crate::route::rate_limit::network_of;
 
 /// Who counts as one client: an IPv4 address, or the /64 network that an IPv6 subscriber is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

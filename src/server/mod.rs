@@ -1,4 +1,4 @@
-//! Floor 5: the threads that carry requests.
+//! Floor 6: the threads that carry requests.
 
 pub mod accept;
 pub mod census;

@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::base::clock::Moment;
 use crate::base::limits::{EVIDENCE_CLIENTS_MAX, TRIAL_IDEMPOTENT_FIRST};
 use crate::config::plan::Ejection as Rules;
+use crate::route::rate_limit::network_of;
 use crate::upstream::health::Reason;
-use crate::upstream::rate_limit::network_of;
 use crate::upstream::recent::{Recent, WINDOW};
 
 /// The ejections of one pool.

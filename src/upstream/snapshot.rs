@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::plan::{Plan, RoutePlan, Timeouts};
+use crate::route::Routes;
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::Pool;
-use crate::upstream::route::Routes;
 
 /// What a request needs of the configuration. A request keeps the snapshot that it began
 /// with, and nothing else does: a connection between requests and a tunnel hold a bare one; what is known of backends and clients outlives snapshots.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use ropewalk::observe::histogram::Histogram;
-use ropewalk::side::admin::operations::{
+use ropewalk::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
     ReloadDone, ReloadsStatus, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange,
     WorkersStatus,
 };
+use ropewalk::observe::histogram::Histogram;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

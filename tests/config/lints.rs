@@ -5,7 +5,7 @@ use proptest::sample::{select, subsequence};
 use ropewalk::config::plan::Plan;
 use ropewalk::config::{Document, Problem};
 use ropewalk::http::{HeadStorage, parse_request};
-use ropewalk::upstream::route::{Request, Routes};
+use ropewalk::route::{Request, Routes};
 use serde_json::{Map, Value, json};
 
 proptest! {

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use ropewalk::access_log::AccessLog;
 use ropewalk::base::supervisor::Supervisor;
 use ropewalk::config::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink};
 use ropewalk::observe::batch::Batch;
 use ropewalk::observe::record::Record;
-use ropewalk::side::access_log::AccessLog;
 
 use super::wait;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crossbeam::channel::{Receiver, unbounded};
 use fastrand::Rng;
-use ropewalk::side::admin::operations::Question;
+use ropewalk::admin::operations::Question;
 use ropewalk::{Balancer, Config, explain_plan};
 use serde_json::{Value, json};
 

@@ -22,14 +22,14 @@ use rustix::io::Errno;
 use crate::base::buffer::BufferPool;
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{EVENTS_BATCH, PROBE_AHEAD_FOR};
-use crate::side::agenda::Agenda;
-use crate::side::answer::AnswerLimits;
-use crate::side::attempt::{Attempt, Outcome};
-use crate::side::fault::Fault;
-use crate::side::health_thread::{HandedOver, HandedOverPool, Shared};
-use crate::side::places::{Place, Places};
-use crate::side::resolver::{Resolved, Resolver};
-use crate::side::watched::{Activity, Probing, Watched};
+use crate::health::agenda::Agenda;
+use crate::health::answer::AnswerLimits;
+use crate::health::attempt::{Attempt, Outcome};
+use crate::health::fault::Fault;
+use crate::health::places::{Place, Places};
+use crate::health::resolver::{Resolved, Resolver};
+use crate::health::thread::{HandedOver, HandedOverPool, Shared};
+use crate::health::watched::{Activity, Probing, Watched};
 use crate::upstream::health::{ProbeResult, Proof, Reason};
 
 /// What the loop needs from the system, made before the thread starts so that a start can fail.
@@ -439,7 +439,7 @@ mod tests {
 
     use super::*;
     use crate::config::plan::{BackendPlan, HealthCheck, Probe};
-    use crate::side::health_thread::HandOver;
+    use crate::health::thread::HandOver;
     use crate::upstream::backend::Backend;
     use crate::upstream::probe_requests::ProbeRequests;
 

@@ -1,7 +1,7 @@
 //! Basic authentication (RFC 7617) against hashed passwords.
 //!
 //! A hash takes a millisecond or more by design, so a separate thread computes it
-//! ([`password_queue`](crate::upstream::password_queue)), and what has been verified is remembered:
+//! ([`password_queue`](crate::route::password_queue)), and what has been verified is remembered:
 //! a client that sends the same credentials with every request costs one hash. A wrong password
 //! costs one each time, so no client gets more than a few a second.
 
@@ -18,7 +18,7 @@ use sha_crypt::{PasswordVerifier as _, ShaCrypt};
 use crate::base::clock::Moment;
 use crate::base::limits::{CREDENTIALS_KEPT_MAX, HASHES_AT_ONCE, HASHES_PER_SECOND, PASSWORD_BYTES_MAX};
 use crate::config::plan::{BasicAuth, RateLimit, RateLimitKey};
-use crate::upstream::rate_limit::RateLimiter;
+use crate::route::rate_limit::RateLimiter;
 
 /// The users of one route.
 pub struct Authenticator {

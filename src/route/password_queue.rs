@@ -17,7 +17,7 @@ use rustix::process::setpriority_process;
 
 use crate::base::limits::PASSWORDS_WAITING_MAX;
 use crate::net::parking::{Spot, Unpark};
-use crate::upstream::basic_auth::{Authenticator, Credentials};
+use crate::route::basic_auth::{Authenticator, Credentials};
 
 /// How much less of a processor that others want this thread gets: a tenth of what a worker gets.
 const NICENESS: i32 = 10;
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::config::plan::BasicAuth;
-    use crate::upstream::basic_auth::Proof;
+    use crate::route::basic_auth::Proof;
 
     /// Counts whom it wakes.
     #[derive(Default)]

@@ -12,13 +12,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::matches::Matches;
-use super::{Found, Route, Routes};
+use super::table::{Found, Route, Routes};
 use crate::base::clock::Moment;
 use crate::config::plan::{BasicAuth, Matcher, RoutePlan};
 use crate::http::Field;
-use crate::upstream::basic_auth::{Authenticator, Credentials, Proof};
-use crate::upstream::password_queue::Ticket;
-use crate::upstream::rate_limit::RateLimiter;
+use crate::route::basic_auth::{Authenticator, Credentials, Proof};
+use crate::route::password_queue::Ticket;
+use crate::route::rate_limit::RateLimiter;
 
 /// What one route asks of clients, and what is remembered of them.
 pub(super) struct Guard {

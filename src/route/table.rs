@@ -5,31 +5,20 @@
 //! request is in `matches.rs`; whether a client may take it, in `admission.rs`; how its route is found
 //! among thousands, in `index.rs`.
 
-mod admission;
-mod index;
-mod matches;
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod readers;
-
 use std::borrow::Cow;
 use std::fmt;
-
-pub use admission::{Asker, Clearance, Refusal, User};
-pub use matches::{Mismatch, bare_host};
 
 use crate::base::limits::PLACES_MAX;
 use crate::config::plan::RoutePlan;
 use crate::http::{self, Field};
-use admission::Guard;
-use index::Index;
-use matches::{Fit, Matches};
+use crate::route::admission::{self, Asker, Guard, User};
+use crate::route::index::Index;
+use crate::route::matches::{Fit, Matches, Mismatch};
 
 /// The routes of one configuration, in listed order.
 pub struct Routes {
-    routes: Vec<Route>,
-    index: Index,
+    pub(super) routes: Vec<Route>,
+    pub(super) index: Index,
     /// The first route takes every request, and nothing is guarded: nothing has to be looked up.
     first_takes_all: bool,
     /// Some route looks at the path, so that it is worth normalising.
@@ -42,9 +31,9 @@ pub struct Routes {
 }
 
 /// One route: for whom it is, and who may take it.
-struct Route {
-    matches: Matches,
-    guard: Guard,
+pub(super) struct Route {
+    pub(super) matches: Matches,
+    pub(super) guard: Guard,
 }
 
 /// What a route looks at in a request.
@@ -231,6 +220,7 @@ mod tests {
     use crate::base::clock::Moment;
     use crate::config::plan::{HostMatch, Matcher, PathMatch, RateLimit, RateLimitKey, Timeouts, ValueMatch};
     use crate::http::Known;
+    use crate::route::{Clearance, Refusal};
 
     fn field(name: &'static str, value: &'static str) -> Field<'static> {
         Field { name, value: value.as_bytes(), known: Known::of(name) }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::base::clock::Moment;
 use crate::base::limits::{PROBE_AHEAD_FOR, RESOLVE_AHEAD_EVERY, RESOLVE_EVERY};
-use crate::side::addresses::Addresses;
-use crate::side::attempt::Attempt;
-use crate::side::places::{Lane, Place};
-use crate::side::resolver::Job;
-use crate::side::schedule::Schedule;
+use crate::health::addresses::Addresses;
+use crate::health::attempt::Attempt;
+use crate::health::places::{Lane, Place};
+use crate::health::resolver::Job;
+use crate::health::schedule::Schedule;
 use crate::upstream::backend::Backend;
 use crate::upstream::health::{ProbeResult, Reason};
 

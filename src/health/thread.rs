@@ -13,8 +13,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::base::limits::{PROBE_INTERIM_BYTES_MAX, THREAD_STACK_BYTES};
 use crate::base::supervisor::Supervisor;
-use crate::side::answer::AnswerLimits;
-use crate::side::prober::{Prober, Watch};
+use crate::health::answer::AnswerLimits;
+use crate::health::prober::{Prober, Watch};
 use crate::upstream::backend::Backend;
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::snapshot::Snapshot;

@@ -8,9 +8,9 @@ use std::fmt::Write;
 use humantime::format_rfc3339_seconds;
 use maud::{Markup, html};
 
+use crate::admin::figures;
+use crate::admin::operations::ProbeStatus;
 use crate::base::limits::ADMIN_RATES_MAX;
-use crate::side::admin::figures;
-use crate::side::admin::operations::ProbeStatus;
 
 const HEIGHT: f64 = 20.0;
 

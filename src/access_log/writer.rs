@@ -11,13 +11,13 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select_biased};
 
+use crate::access_log::sink::Sink;
 use crate::base::clock;
 use crate::base::limits::{LOG_LINGER, LOG_STOP_WAIT, LOG_WRITE_BYTES};
 use crate::base::supervisor::Supervisor;
 use crate::config::plan::{AccessLogFormat, AccessLogPlan};
 use crate::observe::batch::{Batch, Intake, Outlet, channel, lines_in};
 use crate::observe::line::Format;
-use crate::side::log_sink::Sink;
 
 /// A running access log.
 ///

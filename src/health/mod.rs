@@ -1,16 +1,13 @@
-//! Floor 5: the threads that carry no requests.
+//! Floor 6: the health thread, which probes backends, and the look-up of their names.
 
-pub mod access_log;
 mod addresses;
-pub mod admin;
 mod agenda;
 mod answer;
 mod attempt;
 mod fault;
-pub mod health_thread;
-mod log_sink;
 mod places;
 mod prober;
 mod resolver;
 mod schedule;
+pub mod thread;
 mod watched;

@@ -4,10 +4,11 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::matches::Fit;
 use super::readers::READERS;
-use super::*;
-use crate::config::plan::{HostMatch, Matcher, PathMatch, Timeouts, ValueMatch};
-use crate::http::Known;
+use super::table::{NotFound, Request, Routes};
+use crate::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, Timeouts, ValueMatch};
+use crate::http::{self, Field, Known};
 
 /// Pieces of paths that readers disagree on, and some that they do not.
 const PIECES: [&str; 36] = [

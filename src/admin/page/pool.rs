@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::charts;
-use crate::side::admin::figures;
-use crate::side::admin::history::Figures;
-use crate::side::admin::operations::{BackendStatus, PoolStatus};
-use crate::side::admin::text;
+use crate::admin::figures;
+use crate::admin::history::Figures;
+use crate::admin::operations::{BackendStatus, PoolStatus};
+use crate::admin::text;
 
 /// The section of one pool. Takes the figures of its backends from `figures`, in their order.
 pub(super) fn section<'a>(pool: &PoolStatus, figures: &mut impl Iterator<Item = &'a Figures>) -> Markup {

@@ -17,7 +17,7 @@ use std::thread;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::base::limits::RESOLVE_THREADS_MAX;
-use crate::side::places::Lane;
+use crate::health::places::Lane;
 
 /// A name to look up for the backend with this id.
 #[derive(Clone, Debug)]

@@ -18,9 +18,9 @@ use rustix::net::{getpeername, getsockname};
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::config::plan::{HealthCheck, Probe};
+use crate::health::answer::{Answer, AnswerLimits, Reading};
+use crate::health::fault::Fault;
 use crate::net::stream::{Io, Stream};
-use crate::side::answer::{Answer, AnswerLimits, Reading};
-use crate::side::fault::Fault;
 use crate::upstream::backend::Backend;
 use crate::upstream::health::Reason;
 

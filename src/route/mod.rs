@@ -1,0 +1,19 @@
+//! Floor 3: which route a request takes, and whether its client may.
+//!
+//! It knows requests and configuration, and nothing of backends or sockets.
+
+mod admission;
+pub mod basic_auth;
+mod index;
+mod matches;
+pub mod password_queue;
+#[cfg(test)]
+mod properties;
+pub mod rate_limit;
+#[cfg(test)]
+mod readers;
+mod table;
+
+pub use admission::{Asker, Clearance, Refusal, User};
+pub use matches::{Mismatch, bare_host};
+pub use table::{Found, NotFound, Request, Routes};
