@@ -11,9 +11,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk::base::clock::Moment;
 use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck};
-use ropewalk::net::parking::{Spot, Unpark};
+use ropewalk::net::parking::{ParkToken, Unpark};
 use ropewalk::net::pipe::PipeAllowance;
-use ropewalk::proxy::context::{Context, Entrance, Shared, TurnedAway};
+use ropewalk::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
 use ropewalk::proxy::task::{Counted, Counts, Task};
 use ropewalk::upstream::snapshot::Snapshot;
 
@@ -56,11 +56,11 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counts = Counts { connections: Counted::new(&connections), of_client: Counted::new(&Arc::default()) };
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let entrance = Arc::new(Entrance { id: 1, name: "here".to_owned(), address, planned: address });
+    let info = Arc::new(ListenerInfo { id: 1, name: "here".to_owned(), address, planned: address });
     let shared = Arc::new(Shared {
         passwords: Arc::default(),
         snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-        entrances: ArcSwap::from_pointee(vec![Arc::clone(&entrance)]),
+        listeners: ArcSwap::from_pointee(vec![Arc::clone(&info)]),
         draining_since: AtomicU64::new(0),
         large_buffers: None,
         pipes: PipeAllowance::new(ropewalk::base::limits::PIPES_MAX),
@@ -75,7 +75,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     // The clock stands still, so no deadline ever fires.
     let now = Moment::ZERO + Duration::from_secs(1000);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    let task = Box::new(Task::new(ours.into(), peer, entrance, snapshot, counts, now));
+    let task = Box::new(Task::new(ours.into(), peer, info, snapshot, counts, now));
     (task, Context::new(0, shared, Weak::<Nobody>::new(), now), client)
 }
 
@@ -83,5 +83,5 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
 struct Nobody;
 
 impl Unpark for Nobody {
-    fn unpark(&self, _: Spot) {}
+    fn unpark(&self, _: ParkToken) {}
 }

@@ -54,7 +54,7 @@ impl<'a> Endpoint<'a> {
 }
 
 /// Where questions are answered.
-pub(super) struct Desk {
+pub(super) struct Router {
     access: Access,
     operations: Arc<dyn Operations>,
     history: History,
@@ -62,7 +62,7 @@ pub(super) struct Desk {
     wake: Wake,
 }
 
-impl Desk {
+impl Router {
     pub(super) fn new(token: Option<String>, operations: Arc<dyn Operations>, wake: Wake) -> Self {
         Self {
             access: Access::new(token),

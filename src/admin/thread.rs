@@ -22,7 +22,7 @@ use crate::base::supervisor::Supervisor;
 use crate::net::listen::{Accept, Listener};
 
 use super::connection::{Connection, Progress};
-use super::endpoint::Desk;
+use super::endpoint::Router;
 use super::operations::Operations;
 use super::pending::Answer;
 use super::response::Response;
@@ -66,7 +66,7 @@ impl AdminThread {
             resume_at: Moment::ZERO,
             connections: Vec::new(),
             buffers: BufferPool::new(),
-            desk: Desk::new(token, operations, wake),
+            desk: Router::new(token, operations, wake),
             sample_at: Moment::ZERO,
         };
         let thread = threads.spawn(Builder::new().name("rw-admin".to_owned()), move || server.run())?;
@@ -108,7 +108,7 @@ struct Server {
     /// In the order in which they were accepted.
     connections: Vec<Connection>,
     buffers: BufferPool,
-    desk: Desk,
+    desk: Router,
     sample_at: Moment,
 }
 
@@ -238,7 +238,12 @@ impl Server {
 }
 
 /// Advances a connection. A bug in a view closes the one connection that asked for it.
-fn advance(connection: &mut Connection, now: Moment, buffers: &mut BufferPool, desk: &mut Desk) -> Progress {
+fn advance(
+    connection: &mut Connection,
+    now: Moment,
+    buffers: &mut BufferPool,
+    desk: &mut Router,
+) -> Progress {
     connection.advance(now, buffers, &mut |request| {
         catch_unwind(AssertUnwindSafe(|| desk.answer(request))).unwrap_or_else(|_| {
             log::error!("the admin listener survived a panic over /{}", request.path.join("/"));

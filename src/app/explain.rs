@@ -15,8 +15,8 @@ use crate::base::clock;
 use crate::base::counted::Counted;
 use crate::config::plan::{Action, Plan, RateLimitKey, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
-use crate::proxy::context::Entrance;
-use crate::proxy::direction;
+use crate::proxy::context::ListenerInfo;
+use crate::proxy::dispatch;
 use crate::route::{Asker, NotFound};
 use crate::upstream::backend::{Backend, Unusable};
 use crate::upstream::ejection::View;
@@ -28,21 +28,21 @@ use crate::upstream::snapshot::Snapshot;
 /// # Errors
 /// The URL or a field of the question is malformed.
 pub fn explain_plan(plan: &Plan, question: &Question) -> Result<String, String> {
-    let entrances: Vec<_> = plan
+    let listeners: Vec<_> = plan
         .listeners
         .iter()
         .map(|listener| {
             let (name, address) = (listener.name.clone(), listener.address);
-            Arc::new(Entrance { id: 0, name, address, planned: address })
+            Arc::new(ListenerInfo { id: 0, name, address, planned: address })
         })
         .collect();
-    explain(&Snapshot::new(plan.clone()), &entrances, question)
+    explain(&Snapshot::new(plan.clone()), &listeners, question)
 }
 
 /// Explains what would happen to a request now.
 pub(super) fn explain(
     snapshot: &Snapshot,
-    entrances: &[Arc<Entrance>],
+    listeners: &[Arc<ListenerInfo>],
     question: &Question,
 ) -> Result<String, String> {
     let text = head_of(question)?;
@@ -51,13 +51,13 @@ pub(super) fn explain(
         let names: Vec<_> = snapshot.backends().map(|backend| backend.name()).collect();
         return Err(format!("there is no backend {unknown:?}; there are: {}", names.join(", ")));
     }
-    let mut storage = HeadStorage::within(direction::head_limits(snapshot));
+    let mut storage = HeadStorage::within(dispatch::head_limits(snapshot));
     let head = parse_request(text.as_bytes(), &mut storage)
         .map_err(|error| format!("this request would be answered {}: {}", error.status(), error.explain()))?;
-    let answers = entrances.iter().map(|entrance| {
+    let answers = listeners.iter().map(|info| {
         let mut out = String::new();
-        one(snapshot, entrance, question, &head, &mut out);
-        (entrance.name.as_str(), out)
+        one(snapshot, info, question, &head, &mut out);
+        (info.name.as_str(), out)
     });
     Ok(together(&answers.collect::<Vec<_>>()))
 }
@@ -125,16 +125,16 @@ fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
 
 fn one(
     snapshot: &Snapshot,
-    entrance: &Entrance,
+    info: &ListenerInfo,
     question: &Question,
     head: &RequestHead<'_, '_>,
     out: &mut String,
 ) {
-    if let Some((status, reason)) = direction::refusal(head) {
+    if let Some((status, reason)) = dispatch::refusal(head) {
         push(out, format_args!("answered {status}: {reason}"));
         return;
     }
-    let asked = direction::asked(&entrance.name, head);
+    let asked = dispatch::asked(&info.name, head);
     let found = snapshot.routes.find(&asked);
     reading(asked.target, out);
     if let Err(why @ NotFound::Ambiguous) = found {
@@ -154,7 +154,7 @@ fn one(
     let guards: Vec<_> =
         std::iter::once(found.place).chain(found.guards_of_other_readings().iter().copied()).collect();
     let peer = SocketAddr::new(question.client.unwrap_or_else(|| example(snapshot, &guards)), EXAMPLE_PORT);
-    let client = direction::client_of(snapshot, peer, head);
+    let client = dispatch::client_of(snapshot, peer, head);
     let mut refused = admission(route, client, question, head.fields, out);
     for &place in found.guards_of_other_readings() {
         if refused.is_some() {
@@ -175,10 +175,8 @@ fn one(
         return;
     }
     match &route.action {
-        Action::Forward(pool) => {
-            forward(snapshot, *pool, route, &Asked { entrance, question, peer, head }, out)
-        }
-        Action::Redirect { status, location } => match direction::location(location, route, head) {
+        Action::Forward(pool) => forward(snapshot, *pool, route, &Asked { info, question, peer, head }, out),
+        Action::Redirect { status, location } => match dispatch::location(location, route, head) {
             Ok(location) => push(out, format_args!("answered {status} with Location: {location}")),
             Err(why) => push(out, format_args!("answered 400: {why}")),
         },
@@ -338,14 +336,14 @@ fn ejected(backend: &Backend) -> String {
 
 /// The request that is asked about, as it arrives.
 struct Asked<'a> {
-    entrance: &'a Entrance,
+    info: &'a ListenerInfo,
     question: &'a Question,
     peer: SocketAddr,
     head: &'a RequestHead<'a, 'a>,
 }
 
 fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_>, out: &mut String) {
-    let Asked { entrance, question, peer, head } = *asked;
+    let Asked { info, question, peer, head } = *asked;
     // INVARIANT: the plan was checked, so its routes name pools that are there.
     let pool = &snapshot.pools[pool];
     push(out, format_args!("pool {}: {}, in listed order:", pool.name(), pool.strategy().name()));
@@ -385,7 +383,7 @@ fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_
     );
     push(out, format_args!("tries: 1, and {} more where a retry can do no harm", route.retries));
     if let Some(max) = route.body_max {
-        let verdict = if direction::is_too_large(route, head) { ", as this one does" } else { "" };
+        let verdict = if dispatch::is_too_large(route, head) { ", as this one does" } else { "" };
         push(out, format_args!("a body over {max} bytes gets 413{verdict}"));
     }
     let whose = match question.client {
@@ -393,7 +391,7 @@ fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_
         None => " (an example; --client names another)",
     };
     push(out, format_args!("what the backend is sent, by a client at {}{whose}:", peer.ip()));
-    match direction::preview(snapshot, route, entrance, peer, head) {
+    match dispatch::preview(snapshot, route, info, peer, head) {
         Ok(text) => {
             for line in text.trim_end().lines() {
                 push(out, format_args!("  {line}"));

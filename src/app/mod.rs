@@ -38,12 +38,13 @@ use crate::net::listen::Listener;
 use crate::net::parking::Parking;
 use crate::net::pipe::PipeAllowance;
 use crate::observe::metrics::Shard;
-use crate::proxy::context::{Entrance, Shared, TurnedAway};
-use crate::server::accept::{Acceptor, Door};
-use crate::server::census::Census;
+use crate::proxy::context::{ListenerInfo, Shared, TurnedAway};
+use crate::server::accept::{Acceptor, BoundListener};
 use crate::server::poller::Poller;
 use crate::server::ready::Ready;
-use crate::server::worker::{Hall, Worker};
+use crate::server::state::ServerState;
+use crate::server::task_dump::TaskDump;
+use crate::server::worker::Worker;
 use crate::upstream::snapshot::Snapshot;
 use reload::{Reloading, Source};
 use reloader::{ReloadThread, Reloads};
@@ -78,7 +79,7 @@ pub struct Handle {
 struct Inner {
     /// Spawns every thread, and remembers the first that ended unexpectedly.
     threads: Supervisor,
-    hall: Arc<Hall>,
+    state: Arc<ServerState>,
     ending: Arc<Ending>,
     started: Moment,
     /// LOCK: held for a whole reload, so that there is one at a time. No request asks for it.
@@ -103,12 +104,12 @@ struct Inner {
 #[derive(Default)]
 struct Ending {
     /// LOCK: guards the wish for the moment it takes to read or change it.
-    wish: Mutex<Wish>,
+    wish: Mutex<StopMode>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Wish {
+enum StopMode {
     #[default]
     Run,
     Drain,
@@ -178,20 +179,20 @@ impl Balancer {
     /// # Errors
     /// As for [`Balancer::start`], and when an inherited listener is not among the configured ones.
     pub fn start_with(mut plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
-        let doors = plan.listeners.iter().map(|plan| {
+        let listeners = plan.listeners.iter().map(|plan| {
             match inherited.iter().position(|inherited| inherited.address() == plan.address) {
-                Some(position) => Ok(door(plan, inherited.swap_remove(position))),
+                Some(position) => Ok(bound(plan, inherited.swap_remove(position))),
                 None => bind(plan),
             }
         });
-        let doors = doors.collect::<Result<Vec<_>, _>>()?;
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         if let Some(left) = inherited.first() {
             return Err(StartError::NotConfigured { address: left.address() });
         }
         let admin = plan.admin.clone();
         let fitted = descriptors::fit(&mut plan).map_err(StartError::Descriptors)?;
         fitted.log();
-        let mut balancer = Self::run(plan, doors, &fitted).map_err(StartError::System)?;
+        let mut balancer = Self::run(plan, listeners, &fitted).map_err(StartError::System)?;
         if let Some(AdminPlan { address, token }) = admin {
             let operations: Arc<dyn Operations> = Arc::new(balancer.handle());
             let thread = AdminThread::spawn(address, token, operations, &balancer.handle.inner.threads);
@@ -200,7 +201,7 @@ impl Balancer {
         Ok(balancer)
     }
 
-    fn run(plan: Plan, doors: Vec<Door>, fitted: &Fitted) -> io::Result<Self> {
+    fn run(plan: Plan, listeners: Vec<BoundListener>, fitted: &Fitted) -> io::Result<Self> {
         let workers = plan.workers;
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
@@ -208,7 +209,7 @@ impl Balancer {
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             bare: Arc::new(Snapshot::bare(&snapshot.plan)),
-            entrances: ArcSwap::from_pointee(doors.iter().map(|door| Arc::clone(&door.entrance)).collect()),
+            listeners: ArcSwap::from_pointee(listeners.iter().map(|bound| Arc::clone(&bound.info)).collect()),
             draining_since: AtomicU64::new(0),
             pipes: PipeAllowance::new(fitted.pipes),
             connections: Arc::new(AtomicUsize::new(0)),
@@ -220,13 +221,13 @@ impl Balancer {
             large_buffers: large_buffers(&snapshot.plan),
             shards: (0..workers).map(|_| Shard::default()).collect(),
         });
-        let hall = Arc::new(Hall {
+        let state = Arc::new(ServerState {
             ready,
             parking: Parking::new(workers, now)?,
             shared,
-            doors: Mutex::new(None),
-            doors_changed: Condvar::new(),
-            census: Census::default(),
+            listeners: Mutex::new(None),
+            listeners_changed: Condvar::new(),
+            task_dump: TaskDump::default(),
             warm: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             stop: AtomicBool::new(false),
             panics: AtomicU64::new(0),
@@ -235,7 +236,7 @@ impl Balancer {
         let of_threads = Arc::clone(&ending);
         let inner = Inner {
             threads: Supervisor::new(move || of_threads.look_again()),
-            hall: Arc::clone(&hall),
+            state: Arc::clone(&state),
             ending,
             started: now,
             reloading: Mutex::default(),
@@ -261,21 +262,21 @@ impl Balancer {
         let log = balancer.handle.inner.open_log(&snapshot.plan.log)?;
         balancer.handle.inner.replace_log(log);
         for number in 0..workers {
-            let worker = Worker::new(number, Arc::clone(&hall));
+            let worker = Worker::new(number, Arc::clone(&state));
             balancer.spawn(format!("rw-worker-{number:02}"), move || {
                 worker.run();
                 Ok(())
             })?;
         }
-        let passwords = Arc::clone(&hall.shared.passwords);
+        let passwords = Arc::clone(&state.shared.passwords);
         balancer.spawn("rw-password".to_owned(), move || {
             passwords.run();
             Ok(())
         })?;
         balancer.reload = Some(ReloadThread::spawn(&balancer.handle)?);
-        let acceptor = Acceptor::new(doors);
-        acceptor.open(&hall)?;
-        let poller = Poller::new(hall, acceptor);
+        let acceptor = Acceptor::new(listeners);
+        acceptor.open(&state)?;
+        let poller = Poller::new(state, acceptor);
         balancer.spawn("rw-poller".to_owned(), move || poller.run())?;
         Ok(balancer)
     }
@@ -318,12 +319,12 @@ impl Balancer {
     }
 
     fn wait_for_end(&self) {
-        let Inner { hall, ending, reload_requests, threads, .. } = &*self.handle.inner;
+        let Inner { state, ending, reload_requests, threads, .. } = &*self.handle.inner;
         let mut deadline = Moment::NEVER;
         let mut wish = ending.wish.lock();
         while threads.failure().is_none() {
             match *wish {
-                Wish::Run => {
+                StopMode::Run => {
                     let late_at = reload_requests.late_at();
                     if late_at == Moment::NEVER {
                         ending.changed.wait(&mut wish);
@@ -332,13 +333,13 @@ impl Balancer {
                         reload_requests.log_if_late();
                     }
                 }
-                Wish::Stop => return,
-                Wish::Drain => {
+                StopMode::Stop => return,
+                StopMode::Drain => {
                     let now = clock::now();
                     if deadline == Moment::NEVER {
-                        deadline = now + hall.shared.snapshot.load().plan.timeouts.drain;
+                        deadline = now + state.shared.snapshot.load().plan.timeouts.drain;
                     }
-                    let open = hall.shared.connections.load(Ordering::Relaxed);
+                    let open = state.shared.connections.load(Ordering::Relaxed);
                     if open == 0 {
                         return;
                     }
@@ -356,11 +357,11 @@ impl Balancer {
         // They look into everything else.
         drop(self.admin.take());
         drop(self.reload.take());
-        let hall = &self.handle.inner.hall;
-        hall.stop.store(true, Ordering::Relaxed);
-        hall.ready.wake_all();
-        hall.parking.wake();
-        hall.shared.passwords.stop();
+        let state = &self.handle.inner.state;
+        state.stop.store(true, Ordering::Relaxed);
+        state.ready.wake_all();
+        state.parking.wake();
+        state.shared.passwords.stop();
         // If a reload is still being applied, it stops the probes itself.
         if let Some(mut reloading) = self.handle.inner.reloading.try_lock_for(RELOAD_STOP_WAIT) {
             drop(reloading.health.take());
@@ -373,8 +374,8 @@ impl Balancer {
         self.handle.inner.replace_log(None);
         // Handles may outlive the balancer; its connections must not.
         let mut left = Vec::new();
-        hall.parking.take(|_| true, &mut left);
-        while let Some(task) = hall.ready.take() {
+        state.parking.take(|_| true, &mut left);
+        while let Some(task) = state.ready.take() {
             left.push(task);
         }
     }
@@ -391,25 +392,25 @@ impl Handle {
     /// carry `Connection: close`, idle connections close.
     pub fn drain(&self) {
         let mut wish = self.inner.ending.wish.lock();
-        if *wish == Wish::Run {
-            *wish = Wish::Drain;
+        if *wish == StopMode::Run {
+            *wish = StopMode::Drain;
             let now = clock::now().as_nanos();
-            self.inner.hall.shared.draining_since.store(now, Ordering::Relaxed);
+            self.inner.state.shared.draining_since.store(now, Ordering::Relaxed);
             self.inner.ending.changed.notify_all();
             drop(wish);
-            self.inner.hall.parking.wake();
+            self.inner.state.parking.wake();
         }
     }
 
     /// Asks for a stop that waits for nothing.
     pub fn stop_now(&self) {
-        *self.inner.ending.wish.lock() = Wish::Stop;
+        *self.inner.ending.wish.lock() = StopMode::Stop;
         self.inner.ending.changed.notify_all();
     }
 
     /// Whether a stop has been asked for.
     pub fn is_stopping(&self) -> bool {
-        *self.inner.ending.wish.lock() != Wish::Run
+        *self.inner.ending.wish.lock() != StopMode::Run
     }
 
     /// Opens the file of the access log anew, after it has been moved away.
@@ -428,12 +429,12 @@ impl Handle {
 
     /// The addresses where clients connect, with the port that was given for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.inner.hall.shared.entrances.load().iter().map(|entrance| entrance.address).collect()
+        self.inner.state.shared.listeners.load().iter().map(|info| info.address).collect()
     }
 
     /// How every backend is.
     pub fn backends(&self) -> Vec<BackendState> {
-        let snapshot = self.inner.hall.shared.snapshot.load();
+        let snapshot = self.inner.state.shared.snapshot.load();
         let of_pool = |pool: &crate::upstream::pool::Pool| {
             let name = pool.name().to_owned();
             pool.backends()
@@ -453,7 +454,7 @@ impl Handle {
 
     /// Client connections that are open.
     pub fn connections(&self) -> usize {
-        self.inner.hall.shared.connections.load(Ordering::Relaxed)
+        self.inner.state.shared.connections.load(Ordering::Relaxed)
     }
 
     /// The first thread that ended unexpectedly: [`Balancer::join`] then returns, and the balancer
@@ -464,22 +465,22 @@ impl Handle {
 
     /// Panics over a request that a worker survived; anything but 0 is a bug.
     pub fn panics(&self) -> u64 {
-        self.inner.hall.panics.load(Ordering::Relaxed)
+        self.inner.state.panics.load(Ordering::Relaxed)
     }
 }
 
 /// Opens a listener.
-fn bind(plan: &ListenerPlan) -> Result<Door, StartError> {
+fn bind(plan: &ListenerPlan) -> Result<BoundListener, StartError> {
     Listener::bind(plan.address)
-        .map(|listener| door(plan, listener))
+        .map(|listener| bound(plan, listener))
         .map_err(|source| StartError::Bind { address: plan.address, source })
 }
 
 /// An open listener as the configured one.
-fn door(plan: &ListenerPlan, listener: Listener) -> Door {
+fn bound(plan: &ListenerPlan, listener: Listener) -> BoundListener {
     let (name, address) = (plan.name.clone(), listener.address());
-    let entrance = Arc::new(Entrance { id: ids::next(), name, address, planned: plan.address });
-    Door { listener, entrance }
+    let info = Arc::new(ListenerInfo { id: ids::next(), name, address, planned: plan.address });
+    BoundListener { listener, info }
 }
 
 /// Whether somebody wants to know what requests say.
@@ -547,8 +548,8 @@ mod tests {
         let balancer = Balancer::start(plan).unwrap();
         let handle = balancer.handle();
         assert_eq!(handle.failure(), None);
-        handle.inner.hall.parking.is_broken.store(true, Ordering::Relaxed);
-        handle.inner.hall.parking.wake();
+        handle.inner.state.parking.is_broken.store(true, Ordering::Relaxed);
+        handle.inner.state.parking.wake();
         // It returns at all: nobody has asked for a stop.
         let ended = balancer.join().unwrap_err();
         assert_eq!(ended.thread, "rw-poller");

@@ -26,18 +26,15 @@ impl Operations for Handle {
     fn status(&self) -> Status {
         let now = clock::now();
         let inner = &self.inner;
-        let (hall, shared) = (&inner.hall, &inner.hall.shared);
+        let (state, shared) = (&inner.state, &inner.state.shared);
         let snapshot = shared.snapshot.load();
         let mut counts = Counts::default();
         shared.shards.iter().for_each(|shard| shard.add_to(&mut counts));
         let draining = self.is_stopping();
-        let entrances = shared.entrances.load();
-        let listeners = entrances
+        let listeners = shared.listeners.load();
+        let listeners = listeners
             .iter()
-            .map(|entrance| ListenerStatus {
-                name: entrance.name.clone(),
-                address: entrance.address.to_string(),
-            })
+            .map(|info| ListenerStatus { name: info.name.clone(), address: info.address.to_string() })
             .collect();
         let mut retries: Vec<_> = counts.retries.iter().map(|(reason, count)| (*reason, *count)).collect();
         retries.sort_unstable();
@@ -54,18 +51,18 @@ impl Operations for Handle {
             connections: ConnectionsStatus {
                 open: shared.connections.load(Ordering::Relaxed),
                 limit: snapshot.plan.limits.connections,
-                warm: hall.warm.iter().map(|warm| warm.load(Ordering::Relaxed)).sum(),
-                parked: hall.parking.len(),
+                warm: state.warm.iter().map(|warm| warm.load(Ordering::Relaxed)).sum(),
+                parked: state.parking.len(),
                 tunnel: shared.tunnels.load(Ordering::Relaxed),
                 displaced: shared.turned_away.idle.load(Ordering::Relaxed),
                 refused: shared.turned_away.of_all.load(Ordering::Relaxed),
                 refused_of_client: shared.turned_away.of_client.load(Ordering::Relaxed),
             },
             workers: WorkersStatus {
-                running: hall.warm.len() - hall.ready.sleepers(),
-                idle: hall.ready.sleepers(),
+                running: state.warm.len() - state.ready.sleepers(),
+                idle: state.ready.sleepers(),
             },
-            ready_queue_length: hall.ready.len(),
+            ready_queue_length: state.ready.len(),
             requests: self.request_counts(&counts, &snapshot),
             retries,
             dropped_fields: counts.dropped_fields,
@@ -83,10 +80,10 @@ impl Operations for Handle {
     }
 
     fn requests(&self) -> RequestsInFlight {
-        let hall = &self.inner.hall;
-        let wake = || hall.ready.wake_all();
-        let mut oldest = hall.census.take(hall.warm.len(), CENSUS_PATIENCE, wake);
-        hall.parking.look(|task| {
+        let state = &self.inner.state;
+        let wake = || state.ready.wake_all();
+        let mut oldest = state.task_dump.take(state.warm.len(), CENSUS_PATIENCE, wake);
+        state.parking.look(|task| {
             if let Some(look) = task.inspect() {
                 oldest.add(PARKED, look);
             }
@@ -102,8 +99,8 @@ impl Operations for Handle {
     }
 
     fn explain(&self, question: &Question) -> Result<String, String> {
-        let shared = &self.inner.hall.shared;
-        explain::explain(&shared.snapshot.load(), &shared.entrances.load(), question)
+        let shared = &self.inner.state.shared;
+        explain::explain(&shared.snapshot.load(), &shared.listeners.load(), question)
     }
 
     fn reload(&self, done: ReloadDone) {
@@ -115,7 +112,7 @@ impl Operations for Handle {
     }
 
     fn set_weight(&self, name: &str, change: WeightChange) -> Result<String, String> {
-        let snapshot = self.inner.hall.shared.snapshot.load();
+        let snapshot = self.inner.state.shared.snapshot.load();
         let named: Vec<_> = snapshot.backends().filter(|backend| backend.name() == name).collect();
         if named.is_empty() {
             let names: Vec<_> = snapshot.backends().map(|backend| backend.name()).collect();
@@ -157,9 +154,9 @@ impl Operations for Handle {
 
 impl Handle {
     fn request_counts(&self, counts: &Counts, snapshot: &Snapshot) -> Vec<RequestCount> {
-        let entrances = self.inner.hall.shared.entrances.load();
+        let listeners = self.inner.state.shared.listeners.load();
         let listeners: HashMap<u32, &str> =
-            entrances.iter().map(|entrance| (entrance.id, entrance.name.as_str())).collect();
+            listeners.iter().map(|info| (info.id, info.name.as_str())).collect();
         let pools: HashMap<u32, &str> = snapshot.pools.iter().map(|pool| (pool.id(), pool.name())).collect();
         let backends: HashMap<u32, &str> =
             snapshot.backends().map(|backend| (backend.id(), backend.name())).collect();
@@ -190,7 +187,7 @@ impl Handle {
 /// In the place of a worker's number: the task is parked.
 const PARKED: usize = usize::MAX;
 
-/// LIMIT: how long a census waits for workers. One that is in the middle of a turn answers at
+/// LIMIT: how long a task dump waits for workers. One that is in the middle of a turn answers at
 /// its end, which is a few milliseconds away.
 const CENSUS_PATIENCE: Duration = Duration::from_millis(30);
 

@@ -21,7 +21,7 @@ use crate::config::changes::changes;
 use crate::config::plan::{ListenerPlan, LogPlan, Plan};
 use crate::health::thread::HealthThread;
 use crate::observe::metrics::{GONE, Key};
-use crate::proxy::context::{Entrance, LogSource};
+use crate::proxy::context::{ListenerInfo, LogSource};
 use crate::server::accept::Change;
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::Pool;
@@ -58,10 +58,10 @@ impl Inner {
     /// Puts an access log in the place of the one there is, whose last lines are still written.
     pub(super) fn replace_log(&self, log: Option<AccessLog>) {
         let source = log.as_ref().map(AccessLog::source);
-        self.hall.shared.log.store(source.map(|(intake, format)| Arc::new(LogSource { intake, format })));
+        self.state.shared.log.store(source.map(|(intake, format)| Arc::new(LogSource { intake, format })));
         let before = std::mem::replace(&mut *self.log.lock(), log);
         match before {
-            Some(before) if self.hall.stop.load(Ordering::Relaxed) => drop(before),
+            Some(before) if self.state.stop.load(Ordering::Relaxed) => drop(before),
             // Workers may hold lines for it yet.
             Some(before) => before.retire(),
             None => {}
@@ -99,16 +99,16 @@ impl Handle {
         if reloading.health.is_none() || self.is_stopping() {
             return Err(ReloadError::Stopping);
         }
-        let hall = &self.inner.hall;
-        let shared = &hall.shared;
+        let state = &self.inner.state;
+        let shared = &state.shared;
         let before = shared.snapshot.load_full();
         // How many pipes there may be was settled at the start.
         let fitted = descriptors::fit(&mut plan)
             .map_err(|error| ReloadError::Start(StartError::Descriptors(error)))?;
         // The ready channel was made for so many.
-        plan.limits.connections = plan.limits.connections.min(hall.ready.capacity());
+        plan.limits.connections = plan.limits.connections.min(state.ready.capacity());
 
-        let change = listen(&plan.listeners, &shared.entrances.load()).map_err(ReloadError::Start)?;
+        let change = listen(&plan.listeners, &shared.listeners.load()).map_err(ReloadError::Start)?;
         let same_log = before.plan.log.access == plan.log.access;
         let log = if same_log { Ok(None) } else { self.inner.open_log(&plan.log) };
         let log = log.map_err(|error| ReloadError::Start(StartError::System(error)))?;
@@ -123,8 +123,8 @@ impl Handle {
 
         shared.takes_notes.store(takes_notes(&after.plan), Ordering::Relaxed);
         // First, since a connection asks once for each snapshot what its listener is called.
-        let added = change.add.iter().map(|door| &door.entrance);
-        shared.entrances.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
+        let added = change.add.iter().map(|bound| &bound.info);
+        shared.listeners.store(Arc::new(change.keep.iter().chain(added).map(Arc::clone).collect()));
         shared.snapshot.store(Arc::clone(&after));
         let mut configurations = self.inner.configurations.lock();
         configurations.retain(|old| old.strong_count() > 0);
@@ -135,21 +135,25 @@ impl Handle {
         if let Some(health) = &reloading.health {
             health.watch(&after, fitted.probes);
         }
-        let mut doors = hall.doors.lock();
-        *doors = Some(match doors.take() {
+        let mut listeners = state.listeners.lock();
+        *listeners = Some(match listeners.take() {
             Some(pending) => pending.and_then(change),
             None => change,
         });
-        hall.parking.wake();
+        state.parking.wake();
         // What is removed is closed when this returns, so that the next reload may open it again.
-        hall.doors_changed.wait_while_for(&mut doors, |doors| doors.is_some(), DOORS_PATIENCE);
-        drop(doors);
+        state.listeners_changed.wait_while_for(
+            &mut listeners,
+            |listeners| listeners.is_some(),
+            DOORS_PATIENCE,
+        );
+        drop(listeners);
         // A stop that did not wait for this found no probes to end.
-        if hall.stop.load(Ordering::Relaxed) {
+        if state.stop.load(Ordering::Relaxed) {
             drop(reloading.health.take());
         }
         // Workers that sleep let go of the old access log.
-        hall.ready.wake_all();
+        state.ready.wake_all();
         self.forget_what_is_gone(&before, &after);
         Ok(lines)
     }
@@ -227,7 +231,7 @@ impl Handle {
 
     /// Closes kept connections to backends that are gone, and drops what was counted of what is.
     fn forget_what_is_gone(&self, before: &Snapshot, after: &Snapshot) {
-        let shared = &self.inner.hall.shared;
+        let shared = &self.inner.state.shared;
         let backends: HashSet<u32> = after.backends().map(|backend| backend.id()).collect();
         for backend in before.backends().filter(|backend| !backends.contains(&backend.id())) {
             // Requests in flight are about to give theirs back, and nobody would look after those.
@@ -235,7 +239,7 @@ impl Handle {
             backend.idle().clear();
         }
         let pools: HashSet<u32> = after.pools.iter().map(Pool::id).collect();
-        let listeners: HashSet<u32> = shared.entrances.load().iter().map(|entrance| entrance.id).collect();
+        let listeners: HashSet<u32> = shared.listeners.load().iter().map(|info| info.id).collect();
         let stays = |ids: &HashSet<u32>, id: u32| if id == 0 || ids.contains(&id) { id } else { GONE };
         for shard in &shared.shards {
             // Under one number, so that reloads do not pile up what nobody is shown; but not
@@ -256,14 +260,14 @@ impl Handle {
 const DOORS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Binds the listeners that are new, and finds those that stay.
-fn listen(plans: &[ListenerPlan], before: &[Arc<Entrance>]) -> Result<Change, StartError> {
+fn listen(plans: &[ListenerPlan], before: &[Arc<ListenerInfo>]) -> Result<Change, StartError> {
     let mut open: Vec<_> = before.to_vec();
     let mut change = Change::default();
     for plan in plans {
-        match open.iter().position(|entrance| entrance.planned == plan.address) {
+        match open.iter().position(|info| info.planned == plan.address) {
             Some(place) => {
-                let Entrance { id, address, planned, .. } = *open.swap_remove(place);
-                change.keep.push(Arc::new(Entrance { id, address, planned, name: plan.name.clone() }));
+                let ListenerInfo { id, address, planned, .. } = *open.swap_remove(place);
+                change.keep.push(Arc::new(ListenerInfo { id, address, planned, name: plan.name.clone() }));
             }
             None => change.add.push(bind(plan)?),
         }

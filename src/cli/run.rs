@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::args::Settings;
 use super::exit::{Exit, complain};
 use super::notify::Manager;
-use super::signals::Obedience;
+use super::signals::Signals;
 use super::{check, logging, watch};
 
 /// Checks the settings, as `ropewalk check` does, and runs what they describe.
@@ -88,7 +88,7 @@ pub(crate) fn balance(
     started: impl FnOnce(&Balancer),
 ) -> Exit {
     raise_descriptor_limit();
-    let signals = match Obedience::begin() {
+    let signals = match Signals::begin() {
         Ok(signals) => signals,
         Err(error) => {
             complain(format_args!("ropewalk: cannot listen for signals: {error}"));

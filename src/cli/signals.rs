@@ -13,14 +13,14 @@ use ropewalk::admin::operations::Operations as _;
 use ropewalk::admin::requests_table;
 use ropewalk::base::counted::Counted;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator;
 
 use super::exit::{complain, spawn_vital};
 use super::logging;
 use super::notify::Manager;
 
 /// Signals that are caught, and the balancer that they are meant for once there is one.
-pub(crate) struct Obedience(Arc<Caught>);
+pub(crate) struct Signals(Arc<Caught>);
 
 /// What the threads that catch signals share.
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Served {
     manager: Arc<Manager>,
 }
 
-impl Obedience {
+impl Signals {
     /// Starts to catch signals. Until there is a balancer, one that would stop it ends the
     /// process: nothing is in flight that could finish. A SIGHUP is remembered; others mean nothing
     /// yet.
@@ -52,7 +52,7 @@ impl Obedience {
         ctrlc::set_handler(move || stop("SIGINT", &of_interrupt.served))?;
 
         let of_others = Arc::clone(&caught);
-        let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGQUIT])?;
+        let mut signals = iterator::Signals::new([SIGTERM, SIGHUP, SIGUSR1, SIGQUIT])?;
         spawn_vital("rw-signals", move || {
             for signal in signals.forever() {
                 match (signal, of_others.served.get()) {

@@ -38,10 +38,10 @@ pub enum Source {
 
 /// Where a task is parked, for whoever may have to wake it. It may have left meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub struct Spot(Token);
+pub struct ParkToken(Token);
 
 #[cfg(test)]
-impl Spot {
+impl ParkToken {
     /// Where no task is.
     pub fn nowhere() -> Self {
         Self(Token { shard: 0, slot: 0, generation: 0 })
@@ -51,7 +51,7 @@ impl Spot {
 /// Wakes tasks that wait for something else than a socket.
 pub trait Unpark: Send + Sync {
     /// Lets the task that is parked there go on; nothing happens if it has left.
-    fn unpark(&self, spot: Spot);
+    fn unpark(&self, spot: ParkToken);
 }
 
 /// Parked tasks of type `T`.
@@ -59,7 +59,7 @@ pub struct Parking<T> {
     /// Of the tasks. Workers look at it, so that nobody else need be woken for a task.
     epoll: OwnedFd,
     /// Of everything else. The poller waits on it.
-    doors: OwnedFd,
+    listeners: OwnedFd,
     shards: Box<[Mutex<Shard<T>>]>,
     wake: OwnedFd,
     /// When the poller will look again, so that a sooner deadline knows to wake it.
@@ -77,12 +77,12 @@ impl<T: Waiter> Parking<T> {
     pub fn new(shards: usize, now: Moment) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        let doors = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&doors, &wake, EventData::new_u64(Token::WAKE), EventFlags::IN)?;
+        let listeners = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&listeners, &wake, EventData::new_u64(Token::WAKE), EventFlags::IN)?;
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(now))).collect();
         Ok(Self {
             epoll,
-            doors,
+            listeners,
             shards,
             wake,
             wakes_at: AtomicU64::new(0),
@@ -97,13 +97,13 @@ impl<T: Waiter> Parking<T> {
     /// # Errors
     /// The kernel is out of memory for watches.
     pub fn watch(&self, socket: impl AsFd, number: u32) -> io::Result<()> {
-        Ok(epoll::add(&self.doors, socket, EventData::new_u64(Token::watched(number)), EventFlags::IN)?)
+        Ok(epoll::add(&self.listeners, socket, EventData::new_u64(Token::watched(number)), EventFlags::IN)?)
     }
 
     /// Stops watching something.
     pub fn unwatch(&self, socket: impl AsFd) {
         // It may have been unwatched before.
-        let _ = epoll::delete(&self.doors, socket);
+        let _ = epoll::delete(&self.listeners, socket);
     }
 
     /// Parks a task. Gives it back if what it waits for has happened meanwhile, or if the
@@ -158,7 +158,7 @@ impl<T: Waiter> Parking<T> {
 
         let timeout = (until != Moment::NEVER).then(|| timespec(until, crate::base::clock::now()));
         events.list.clear();
-        match epoll::wait(&self.doors, spare_capacity(&mut events.list), timeout.as_ref()) {
+        match epoll::wait(&self.listeners, spare_capacity(&mut events.list), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -189,7 +189,7 @@ impl<T: Waiter> Parking<T> {
 
     /// Takes out the task that is parked there, unless it has left. One whose worker is still
     /// making its system calls is taken back by that worker.
-    pub fn unpark(&self, spot: Spot) -> Option<Box<T>> {
+    pub fn unpark(&self, spot: ParkToken) -> Option<Box<T>> {
         let shard = self.shards.get(usize::from(spot.0.shard))?;
         shard.lock().unpark(spot.0)
     }
@@ -210,7 +210,7 @@ impl<T: Waiter> Parking<T> {
 
     /// Shows every parked task to `see`, with the place where it can be taken out. The lock of a shard
     /// is held for a batch of them at a time, so tasks that come or go meanwhile may be missed.
-    pub fn survey(&self, mut see: impl FnMut(&T, Spot)) {
+    pub fn survey(&self, mut see: impl FnMut(&T, ParkToken)) {
         for (number, shard) in self.shards.iter().enumerate() {
             let mut next = 0;
             loop {
@@ -219,7 +219,7 @@ impl<T: Waiter> Parking<T> {
                 for (place, slot) in (next..).zip(slots.iter().take(SURVEY_BATCH)) {
                     if let (State::Parked, Some(task)) = (slot.state, &slot.task) {
                         let (shard, slot, generation) = (number as u8, place as u32, slot.generation);
-                        see(task, Spot(Token { shard, slot, generation }));
+                        see(task, ParkToken(Token { shard, slot, generation }));
                     }
                 }
                 next += SURVEY_BATCH;
@@ -456,7 +456,7 @@ impl<T: Waiter> Shard<T> {
         entry.generation = entry.generation.wrapping_add(1) & Self::GENERATION_MASK;
         let token = Token { shard, slot, generation: entry.generation };
         // Told before anybody can take it out. What it waits for may have happened already.
-        entry.state = State::Arming { fired: None, due: task.parked(Spot(token)) };
+        entry.state = State::Arming { fired: None, due: task.parked(ParkToken(token)) };
         entry.task = Some(task);
         self.wheel.insert(slot, deadline);
         token

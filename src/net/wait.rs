@@ -1,7 +1,7 @@
 //! A wait as data: which sockets, which direction, until when, and why.
 
 use crate::base::clock::Moment;
-use crate::net::parking::Spot;
+use crate::net::parking::ParkToken;
 use crate::net::stream::Stream;
 
 /// What a socket is watched for.
@@ -113,7 +113,7 @@ pub trait Waiter {
     fn sockets(&mut self) -> Sockets<'_>;
     /// Told where it is about to be parked, for whoever is to wake it. Returns whether it need
     /// not be: what it waits for, and no socket tells of, has happened.
-    fn parked(&mut self, spot: Spot) -> bool;
+    fn parked(&mut self, spot: ParkToken) -> bool;
     /// Told while parked that the client has finished sending.
     fn client_ended(&mut self);
     /// Told while parked that the client's connection is broken.

@@ -19,10 +19,10 @@ use crate::net::wait::{Interest, Wait, Waiter};
 
 /// Lets another thread end a worker's `poll`.
 #[derive(Debug)]
-pub struct Bell(OwnedFd);
+pub struct Waker(OwnedFd);
 
-impl Bell {
-    /// A bell that has not been rung.
+impl Waker {
+    /// A waker that has not been used.
     ///
     /// # Errors
     /// The process is out of descriptors.
@@ -65,7 +65,7 @@ pub enum Patience {
     None,
     /// For [`PATIENCE`].
     Short,
-    /// Until the bell rings.
+    /// Until the waker is used.
     Endless,
 }
 
@@ -107,12 +107,12 @@ impl<T: Waiter> WarmSet<T> {
         self.tasks.push(Warm { task, wait, touched: now, polls: 0 });
     }
 
-    /// Waits until a task is ready, the bell rings or the patience is over, and moves every
+    /// Waits until a task is ready, the waker is used or the patience is over, and moves every
     /// task that is ready, due or too quiet to `woken`. With `parked`, a descriptor that is readable
     /// while parked tasks are ready, it waits for those too.
     pub fn poll(
         &mut self,
-        bell: &Bell,
+        bell: &Waker,
         parked: Option<&impl AsFd>,
         patience: Patience,
         woken: &mut Vec<Woken<T>>,

@@ -18,7 +18,7 @@ pub(super) enum MediaType {
 /// The form that a request prefers. Of two with equal weight, the one named by a more specific
 /// range, then the one named first.
 pub(super) fn preferred(fields: &[Field<'_>]) -> MediaType {
-    let mut wishes = [MediaType::Text, MediaType::Json, MediaType::Html].map(|form| (form, Wish::NONE));
+    let mut wishes = [MediaType::Text, MediaType::Json, MediaType::Html].map(|form| (form, StopMode::NONE));
     let accept = fields.iter().filter(|field| field.known == Known::Accept);
     let ranges = accept.flat_map(|field| field.value.split(|&byte| byte == b','));
     for (place, range) in ranges.enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn preferred(fields: &[Field<'_>]) -> MediaType {
             let exactness = exactness(*form, name);
             // The range that names a form most exactly decides.
             if exactness > wish.exactness {
-                *wish = Wish { quality, exactness, place: Reverse(place) };
+                *wish = StopMode { quality, exactness, place: Reverse(place) };
             }
         }
     }
@@ -40,14 +40,14 @@ pub(super) fn preferred(fields: &[Field<'_>]) -> MediaType {
 
 /// The preference for a form. Ordered: a stronger preference is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Wish {
+struct StopMode {
     /// In thousandths.
     quality: u16,
     exactness: u8,
     place: Reverse<usize>,
 }
 
-impl Wish {
+impl StopMode {
     const NONE: Self = Self { quality: 0, exactness: 0, place: Reverse(0) };
 }
 

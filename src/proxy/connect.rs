@@ -204,7 +204,7 @@ fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstr
         connected: kept,
         addresses: None,
         next_address: 0,
-        deaf: false,
+        write_closed: false,
         reads_on: false,
         opened: cx.now,
         pipes: Pipes::default(),

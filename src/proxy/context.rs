@@ -29,7 +29,7 @@ pub struct Shared {
     /// What a connection refers to while it serves no request.
     pub bare: Arc<Snapshot>,
     /// Where clients connect; a reload may change it.
-    pub entrances: ArcSwap<Vec<Arc<Entrance>>>,
+    pub listeners: ArcSwap<Vec<Arc<ListenerInfo>>>,
     /// When the stop began, in nanoseconds; 0 while there is none. Ordering: Relaxed; a
     /// worker that learns of it one turn later is no worse off.
     pub draining_since: AtomicU64,
@@ -68,9 +68,9 @@ pub struct TurnedAway {
 
 impl Shared {
     /// What is known now of a listener, which a reload may have given another name.
-    pub fn present(&self, entrance: &Arc<Entrance>) -> Arc<Entrance> {
-        let present = self.entrances.load();
-        Arc::clone(present.iter().find(|present| present.id == entrance.id).unwrap_or(entrance))
+    pub fn present(&self, info: &Arc<ListenerInfo>) -> Arc<ListenerInfo> {
+        let present = self.listeners.load();
+        Arc::clone(present.iter().find(|present| present.id == info.id).unwrap_or(info))
     }
 }
 
@@ -85,7 +85,7 @@ pub struct LogSource {
 
 /// Where clients connect.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Entrance {
+pub struct ListenerInfo {
     /// A number that no other has.
     pub id: u32,
     /// What the configuration calls it.

@@ -206,7 +206,7 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
         None => request.pool.map(|pool| snapshot.pool(pool).id()),
     };
     let key = Key {
-        listener: client.entrance.id,
+        listener: client.listener.id,
         pool: pool.unwrap_or(0),
         backend: request.attempts.last.map_or(0, |attempt| attempt.backend),
         code,
@@ -273,7 +273,7 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         id: request.id.as_bytes(),
         client: request.client(client.peer),
         peer: client.peer,
-        listener: &client.entrance.name,
+        listener: &client.listener.name,
         user,
         method: note.text(&note.method),
         host: note.text(&note.host),

@@ -52,7 +52,7 @@ pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason
 pub(super) fn wait_to_write(task: &mut Task, now: Moment) -> Wait {
     let Task { client, request, snapshot, .. } = task;
     let (timeouts, limits) = (snapshot.timeouts(request.route), &snapshot.plan.limits);
-    let deadline = client.uptake.deadline(&client.stream, timeouts, limits, now);
+    let deadline = client.send_progress.deadline(&client.stream, timeouts, limits, now);
     wait_client(Interest::WRITE, deadline, Reason::SendResponse)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
         match client.stream.write(client.outbound.bytes()) {
             Ok(Io::Moved(count)) => {
                 client.outbound.consume(count);
-                client.uptake.wrote(count, cx.now);
+                client.send_progress.wrote(count, cx.now);
             }
             Ok(_) => return Flow::Wait(wait_to_write(task, cx.now)),
             Err(_) => return Flow::Fail(Failure::ClientLeft),

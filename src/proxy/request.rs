@@ -14,7 +14,7 @@ use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
 use crate::proxy::context::Context;
-use crate::proxy::direction::{self, Direction, head_limits};
+use crate::proxy::dispatch::{self, Direction, head_limits};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
@@ -82,7 +82,7 @@ fn adopt(task: &mut Task, cx: &mut Context) {
     if !Arc::ptr_eq(&task.snapshot, cx.snapshot()) {
         task.snapshot = Arc::clone(cx.snapshot());
         // Routes of the new configuration ask for its listener by the name it has there.
-        task.client.entrance = cx.shared.present(&task.client.entrance);
+        task.client.listener = cx.shared.present(&task.client.listener);
     }
 }
 
@@ -124,7 +124,7 @@ fn direct(task: &mut Task, cx: &mut Context, end: usize) -> Step {
             request.upgrade = head.upgrade.is_some();
             // A client that has already sent some of its body does not wait for a 100.
             request.awaits_continue &= inbound.len() == end;
-            direction::find(&head, client, request, snapshot, cx)
+            dispatch::find(&head, client, request, snapshot, cx)
                 .and_then(|direction| take_place(&head, direction, request, snapshot, cx))
         }
         Err(error) => {
@@ -246,7 +246,7 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
     let timeouts = snapshot.timeouts(request.route);
     let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
     let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).request_headers);
-    while !upstream.deaf {
+    while !upstream.write_closed {
         // What is there already.
         while let Some(rest @ [_, ..]) = request.outbound.bytes().get(request.sent..) {
             match upstream.stream.write(rest) {
@@ -270,13 +270,13 @@ pub(super) fn send(task: &mut Task, cx: &mut Context) -> Flow {
                 Err(error) if !upstream.connected => return Flow::Fail(Failure::connecting(error)),
                 Err(_) => {
                     // It takes no more, but it may have answered before it closed.
-                    upstream.deaf = true;
+                    upstream.write_closed = true;
                     upstream.stream.mark_readable();
                     return Flow::Done;
                 }
             }
         }
-        if !request.whole {
+        if !request.replayable {
             request.outbound.clear();
             request.sent = 0;
         }
@@ -333,9 +333,9 @@ fn take_body(
 ) -> Result<(), Failure> {
     let coming = inbound.len() + CHUNK_FRAMING_BYTES_MAX;
     let fits = request.outbound.len() + coming <= REPLAY_BYTES_MAX;
-    if request.whole && !(fits && request.outbound.make_room(&mut cx.buffers, coming)) {
+    if request.replayable && !(fits && request.outbound.make_room(&mut cx.buffers, coming)) {
         // Too much to keep for another try. What was sent may go.
-        request.whole = false;
+        request.replayable = false;
         request.sent = 0;
         request.outbound.clear();
     }
@@ -344,7 +344,7 @@ fn take_body(
             Upload::Done => return Ok(()),
             Upload::Fixed(remaining) => {
                 let mut count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len());
-                if count == inbound.len() && request.outbound.is_empty() && !request.whole {
+                if count == inbound.len() && request.outbound.is_empty() && !request.replayable {
                     // All of it belongs to the body: the buffers change places.
                     std::mem::swap(inbound, &mut request.outbound);
                 } else {
@@ -388,7 +388,7 @@ fn take_body(
 pub(super) fn finish(task: &mut Task, cx: &mut Context) -> Step {
     if let Some(mut upstream) = task.upstream.take() {
         let left_over = task.request.is_answered() && !upstream.inbound.is_empty();
-        let clean = task.request.is_sent() && upstream.inbound.is_empty() && !upstream.deaf;
+        let clean = task.request.is_sent() && upstream.inbound.is_empty() && !upstream.write_closed;
         upstream.inbound.release(&mut cx.buffers);
         if left_over {
             // A moment later they would have gone to another client.

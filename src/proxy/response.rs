@@ -12,7 +12,7 @@ use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Respon
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::context::Context;
-use crate::proxy::direction::head_limits;
+use crate::proxy::dispatch::head_limits;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
@@ -58,7 +58,7 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
     }
     upstream.inbound.release_if_empty(&mut cx.buffers);
     // While the request is still going up, its own deadlines apply.
-    let deadline = match sent || upstream.deaf {
+    let deadline = match sent || upstream.write_closed {
         true => task.request.moved + task.snapshot.timeouts(task.request.route).response_head,
         false => Moment::NEVER,
     };
@@ -160,7 +160,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
             body_may_begin(request, timeouts, cx.now);
         }
         // The backend is working on it, so its timeout starts over (RFC 2518, section 10.1).
-        if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.deaf) {
+        if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.write_closed) {
             request.moved = cx.now;
         }
         drop(storage);
@@ -189,7 +189,7 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
     upstream.pinned |= request.binds_connection || head.binds_connection;
     upstream.lifetime = lifetime(&head, timeouts.upstream_keep_alive);
     // A client that was answered instead of getting its 100 need not send the body at all.
-    upstream.reads_on = head.keep_alive && !request.awaits_continue && !upstream.deaf;
+    upstream.reads_on = head.keep_alive && !request.awaits_continue && !upstream.write_closed;
     let framing = match request.version {
         Version::Http11 => Framing::Chunked,
         Version::Http10 => Framing::UntilClose,
@@ -335,7 +335,7 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 let of_head = count.min(client.outbound.len());
                 client.outbound.consume(of_head);
                 took(request, inbound, count - of_head);
-                client.uptake.wrote(count, cx.now);
+                client.send_progress.wrote(count, cx.now);
             }
             Ok(_) => return Err(Flow::Wait(wait_to_write(task, cx.now))),
             Err(_) => return Err(Flow::Fail(Failure::ClientLeft)),

@@ -115,7 +115,10 @@ fn decide(task: &mut Task, cx: &mut Context, failure: Failure) -> Verdict {
     }
     let allowed = match row.chance {
         Chance::NothingSent => {
-            request.sent == 0 && request.whole && request.tries_left > 0 && pool.has_candidate(&request.ask)
+            request.sent == 0
+                && request.replayable
+                && request.tries_left > 0
+                && pool.has_candidate(&request.ask)
         }
         Chance::MaybeDone => may_repeat(request, pool) && spend(request, pool, cx.now),
         Chance::Granted => pool.has_candidate(&request.ask),
@@ -159,7 +162,8 @@ fn dial_again(
     let backend = lease.backend();
     let mut others = request.ask.clone();
     others.tried.insert(backend.id());
-    let is_last = request.sent == 0 && request.whole && backend.is_usable() && !pool.has_candidate(&others);
+    let is_last =
+        request.sent == 0 && request.replayable && backend.is_usable() && !pool.has_candidate(&others);
     let Some(patience) = patience.filter(|_| is_last) else { return Again::No };
     let redial = redial.or_else(|| Redial::begin(backend, patience, now));
     let Some(mut redial) = redial else { return Again::ByAnother };
@@ -177,7 +181,7 @@ fn dial_again(
 pub(super) fn may_move(request: &Request, pool: &Pool, backend: &Backend) -> bool {
     backend.check().is_some()
         && request.method.is_idempotent()
-        && request.whole
+        && request.replayable
         && request.interim == 0
         && request.tries_left > 0
         && pool.backends().len() > 1
@@ -207,7 +211,7 @@ pub(super) fn on_status(request: &mut Request, pool: &Pool, from: u32, status: u
 /// that was relayed belongs to this backend.
 fn may_repeat(request: &Request, pool: &Pool) -> bool {
     request.method.is_idempotent()
-        && request.whole
+        && request.replayable
         && request.interim == 0
         && request.tries_left > 0
         && pool.has_candidate(&request.ask)
@@ -246,6 +250,6 @@ fn is_stale(task: &Task, failure: Failure) -> bool {
         && !request.refreshed
         && request.interim == 0
         && !request.is_answered()
-        && request.whole
+        && request.replayable
         && (request.sent == 0 || request.method.is_idempotent())
 }

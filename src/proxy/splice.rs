@@ -34,14 +34,14 @@ pub(super) fn pipe_down(task: &mut Task, cx: &mut Context) -> Option<Box<Pipe>> 
 /// The same for the request body, once none of it need be kept for another try.
 pub(super) fn pipe_up(task: &mut Task, cx: &mut Context) -> Option<Box<Pipe>> {
     let Task { client, request, upstream: Some(upstream), .. } = task else { return None };
-    if upstream.deaf {
+    if upstream.write_closed {
         return None;
     }
     if let Some(pipe) = upstream.pipes.up.take() {
         return Some(pipe);
     }
     let nothing_before =
-        !request.whole && request.sent == request.outbound.len() && client.inbound.is_empty();
+        !request.replayable && request.sent == request.outbound.len() && client.inbound.is_empty();
     match request.upload {
         Upload::Fixed(left) if nothing_before && left >= SPLICE_BYTES_MIN => cx.pipes.take(),
         _ => None,
@@ -55,7 +55,7 @@ pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Fl
         while !pipe.is_empty() {
             match client.stream.write_from(&mut pipe) {
                 Ok(Io::Moved(count)) => {
-                    client.uptake.wrote(count, cx.now);
+                    client.send_progress.wrote(count, cx.now);
                     passed_down(request, count as u64);
                     if request.downloaded >= WIDEN_AFTER_BYTES {
                         client.stream.widen();
@@ -149,7 +149,7 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
 
 /// It takes no more, but it may have answered before it closed.
 fn stop_listening(upstream: &mut Upstream) {
-    upstream.deaf = true;
+    upstream.write_closed = true;
     upstream.stream.mark_readable();
 }
 

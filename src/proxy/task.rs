@@ -9,18 +9,18 @@ use std::time::Duration;
 use crate::base::buffer::{Buffer, BufferPool};
 use crate::base::clock::Moment;
 use crate::http::{ChunkDecoder, Method, Version};
-use crate::net::parking::Spot;
+use crate::net::parking::ParkToken;
 use crate::net::pipe::Pipe;
 use crate::net::stream::{Rest, Stream};
 use crate::net::wait::{Reason, Sockets, Waiter};
 use crate::proxy::accept::MediaType;
-use crate::proxy::context::Entrance;
+use crate::proxy::context::ListenerInfo;
 use crate::proxy::evidence::FailedTries;
 use crate::proxy::failure::Failure;
 use crate::proxy::pinned::Pinned;
 use crate::proxy::record::{Attempts, Note};
+use crate::proxy::send_progress::SendProgress;
 use crate::proxy::tunnel::Kept;
-use crate::proxy::uptake::Uptake;
 use crate::route::password_queue;
 use crate::route::{Asker, User};
 use crate::upstream::lease::Lease;
@@ -82,7 +82,7 @@ pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
     /// Where it connected.
-    pub(super) entrance: Arc<Entrance>,
+    pub(super) listener: Arc<ListenerInfo>,
     /// What has arrived and is not used yet.
     pub(super) inbound: Buffer,
     /// How much of it has been searched for the end of a head.
@@ -96,7 +96,7 @@ pub(super) struct Client {
     /// When the first byte of the head that is arriving came.
     pub(super) head_began: Option<Moment>,
     /// How fast it takes what it is sent.
-    pub(super) uptake: Uptake,
+    pub(super) send_progress: SendProgress,
     /// It has finished sending, which was noticed while an answer was being waited for.
     pub(super) ended: bool,
     /// Bytes of its response that went out ahead, to see whether anybody is there.
@@ -164,7 +164,7 @@ pub(super) struct Request {
     /// How much of `outbound` has been written to the present backend.
     pub(super) sent: usize,
     /// `outbound` still holds every byte from the first, so that it can be sent again.
-    pub(super) whole: bool,
+    pub(super) replayable: bool,
     /// When the upload last moved.
     pub(super) moved: Moment,
     /// When the body will have been slower than the minimum rate for too long, unless more of
@@ -239,7 +239,7 @@ pub(super) struct Upstream {
     pub(super) addresses: Option<Arc<Vec<SocketAddr>>>,
     pub(super) next_address: u8,
     /// It takes no more; only what it may have said before that is of interest.
-    pub(super) deaf: bool,
+    pub(super) write_closed: bool,
     /// It has answered, perhaps before the end of the request, and keeps reading.
     pub(super) reads_on: bool,
     pub(super) opened: Moment,
@@ -272,7 +272,7 @@ impl Task {
     pub fn new(
         fd: OwnedFd,
         peer: SocketAddr,
-        entrance: Arc<Entrance>,
+        listener: Arc<ListenerInfo>,
         snapshot: Arc<Snapshot>,
         counts: Counts,
         now: Moment,
@@ -282,14 +282,14 @@ impl Task {
             client: Client {
                 stream: Stream::accepted(fd),
                 peer,
-                entrance,
+                listener,
                 inbound: Buffer::default(),
                 scanned: 0,
                 outbound: Buffer::default(),
                 served: 0,
                 since: now,
                 head_began: None,
-                uptake: Uptake::new(now),
+                send_progress: SendProgress::new(now),
                 ended: false,
                 probed: 0,
                 broke: false,
@@ -370,7 +370,7 @@ impl Waiter for Task {
         }
     }
 
-    fn parked(&mut self, spot: Spot) -> bool {
+    fn parked(&mut self, spot: ParkToken) -> bool {
         let Request { ticket, password, .. } = &self.request;
         ticket.as_ref().is_some_and(|ticket| ticket.park(spot))
             || password.as_ref().is_some_and(|ticket| ticket.park(spot))
@@ -429,7 +429,7 @@ impl Request {
             uploaded: 0,
             outbound: Buffer::default(),
             sent: 0,
-            whole: true,
+            replayable: true,
             moved: now,
             too_slow_at: Moment::NEVER,
             ticket: None,

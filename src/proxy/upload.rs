@@ -78,7 +78,7 @@ pub(super) fn body_may_begin(request: &mut Request, timeouts: &Timeouts, now: Mo
 pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
     let Task { client, request, upstream: Some(upstream), .. } = task else { return false };
     client.outbound.release_if_empty(&mut cx.buffers);
-    if !upstream.reads_on || upstream.deaf || !upstream.inbound.is_empty() {
+    if !upstream.reads_on || upstream.write_closed || !upstream.inbound.is_empty() {
         return false;
     }
     // Bytes after the response are unsolicited: such a connection is not reused.
@@ -97,7 +97,7 @@ pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
 pub(super) fn give_up(task: &mut Task, failure: Failure) -> Step {
     task.request.fail(failure.word());
     if let Some(upstream) = &mut task.upstream {
-        upstream.deaf = true;
+        upstream.write_closed = true;
     }
     Step::Go(Stage::Exchange)
 }

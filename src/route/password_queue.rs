@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::process::setpriority_process;
 
 use crate::base::limits::PASSWORDS_WAITING_MAX;
-use crate::net::parking::{Spot, Unpark};
+use crate::net::parking::{ParkToken, Unpark};
 use crate::route::basic_auth::{Authenticator, Credentials};
 
 /// How much less of a processor that others want this thread gets: a tenth of what a worker gets.
@@ -47,7 +47,7 @@ struct Job {
 
 enum State {
     /// Not hashed yet; the task may be parked already.
-    Waiting(Option<Spot>),
+    Waiting(Option<ParkToken>),
     Hashed(Option<u16>),
 }
 
@@ -152,7 +152,7 @@ impl Ticket {
 
     /// Takes note of where the task is about to sleep. Returns whether it need not sleep, for the
     /// outcome is there.
-    pub fn park(&self, spot: Spot) -> bool {
+    pub fn park(&self, spot: ParkToken) -> bool {
         match &mut *self.0.state.lock() {
             State::Waiting(parked) => {
                 *parked = Some(spot);
@@ -176,7 +176,7 @@ mod tests {
     struct Counter(AtomicUsize);
 
     impl Unpark for Counter {
-        fn unpark(&self, _: Spot) {
+        fn unpark(&self, _: ParkToken) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -219,12 +219,12 @@ mod tests {
         let wrong = queue.join(&authenticator, credentials(&authenticator, WRONG), &unpark).unwrap();
         assert!(right.is_for(&authenticator, &credentials(&authenticator, RIGHT)));
         assert!(!right.is_for(&authenticator, &credentials(&authenticator, WRONG)));
-        assert_eq!((right.outcome(), right.park(Spot::nowhere())), (None, false));
+        assert_eq!((right.outcome(), right.park(ParkToken::nowhere())), (None, false));
         hash_all(&queue);
         assert_eq!((right.outcome(), wrong.outcome()), (Some(Some(0)), Some(None)));
         // Only the one that slept is woken; the other learns it when it is about to sleep.
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-        assert!(wrong.park(Spot::nowhere()));
+        assert!(wrong.park(ParkToken::nowhere()));
     }
 
     #[test]

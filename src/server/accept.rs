@@ -10,16 +10,16 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, DISPLACED_AT_ONCE_MAX, RETRY_AFTER_S};
 use crate::net::listen::{Accept, Listener};
-use crate::proxy::context::Entrance;
+use crate::proxy::context::ListenerInfo;
 use crate::proxy::task::{Counted, Counts, Task};
 use crate::server::clients::{Client, Clients};
 use crate::server::displace::Idle;
-use crate::server::worker::Hall;
+use crate::server::state::ServerState;
 
 /// The listening sockets, owned by the poller.
 pub struct Acceptor {
     /// A place stays that of its listener for as long as that is open, since events name it.
-    doors: Vec<Option<Door>>,
+    listeners: Vec<Option<BoundListener>>,
     /// How many connections each client holds.
     clients: Clients,
     /// Connections that may be closed to make room.
@@ -32,29 +32,29 @@ pub struct Acceptor {
 
 /// A listening socket and what is known of it.
 #[derive(Debug)]
-pub struct Door {
+pub struct BoundListener {
     /// The socket.
     pub listener: Listener,
     /// What connections through it are told of it.
-    pub entrance: Arc<Entrance>,
+    pub info: Arc<ListenerInfo>,
 }
 
 /// What a reload changes about the listeners. Those that are not kept are closed.
 #[derive(Debug, Default)]
 pub struct Change {
     /// What those that are kept are called from now on, by their numbers.
-    pub keep: Vec<Arc<Entrance>>,
+    pub keep: Vec<Arc<ListenerInfo>>,
     /// New ones.
-    pub add: Vec<Door>,
+    pub add: Vec<BoundListener>,
 }
 
 impl Change {
     /// Both changes in one, when the second was asked for before the first was made.
     #[must_use]
     pub fn and_then(self, next: Self) -> Self {
-        let still_new = self.add.into_iter().filter_map(|door| {
-            let entrance = next.keep.iter().find(|entrance| entrance.id == door.entrance.id)?;
-            Some(Door { listener: door.listener, entrance: Arc::clone(entrance) })
+        let still_new = self.add.into_iter().filter_map(|bound| {
+            let info = next.keep.iter().find(|info| info.id == bound.info.id)?;
+            Some(BoundListener { listener: bound.listener, info: Arc::clone(info) })
         });
         let add = still_new.chain(next.add).collect();
         Self { keep: next.keep, add }
@@ -63,9 +63,9 @@ impl Change {
 
 impl Acceptor {
     /// An acceptor for bound sockets.
-    pub fn new(doors: Vec<Door>) -> Self {
+    pub fn new(listeners: Vec<BoundListener>) -> Self {
         Self {
-            doors: doors.into_iter().map(Some).collect(),
+            listeners: listeners.into_iter().map(Some).collect(),
             clients: Clients::new(),
             idle: Idle::new(),
             paused_until: None,
@@ -77,63 +77,65 @@ impl Acceptor {
     ///
     /// # Errors
     /// The kernel is out of memory for watches.
-    pub fn open(&self, hall: &Hall) -> std::io::Result<()> {
-        for (number, door) in self.doors.iter().enumerate() {
-            if let Some(Door { listener, .. }) = door {
-                hall.parking.watch(listener, number as u32)?;
+    pub fn open(&self, state: &ServerState) -> std::io::Result<()> {
+        for (number, bound) in self.listeners.iter().enumerate() {
+            if let Some(BoundListener { listener, .. }) = bound {
+                state.parking.watch(listener, number as u32)?;
             }
         }
         Ok(())
     }
 
     /// Opens and closes listeners. What has connected to those that are closed is still served.
-    pub fn change(&mut self, hall: &Hall, change: Change, now: Moment) {
-        for number in 0..self.doors.len() {
-            let Some(door) = &mut self.doors[number] else { continue };
-            match change.keep.iter().find(|entrance| entrance.id == door.entrance.id) {
-                Some(entrance) => door.entrance = Arc::clone(entrance),
+    pub fn change(&mut self, state: &ServerState, change: Change, now: Moment) {
+        for number in 0..self.listeners.len() {
+            let Some(bound) = &mut self.listeners[number] else { continue };
+            match change.keep.iter().find(|info| info.id == bound.info.id) {
+                Some(info) => bound.info = Arc::clone(info),
                 None => {
-                    self.accept(number as u32, hall, now);
-                    if let Some(door) = self.doors[number].take() {
-                        shut(door, hall);
+                    self.accept(number as u32, state, now);
+                    if let Some(bound) = self.listeners[number].take() {
+                        shut(bound, state);
                     }
                 }
             }
         }
-        for door in change.add {
-            let free = self.doors.iter().position(Option::is_none);
-            let number = free.unwrap_or(self.doors.len());
+        for bound in change.add {
+            let free = self.listeners.iter().position(Option::is_none);
+            let number = free.unwrap_or(self.listeners.len());
             if self.paused_until.is_none()
-                && let Err(error) = hall.parking.watch(&door.listener, number as u32)
+                && let Err(error) = state.parking.watch(&bound.listener, number as u32)
             {
-                log::error!("cannot watch listener {}: {error}", door.entrance.address);
+                log::error!("cannot watch listener {}: {error}", bound.info.address);
                 continue;
             }
             match free {
-                Some(free) => self.doors[free] = Some(door),
-                None => self.doors.push(Some(door)),
+                Some(free) => self.listeners[free] = Some(bound),
+                None => self.listeners.push(Some(bound)),
             }
         }
     }
 
     /// Accepts a batch from one listener.
-    pub fn accept(&mut self, number: u32, hall: &Hall, now: Moment) {
+    pub fn accept(&mut self, number: u32, state: &ServerState, now: Moment) {
         for _ in 0..ACCEPT_BATCH {
-            let Some(Some(Door { listener, entrance })) = self.doors.get(number as usize) else { return };
+            let Some(Some(BoundListener { listener, info })) = self.listeners.get(number as usize) else {
+                return;
+            };
             match listener.accept() {
                 Accept::Connection(fd, peer) => {
                     self.exhausted = false;
                     // The change of its name may be on its way to us yet.
-                    let entrance = hall.shared.present(entrance);
-                    self.admit(fd, peer, entrance, hall, now);
+                    let info = state.shared.present(info);
+                    self.admit(fd, peer, info, state, now);
                 }
                 Accept::Nobody => return,
                 Accept::Exhausted(error) => {
                     if !std::mem::replace(&mut self.exhausted, true) {
                         log::error!("cannot accept connections for the moment: {error}");
                     }
-                    shed(hall);
-                    self.pause(hall, now);
+                    shed(state);
+                    self.pause(state, now);
                     return;
                 }
             }
@@ -141,8 +143,15 @@ impl Acceptor {
     }
 
     /// Makes a task of a connection, or turns it away.
-    fn admit(&mut self, fd: OwnedFd, peer: SocketAddr, entrance: Arc<Entrance>, hall: &Hall, now: Moment) {
-        let shared = &hall.shared;
+    fn admit(
+        &mut self,
+        fd: OwnedFd,
+        peer: SocketAddr,
+        info: Arc<ListenerInfo>,
+        state: &ServerState,
+        now: Moment,
+    ) {
+        let shared = &state.shared;
         let snapshot = shared.snapshot.load_full();
         let client = Client::at(peer.ip());
         let limits = &snapshot.plan.limits;
@@ -150,25 +159,25 @@ impl Acceptor {
             shared.turned_away.of_client.fetch_add(1, Ordering::Relaxed);
             return turn_away(&fd, "this client holds as many connections as it may");
         }
-        if !self.has_room(client, limits.connections, hall) {
+        if !self.has_room(client, limits.connections, state) {
             shared.turned_away.of_all.fetch_add(1, Ordering::Relaxed);
             return turn_away(&fd, "the connection limit is reached");
         }
         let connections = Counted::new(&shared.connections);
         let counts = Counts { connections, of_client: self.clients.count(client) };
-        hall.ready.put(Box::new(Task::new(fd, peer, entrance, snapshot, counts, now)));
+        state.ready.put(Box::new(Task::new(fd, peer, info, snapshot, counts, now)));
     }
 
     /// Whether there is room for one more connection of a client, perhaps by closing idle ones.
-    fn has_room(&mut self, newcomer: Client, limit: usize, hall: &Hall) -> bool {
-        let open = || hall.shared.connections.load(Ordering::Relaxed);
+    fn has_room(&mut self, newcomer: Client, limit: usize, state: &ServerState) -> bool {
+        let open = || state.shared.connections.load(Ordering::Relaxed);
         for _ in 0..DISPLACED_AT_ONCE_MAX {
             if open() < limit {
                 return true;
             }
-            let busy = |task| hall.ready.put(task);
-            let Some(task) = self.idle.displace(&hall.parking, &self.clients, newcomer, busy) else { break };
-            hall.shared.turned_away.idle.fetch_add(1, Ordering::Relaxed);
+            let busy = |task| state.ready.put(task);
+            let Some(task) = self.idle.displace(&state.parking, &self.clients, newcomer, busy) else { break };
+            state.shared.turned_away.idle.fetch_add(1, Ordering::Relaxed);
             drop(task);
         }
         open() < limit
@@ -180,30 +189,30 @@ impl Acceptor {
     }
 
     /// Goes on accepting if the pause is over.
-    pub fn resume(&mut self, hall: &Hall, now: Moment) {
+    pub fn resume(&mut self, state: &ServerState, now: Moment) {
         if self.paused_until.is_some_and(|until| now >= until) {
             self.paused_until = None;
-            if let Err(error) = self.open(hall) {
+            if let Err(error) = self.open(state) {
                 log::error!("cannot watch the listeners for the moment: {error}");
-                self.pause(hall, now);
+                self.pause(state, now);
             }
         }
     }
 
     /// Takes in what has connected already, then closes the listeners.
-    pub fn close(&mut self, hall: &Hall, now: Moment) {
-        for number in 0..self.doors.len() {
-            self.accept(number as u32, hall, now);
+    pub fn close(&mut self, state: &ServerState, now: Moment) {
+        for number in 0..self.listeners.len() {
+            self.accept(number as u32, state, now);
         }
-        for door in self.doors.drain(..).flatten() {
-            shut(door, hall);
+        for bound in self.listeners.drain(..).flatten() {
+            shut(bound, state);
         }
         self.paused_until = None;
     }
 
-    fn pause(&mut self, hall: &Hall, now: Moment) {
-        for Door { listener, .. } in self.doors.iter().flatten() {
-            hall.parking.unwatch(listener);
+    fn pause(&mut self, state: &ServerState, now: Moment) {
+        for BoundListener { listener, .. } in self.listeners.iter().flatten() {
+            state.parking.unwatch(listener);
         }
         self.paused_until = Some(now + ACCEPT_PAUSE);
     }
@@ -211,16 +220,16 @@ impl Acceptor {
 
 /// Closes a listener. One that a service manager keeps open would go on being reported after ours
 /// is closed, so it is unwatched first.
-fn shut(Door { listener, .. }: Door, hall: &Hall) {
-    hall.parking.unwatch(&listener);
+fn shut(BoundListener { listener, .. }: BoundListener, state: &ServerState) {
+    state.parking.unwatch(&listener);
 }
 
 /// Makes room by closing what can be closed without harm: unused connections to backends,
 /// and clients between requests.
-fn shed(hall: &Hall) {
-    hall.shared.snapshot.load().close_unused();
+fn shed(state: &ServerState) {
+    state.shared.snapshot.load().close_unused();
     let (mut left, mut idle) = (ACCEPT_BATCH, Vec::new());
-    hall.parking.take(
+    state.parking.take(
         |task| {
             let take = left > 0 && task.is_idle();
             left -= usize::from(take);

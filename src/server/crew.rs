@@ -20,7 +20,7 @@ use crate::base::limits::{CREW_PAUSE_MAX, CREW_PAUSE_MIN, CREW_WINDOW};
 
 /// What became of a worker's time in a stretch of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spell {
+pub struct WorkerSample {
     /// When it began.
     pub from: Moment,
     /// When it ended.
@@ -38,7 +38,7 @@ pub struct Spell {
 /// Parts of a processor, in thousandths.
 type Permille = u64;
 
-impl Spell {
+impl WorkerSample {
     /// One that has just begun.
     pub fn new(now: Moment) -> Self {
         Self { from: now, until: now, ran: Duration::ZERO, slept: Duration::ZERO, crowded: false, work: 0 }
@@ -73,13 +73,13 @@ pub struct Crew {
     /// sees the crew that is to take it.
     size: AtomicUsize,
     /// LOCK: guards the judgement for some arithmetic; each worker asks for it once in a window.
-    judge: Mutex<Judge>,
+    judge: Mutex<Sizer>,
 }
 
 impl Crew {
     /// A crew of one, out of `workers`.
     pub fn new(workers: usize) -> Self {
-        Self { size: AtomicUsize::new(1), judge: Mutex::new(Judge::new(workers)) }
+        Self { size: AtomicUsize::new(1), judge: Mutex::new(Sizer::new(workers)) }
     }
 
     /// How many workers share the work.
@@ -88,19 +88,19 @@ impl Crew {
     }
 
     /// Takes a worker's report. Returns whether the crew has changed.
-    pub fn report(&self, worker: usize, spell: Spell) -> bool {
+    pub fn report(&self, worker: usize, sample: WorkerSample) -> bool {
         let mut judge = self.judge.lock();
-        judge.report(worker, spell);
+        judge.report(worker, sample);
         self.size.swap(judge.size, Ordering::SeqCst) != judge.size
     }
 }
 
 /// Decides, from reports alone.
 #[derive(Debug)]
-struct Judge {
+struct Sizer {
     size: usize,
     /// The last report of each worker.
-    spells: Box<[Option<Spell>]>,
+    spells: Box<[Option<WorkerSample>]>,
     changed: Moment,
     /// The change whose outcome is awaited.
     trial: Option<Trial>,
@@ -143,7 +143,7 @@ const LOSS: u64 = 6;
 /// Time without a processor, of the whole crew, from which on it may be too large.
 const CONTENDED: Permille = 200;
 
-impl Judge {
+impl Sizer {
     fn new(workers: usize) -> Self {
         Self {
             size: 1,
@@ -155,20 +155,21 @@ impl Judge {
         }
     }
 
-    fn report(&mut self, worker: usize, spell: Spell) {
+    fn report(&mut self, worker: usize, sample: WorkerSample) {
         let Some(last) = self.spells.get_mut(worker) else { return };
-        *last = Some(spell);
-        let now = spell.until;
+        *last = Some(sample);
+        let now = sample.until;
         if now.since(self.changed) < CREW_WINDOW * WINDOWS {
             return;
         }
         // Who has said nothing lately sleeps. What began before the change says nothing of it.
-        let fresh = |spell: &&Spell| spell.from >= self.changed && now.since(spell.until) < CREW_WINDOW * 2;
+        let fresh =
+            |sample: &&WorkerSample| sample.from >= self.changed && now.since(sample.until) < CREW_WINDOW * 2;
         let spells = || self.spells.iter().take(self.size).flatten().filter(fresh);
-        let ran = spells().map(|spell| spell.share_of(spell.ran)).sum::<Permille>();
-        let withheld = spells().map(Spell::withheld).sum::<Permille>();
-        let pace = spells().map(Spell::pace).sum::<u64>();
-        let is_saturated = spells().any(Spell::is_saturated);
+        let ran = spells().map(|sample| sample.share_of(sample.ran)).sum::<Permille>();
+        let withheld = spells().map(WorkerSample::withheld).sum::<Permille>();
+        let pace = spells().map(WorkerSample::pace).sum::<u64>();
+        let is_saturated = spells().any(WorkerSample::is_saturated);
 
         match self.trial.take() {
             Some(trial) if trial.from < self.size => {
@@ -192,7 +193,7 @@ impl Judge {
         let trial = Trial { from: self.size, pace };
         // Bodies go faster through several workers even if these share a processor: what has come
         // is passed on before it fills the sockets' memory and leaves the processor's caches.
-        let is_crowded = spells().any(|spell| spell.crowded);
+        let is_crowded = spells().any(|sample| sample.crowded);
         let fits_fewer = ran <= (self.size as Permille - 1) * 1000 && !is_crowded;
         if self.size > 1 && fits_fewer && withheld >= CONTENDED && now >= self.smaller.until {
             self.change(self.size - 1, now);
@@ -215,7 +216,7 @@ mod tests {
 
     /// Workers on a machine, for as long as the test lets them work.
     struct Machine {
-        judge: Judge,
+        judge: Sizer,
         now: Moment,
         /// Whole windows that passed with each size of the crew.
         spent: Vec<usize>,
@@ -223,7 +224,7 @@ mod tests {
 
     impl Machine {
         fn new(workers: usize) -> Self {
-            Self { judge: Judge::new(workers), now: Moment::ZERO, spent: vec![0; workers + 1] }
+            Self { judge: Sizer::new(workers), now: Moment::ZERO, spent: vec![0; workers + 1] }
         }
 
         /// Lets time pass. Each worker of the crew wants to run for `wanted` of the time, and all
@@ -242,8 +243,8 @@ mod tests {
                 let (ran, slept) = (CREW_WINDOW.mul_f64(runs), CREW_WINDOW.mul_f64(slept));
                 let work = (1000.0 * runs) as u64;
                 for worker in 0..size {
-                    let spell = Spell { from, until: self.now, ran, slept, crowded: false, work };
-                    self.judge.report(worker, spell);
+                    let sample = WorkerSample { from, until: self.now, ran, slept, crowded: false, work };
+                    self.judge.report(worker, sample);
                 }
             }
         }

@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{LOOK_OVER_EVERY_MIN, LOOK_OVER_SHARE};
-use crate::net::parking::{Parking, Spot};
+use crate::net::parking::{ParkToken, Parking};
 use crate::proxy::task::{Task, Unread};
 use crate::server::clients::{Client, Clients};
 
@@ -33,7 +33,7 @@ struct Candidate {
     held: usize,
     since: Reverse<Moment>,
     client: Client,
-    spot: Spot,
+    spot: ParkToken,
 }
 
 impl Idle {

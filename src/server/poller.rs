@@ -10,7 +10,7 @@ use crate::base::limits::ACCEPT_SPACING;
 use crate::net::parking::Events;
 use crate::proxy::task::Task;
 use crate::server::accept::Acceptor;
-use crate::server::worker::Hall;
+use crate::server::state::ServerState;
 
 /// How often, during a stop, idle clients are looked for. Those that a worker had warm when the
 /// stop began are parked only after the first look.
@@ -21,7 +21,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The poller thread.
 pub struct Poller {
-    hall: Arc<Hall>,
+    state: Arc<ServerState>,
     acceptor: Acceptor,
     /// When idle tasks are to be woken for a stop; `NEVER` while there is none.
     drain_at: Moment,
@@ -30,8 +30,8 @@ pub struct Poller {
 
 impl Poller {
     /// A poller that accepts through `acceptor`.
-    pub fn new(hall: Arc<Hall>, acceptor: Acceptor) -> Self {
-        Self { hall, acceptor, drain_at: Moment::NEVER, sweep_at: Moment::ZERO }
+    pub fn new(state: Arc<ServerState>, acceptor: Acceptor) -> Self {
+        Self { state, acceptor, drain_at: Moment::NEVER, sweep_at: Moment::ZERO }
     }
 
     /// Works until the balancer stops.
@@ -42,9 +42,9 @@ impl Poller {
         let mut events = Events::new();
         let mut tasks: Vec<Box<Task>> = Vec::new();
         let mut listeners = Vec::new();
-        while !self.hall.stop.load(Ordering::Relaxed) {
+        while !self.state.stop.load(Ordering::Relaxed) {
             let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
-            let parking = &self.hall.parking;
+            let parking = &self.state.parking;
             if let Err(error) = parking.wait(&mut events, until, |number| listeners.push(number)) {
                 return Err(format!("epoll failed: {error}"));
             }
@@ -52,20 +52,20 @@ impl Poller {
             parking.expire(now, &mut events, &mut tasks);
             self.drain(now, &mut tasks);
             for task in tasks.drain(..) {
-                self.hall.ready.put(task);
+                self.state.ready.put(task);
             }
             self.change_doors(now);
             // Before they are given what has just come.
-            let workers_are_busy = self.hall.ready.is_awake();
+            let workers_are_busy = self.state.ready.is_awake();
             let has_accepted = !listeners.is_empty();
             for number in listeners.drain(..) {
-                self.acceptor.accept(number, &self.hall, now);
+                self.acceptor.accept(number, &self.state, now);
             }
-            self.hall.ready.announce();
+            self.state.ready.announce();
             if has_accepted && workers_are_busy {
                 space_accepts();
             }
-            self.acceptor.resume(&self.hall, now);
+            self.acceptor.resume(&self.state, now);
             self.sweep(now);
         }
         Ok(())
@@ -73,10 +73,10 @@ impl Poller {
 
     /// Opens and closes the listeners that a reload has asked for.
     fn change_doors(&mut self, now: Moment) {
-        let mut doors = self.hall.doors.lock();
-        if let Some(change) = doors.take() {
-            self.acceptor.change(&self.hall, change, now);
-            self.hall.doors_changed.notify_all();
+        let mut listeners = self.state.listeners.lock();
+        if let Some(change) = listeners.take() {
+            self.acceptor.change(&self.state, change, now);
+            self.state.listeners_changed.notify_all();
         }
     }
 
@@ -84,16 +84,16 @@ impl Poller {
     /// moment left for a request that is on its way.
     #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
     fn drain(&mut self, now: Moment, tasks: &mut Vec<Box<Task>>) {
-        if self.hall.shared.draining_since.load(Ordering::Relaxed) == 0 {
+        if self.state.shared.draining_since.load(Ordering::Relaxed) == 0 {
             return;
         }
         if self.drain_at == Moment::NEVER {
-            self.acceptor.close(&self.hall, now);
+            self.acceptor.close(&self.state, now);
         } else if now < self.drain_at {
             return;
         }
         self.drain_at = now + LOOK_EVERY;
-        self.hall.parking.take(Task::is_idle, tasks);
+        self.state.parking.take(Task::is_idle, tasks);
     }
 
     /// Once a second, and when an ejection is over: tells the pools the time, closes kept upstream connections that
@@ -103,7 +103,7 @@ impl Poller {
             return;
         }
         self.sweep_at = now + SWEEP_EVERY;
-        let snapshot = self.hall.shared.snapshot.load();
+        let snapshot = self.state.shared.snapshot.load();
         for pool in &snapshot.pools {
             self.sweep_at = self.sweep_at.min(pool.ward().tick(now));
         }

@@ -7,14 +7,14 @@
 //! when the channel is long, or when a worker has not slept for a while
 //! ([`Worker`](crate::server::worker::Worker) sees to that).
 //!
-//! Every worker sleeps in `poll`, with or without warm tasks, and every one has a bell in it.
+//! Every worker sleeps in `poll`, with or without warm tasks, and every one has a waker in it.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::base::limits::QUEUE_PER_WORKER;
-use crate::net::warm::Bell;
+use crate::net::warm::Waker;
 use crate::proxy::task::Task;
 use crate::server::crew::Crew;
 
@@ -22,14 +22,14 @@ use crate::server::crew::Crew;
 pub struct Ready {
     sender: Sender<Box<Task>>,
     receiver: Receiver<Box<Task>>,
-    seats: Box<[Seat]>,
+    slots: Box<[WorkerSlot]>,
     /// Who takes from the channel.
     pub crew: Crew,
 }
 
 /// Where one worker can be reached.
-struct Seat {
-    bell: Bell,
+struct WorkerSlot {
+    bell: Waker,
     /// Set before a worker looks at the channel for the last time before it sleeps. SeqCst, as
     /// the channel is: either the worker sees what was put there, or who put it sees this.
     asleep: AtomicBool,
@@ -44,16 +44,16 @@ impl Ready {
     /// The process is out of descriptors.
     pub fn new(workers: usize, capacity: usize) -> std::io::Result<Self> {
         let (sender, receiver) = bounded(capacity);
-        let seats = (0..workers)
+        let slots = (0..workers)
             .map(|_| {
-                Ok(Seat {
-                    bell: Bell::new()?,
+                Ok(WorkerSlot {
+                    bell: Waker::new()?,
                     asleep: AtomicBool::new(false),
                     watches: AtomicBool::new(false),
                 })
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { sender, receiver, seats, crew: Crew::new(workers) })
+        Ok(Self { sender, receiver, slots, crew: Crew::new(workers) })
     }
 
     /// Puts a task at the end of the channel. Gives it back if the channel is full, which
@@ -92,8 +92,8 @@ impl Ready {
     pub fn announce(&self) {
         fence(Ordering::SeqCst);
         let waiting = self.len();
-        let crew = self.crew_seats();
-        let awake = crew.iter().filter(|seat| !seat.asleep.load(Ordering::SeqCst)).count();
+        let crew = self.crew_slots();
+        let awake = crew.iter().filter(|slot| !slot.asleep.load(Ordering::SeqCst)).count();
         if waiting > awake * QUEUE_PER_WORKER {
             self.wake_another();
         }
@@ -101,51 +101,52 @@ impl Ready {
 
     /// Wakes the first worker of the crew that sleeps, if any does.
     pub fn wake_another(&self) {
-        let sleeps =
-            |seat: &&Seat| seat.asleep.load(Ordering::SeqCst) && seat.asleep.swap(false, Ordering::SeqCst);
-        if let Some(seat) = self.crew_seats().iter().find(sleeps) {
-            seat.bell.ring();
+        let sleeps = |slot: &&WorkerSlot| {
+            slot.asleep.load(Ordering::SeqCst) && slot.asleep.swap(false, Ordering::SeqCst)
+        };
+        if let Some(slot) = self.crew_slots().iter().find(sleeps) {
+            slot.bell.ring();
         }
     }
 
     /// Whether some worker of the crew sleeps.
     pub fn has_sleeper(&self) -> bool {
-        self.crew_seats().iter().any(|seat| seat.asleep.load(Ordering::Relaxed))
+        self.crew_slots().iter().any(|slot| slot.asleep.load(Ordering::Relaxed))
     }
 
     /// Wakes every worker: the balancer stops, the crew has changed, or somebody wants to know
     /// something.
     pub fn wake_all(&self) {
-        for seat in &self.seats {
-            seat.bell.ring();
+        for slot in &self.slots {
+            slot.bell.ring();
         }
     }
 
-    fn crew_seats(&self) -> &[Seat] {
+    fn crew_slots(&self) -> &[WorkerSlot] {
         // INVARIANT: a crew is made of the workers that there are.
-        &self.seats[..self.crew.size()]
+        &self.slots[..self.crew.size()]
     }
 
     /// Whether some worker of the crew is at work.
     pub fn is_awake(&self) -> bool {
-        self.crew_seats().iter().any(|seat| !seat.asleep.load(Ordering::Relaxed))
+        self.crew_slots().iter().any(|slot| !slot.asleep.load(Ordering::Relaxed))
     }
 
     /// How many workers sleep.
     pub fn sleepers(&self) -> usize {
-        self.seats.iter().filter(|seat| seat.asleep.load(Ordering::Relaxed)).count()
+        self.slots.iter().filter(|slot| slot.asleep.load(Ordering::Relaxed)).count()
     }
 
-    /// The bell of a worker.
-    pub fn bell(&self, worker: usize) -> &Bell {
-        // INVARIANT: there is a seat for every worker.
-        &self.seats[worker].bell
+    /// The waker of a worker.
+    pub fn bell(&self, worker: usize) -> &Waker {
+        // INVARIANT: there is a slot for every worker.
+        &self.slots[worker].bell
     }
 
     /// Says that a worker is about to poll. Returns whether it may sleep in it: false if
     /// there is work in the channel for it.
     pub fn begin_poll(&self, worker: usize) -> bool {
-        self.seats[worker].asleep.store(true, Ordering::SeqCst);
+        self.slots[worker].asleep.store(true, Ordering::SeqCst);
         self.is_empty() || !self.serves(worker)
     }
 
@@ -161,18 +162,18 @@ impl Ready {
     pub fn watches(&self, worker: usize) -> bool {
         fence(Ordering::SeqCst);
         let sees_to_it =
-            |seat: &Seat| !seat.asleep.load(Ordering::SeqCst) || seat.watches.load(Ordering::SeqCst);
-        let crew = self.crew_seats();
+            |slot: &WorkerSlot| !slot.asleep.load(Ordering::SeqCst) || slot.watches.load(Ordering::SeqCst);
+        let crew = self.crew_slots();
         let mut others = crew.iter().enumerate().filter(|(number, _)| *number != worker);
-        let watches = worker < crew.len() && !others.any(|(_, seat)| sees_to_it(seat));
-        self.seats[worker].watches.store(watches, Ordering::SeqCst);
+        let watches = worker < crew.len() && !others.any(|(_, slot)| sees_to_it(slot));
+        self.slots[worker].watches.store(watches, Ordering::SeqCst);
         watches
     }
 
     /// Says that a worker is looking again.
     pub fn end_poll(&self, worker: usize) {
-        let seat = &self.seats[worker];
-        seat.asleep.store(false, Ordering::SeqCst);
-        seat.watches.store(false, Ordering::SeqCst);
+        let slot = &self.slots[worker];
+        slot.asleep.store(false, Ordering::SeqCst);
+        slot.watches.store(false, Ordering::SeqCst);
     }
 }

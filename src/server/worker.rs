@@ -1,57 +1,21 @@
 //! A worker: takes tasks that can go on, advances them, and keeps or parks what must wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{CREW_WINDOW, SATURATED_AFTER, TAKE_BATCH, TURN_BYTES, WARM_MAX};
-use crate::net::parking::{Events, Parking, Spot, Unpark};
+use crate::net::parking::{Events, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
-use crate::proxy::context::{BeforeSleep, Context, Shared};
+use crate::proxy::context::{BeforeSleep, Context};
 use crate::proxy::record::cut_off;
 use crate::proxy::task::Task;
-use crate::server::accept::Change;
-use crate::server::census::Census;
-use crate::server::crew::Spell;
-use crate::server::ready::Ready;
-
-/// What the poller and all workers share.
-pub struct Hall {
-    /// Tasks that can go on.
-    pub ready: Ready,
-    /// Tasks that wait.
-    pub parking: Parking<Task>,
-    /// What requests need.
-    pub shared: Arc<Shared>,
-    /// LOCK: guards a change of the listeners on its way from a reload to the poller, which holds
-    /// it while it makes the change; nobody else but a reload asks for it.
-    pub doors: Mutex<Option<Change>>,
-    /// Rung when the poller has made it.
-    pub doors_changed: Condvar,
-    /// Where workers are asked what they are doing.
-    pub census: Census,
-    /// How many tasks each worker keeps warm. Ordering: Relaxed; shown and no more.
-    pub warm: Box<[AtomicUsize]>,
-    /// Everything is to end, finished or not.
-    pub stop: AtomicBool,
-    /// Panics that workers survived.
-    pub panics: AtomicU64,
-}
-
-impl Unpark for Hall {
-    fn unpark(&self, spot: Spot) {
-        if let Some(task) = self.parking.unpark(spot) {
-            self.ready.put(task);
-            self.ready.announce();
-        }
-    }
-}
+use crate::server::crew::WorkerSample;
+use crate::server::state::ServerState;
 
 /// Bytes of a body that are as much work as a turn of a task that moves none.
 const WORK_BYTES: usize = 16 * 1024;
@@ -59,7 +23,7 @@ const WORK_BYTES: usize = 16 * 1024;
 /// One worker thread.
 pub struct Worker {
     number: usize,
-    hall: Arc<Hall>,
+    state: Arc<ServerState>,
     warm: WarmSet<Task>,
     cx: Context,
     /// Whether others of its batch wait for the task that is being advanced.
@@ -70,30 +34,30 @@ pub struct Worker {
     /// When it last slept.
     awake_since: Moment,
     /// What it has made of its time since it last reported.
-    spell: Spell,
+    sample: WorkerSample,
     /// For how long it had run when that began.
     ran_before: Duration,
-    /// The last census that it has answered.
+    /// The last task dump that it has answered.
     answered: u64,
 }
 
 impl Worker {
     /// The worker with this number.
-    pub fn new(number: usize, hall: Arc<Hall>) -> Self {
+    pub fn new(number: usize, state: Arc<ServerState>) -> Self {
         let now = clock::now();
-        // Weak, or the hall would keep itself alive through the requests that wait in it.
-        let unpark: Weak<dyn Unpark> = Arc::downgrade(&hall) as Weak<dyn Unpark>;
-        let cx = Context::new(number, Arc::clone(&hall.shared), unpark, now);
+        // Weak, or the state would keep itself alive through the requests that wait in it.
+        let unpark: Weak<dyn Unpark> = Arc::downgrade(&state) as Weak<dyn Unpark>;
+        let cx = Context::new(number, Arc::clone(&state.shared), unpark, now);
         Self {
             number,
-            hall,
+            state,
             warm: WarmSet::new(),
             cx,
             has_more: false,
             left_until_poll: 0,
             awake_since: now,
             answered: 0,
-            spell: Spell::new(now),
+            sample: WorkerSample::new(now),
             ran_before: Duration::ZERO,
         }
     }
@@ -101,14 +65,14 @@ impl Worker {
     /// Works until the balancer stops.
     pub fn run(mut self) {
         let (mut woken, mut events) = (Vec::new(), Events::new());
-        while !self.hall.stop.load(Ordering::Relaxed) {
+        while !self.state.stop.load(Ordering::Relaxed) {
             self.left_until_poll = TURN_BYTES;
-            if self.hall.ready.serves(self.number) {
+            if self.state.ready.serves(self.number) {
                 self.take_ready();
             } else {
                 self.hand_over();
             }
-            let may_sleep = self.hall.ready.begin_poll(self.number);
+            let may_sleep = self.state.ready.begin_poll(self.number);
             let patience = match (may_sleep, self.warm.is_empty()) {
                 // With work in the channel, the warm set is only glanced at.
                 (false, _) => Patience::None,
@@ -121,19 +85,19 @@ impl Worker {
                 self.cx.snapshot();
             }
             self.cx.flush_log(before_sleep);
-            let watches = patience == Patience::None || self.hall.ready.watches(self.number);
-            let parked = watches.then_some(&self.hall.parking);
-            let polled = self.warm.poll(self.hall.ready.bell(self.number), parked, patience, &mut woken);
-            self.hall.ready.end_poll(self.number);
+            let watches = patience == Patience::None || self.state.ready.watches(self.number);
+            let parked = watches.then_some(&self.state.parking);
+            let polled = self.warm.poll(self.state.ready.bell(self.number), parked, patience, &mut woken);
+            self.state.ready.end_poll(self.number);
             if polled.parked {
                 // They come before what is in the channel, so that a crowd of new connections does not
                 // delay those that are there.
-                self.hall.parking.collect(&mut events, |task| woken.push(Woken::Ready(task)));
+                self.state.parking.collect(&mut events, |task| woken.push(Woken::Ready(task)));
             }
             self.cx.now = polled.now;
             if !polled.slept.is_zero() {
                 self.awake_since = polled.now;
-                self.spell.slept += polled.slept;
+                self.sample.slept += polled.slept;
             }
             self.report();
             self.share(&mut woken);
@@ -147,15 +111,15 @@ impl Worker {
                     Woken::Quiet(task, wait) => self.park(task, wait),
                 }
             }
-            self.hall.census.answer(self.number, &mut self.answered, self.warm.iter());
-            if let Some(warm) = self.hall.warm.get(self.number) {
+            self.state.task_dump.answer(self.number, &mut self.answered, self.warm.iter());
+            if let Some(warm) = self.state.warm.get(self.number) {
                 warm.store(self.warm.len(), Ordering::Relaxed);
             }
         }
         // What the stop has not let finish: this worker's own, and what nobody else will take.
         let mut left: Vec<_> = self.warm.drain().map(|(task, _)| task).collect();
-        self.hall.parking.take(|_| true, &mut left);
-        left.extend(std::iter::from_fn(|| self.hall.ready.take()));
+        self.state.parking.take(|_| true, &mut left);
+        left.extend(std::iter::from_fn(|| self.state.ready.take()));
         for mut task in left {
             cut_off(&mut task, &mut self.cx);
             task.release(&mut self.cx.buffers);
@@ -165,38 +129,38 @@ impl Worker {
     /// Advances what is in the ready channel.
     fn take_ready(&mut self) {
         // Only those that are there now: one that yields meanwhile has had its turn.
-        for _ in 0..TAKE_BATCH.min(self.hall.ready.len()) {
+        for _ in 0..TAKE_BATCH.min(self.state.ready.len()) {
             if self.warm.len() >= WARM_MAX || self.left_until_poll == 0 {
                 break;
             }
-            let Some(task) = self.hall.ready.take() else { return };
+            let Some(task) = self.state.ready.take() else { return };
             self.advance(task);
         }
         // There may be more than one worker can do.
-        if !self.hall.ready.is_empty() {
-            self.hall.ready.announce();
+        if !self.state.ready.is_empty() {
+            self.state.ready.announce();
         }
     }
 
     /// Leaves every task to the crew, which this worker is no longer one of.
     fn hand_over(&mut self) {
         for (task, _) in self.warm.drain() {
-            self.hall.ready.put(task);
+            self.state.ready.put(task);
         }
-        self.hall.ready.announce();
+        self.state.ready.announce();
     }
 
     /// Says now and then what became of this worker's time, and makes a change of the crew known.
     fn report(&mut self) {
         let now = self.cx.now;
-        if now.since(self.spell.from) < CREW_WINDOW {
+        if now.since(self.sample.from) < CREW_WINDOW {
             return;
         }
         let ran = clock::ran();
-        let spell = Spell { until: now, ran: ran.saturating_sub(self.ran_before), ..self.spell };
-        (self.spell, self.ran_before) = (Spell::new(now), ran);
-        let ready = &self.hall.ready;
-        if ready.crew.report(self.number, spell) {
+        let sample = WorkerSample { until: now, ran: ran.saturating_sub(self.ran_before), ..self.sample };
+        (self.sample, self.ran_before) = (WorkerSample::new(now), ran);
+        let ready = &self.state.ready;
+        if ready.crew.report(self.number, sample) {
             // Who has left it hands its tasks over, and who has joined it looks for some.
             ready.wake_all();
         }
@@ -205,12 +169,12 @@ impl Worker {
     /// Gives every other task that is ready to another worker, if this one has not slept for a
     /// while and one sleeps. They stay with whoever takes them.
     fn share(&mut self, woken: &mut Vec<Woken<Task>>) {
-        if self.cx.now.since(self.awake_since) < SATURATED_AFTER || !self.hall.ready.has_sleeper() {
+        if self.cx.now.since(self.awake_since) < SATURATED_AFTER || !self.state.ready.has_sleeper() {
             return;
         }
         self.awake_since = self.cx.now;
         let mut give = false;
-        let ready = &self.hall.ready;
+        let ready = &self.state.ready;
         let given = woken.extract_if(.., |woken| {
             give = !give;
             give && matches!(woken, Woken::Ready(_))
@@ -227,22 +191,22 @@ impl Worker {
         let cx = &mut self.cx;
         // A panic is a bug of ours, but not one that the other connections should pay for.
         let next = catch_unwind(AssertUnwindSafe(|| advance(&mut task, cx))).unwrap_or_else(|_| {
-            self.hall.panics.fetch_add(1, Ordering::Relaxed);
+            self.state.panics.fetch_add(1, Ordering::Relaxed);
             log::error!("a worker panicked over a request; its connection is closed");
             Next::Close
         });
         let charged = cx.turn.charged();
         self.left_until_poll = self.left_until_poll.saturating_sub(charged);
-        self.spell.work += 1 + (charged / WORK_BYTES) as u64;
+        self.sample.work += 1 + (charged / WORK_BYTES) as u64;
         match next {
             Next::Wait(wait) => self.keep(task, wait),
             Next::Yield => {
                 self.queue(task);
                 // A body keeps one worker busy; others should not have to wait for that. Where there
                 // are none, it stays with this worker.
-                if self.has_more || self.hall.ready.len() > 1 {
-                    self.spell.crowded = true;
-                    self.hall.ready.wake_another();
+                if self.has_more || self.state.ready.len() > 1 {
+                    self.sample.crowded = true;
+                    self.state.ready.wake_another();
                 }
             }
             Next::Close => self.close(task),
@@ -254,7 +218,7 @@ impl Worker {
     fn keep(&mut self, task: Box<Task>, wait: Wait) {
         let unfair = wait.reason == Reason::NextRequest
             && self.warm.len() >= WARM_MAX - TAKE_BATCH
-            && !self.hall.ready.is_empty();
+            && !self.state.ready.is_empty();
         if unfair || !wait.reason.is_of_a_socket() || self.warm.len() >= WARM_MAX {
             self.park(task, wait);
         } else {
@@ -263,8 +227,8 @@ impl Worker {
     }
 
     fn park(&mut self, mut task: Box<Task>, wait: Wait) {
-        task.shrink(&mut self.cx.buffers, &self.hall.shared.bare);
-        match self.hall.parking.park(self.number, task, &wait) {
+        task.shrink(&mut self.cx.buffers, &self.state.shared.bare);
+        match self.state.parking.park(self.number, task, &wait) {
             Ok(()) => {}
             // What it waited for has happened meanwhile.
             Err((task, None)) => self.queue(task),
@@ -277,7 +241,7 @@ impl Worker {
 
     /// Puts a task at the end of the ready queue.
     fn queue(&mut self, task: Box<Task>) {
-        if let Err(task) = self.hall.ready.push(task) {
+        if let Err(task) = self.state.ready.push(task) {
             self.close(task);
         }
     }

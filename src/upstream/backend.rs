@@ -18,7 +18,7 @@ use crate::base::limits::{ADDRESSES_MAX, KEEP_NOTHING_FOR};
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::net::stream::Stream;
 use crate::upstream::ejection::{Evidence, View};
-use crate::upstream::health::{Judgement, ProbeResult, Proof, Reason, Transition};
+use crate::upstream::health::{HealthState, ProbeResult, Proof, Reason, Transition};
 use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
 use crate::upstream::probe_requests::ProbeRequests;
 use crate::upstream::queue::Queue;
@@ -71,7 +71,7 @@ struct State {
     /// times that are seconds away.
     answered_at: AtomicU64,
     /// LOCK: guards the verdict while a probe is counted.
-    judgement: Mutex<Judgement>,
+    judgement: Mutex<HealthState>,
     idle: IdleConnections,
     /// Unused connections that belong to one client each. Ordering: Relaxed; shown and no more.
     pinned: AtomicU32,
@@ -113,7 +113,7 @@ impl Backend {
             seat: SeatCell::default(),
             redial: RedialCell::default(),
             answered_at: AtomicU64::new(0),
-            judgement: Mutex::new(Judgement::new(check.as_ref())),
+            judgement: Mutex::new(HealthState::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
             pinned: AtomicU32::new(0),
         });
@@ -512,7 +512,7 @@ impl Backend {
     }
 
     /// Looks at what is held of its health.
-    pub fn health<T>(&self, look: impl FnOnce(&Judgement) -> T) -> T {
+    pub fn health<T>(&self, look: impl FnOnce(&HealthState) -> T) -> T {
         look(&self.state.judgement.lock())
     }
 
@@ -534,7 +534,7 @@ impl Backend {
 
     fn judge(
         self: &Arc<Self>,
-        count: impl FnOnce(&mut Judgement) -> Option<Transition>,
+        count: impl FnOnce(&mut HealthState) -> Option<Transition>,
     ) -> Option<Transition> {
         let transition = {
             let mut judgement = self.state.judgement.lock();

@@ -1,4 +1,4 @@
-//! Health judgement: pure data in, a verdict out. No clock, no sockets, no threads.
+//! The state of a backend's health: pure data in, a verdict out. No clock, no sockets, no threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::http::{ChunkError, HeadError};
 /// success is enough while no probe has succeeded since the start or since the address changed,
 /// and while its pool has no usable backend ([`Proof`]).
 #[derive(Debug)]
-pub struct Judgement {
+pub struct HealthState {
     rules: Option<Rules>,
     up: bool,
     probed: bool,
@@ -114,7 +114,7 @@ pub enum Evidence {
     BadProbes(u32, Reason),
 }
 
-impl Judgement {
+impl HealthState {
     /// Nothing known yet. Without a check, the verdict never changes: nothing would ever
     /// bring a backend back that failed requests had taken down.
     pub fn new(check: Option<&HealthCheck>) -> Self {
@@ -312,8 +312,8 @@ mod tests {
     const GOOD: ProbeResult = ProbeResult::Success;
     const BAD: ProbeResult = ProbeResult::Failure(Reason::Refused);
 
-    fn judgement() -> Judgement {
-        Judgement::new(Some(&HealthCheck {
+    fn judgement() -> HealthState {
+        HealthState::new(Some(&HealthCheck {
             probe: Probe::Tcp,
             port: None,
             interval: Duration::from_secs(5),
@@ -323,7 +323,7 @@ mod tests {
         }))
     }
 
-    fn probe(judgement: &mut Judgement, result: ProbeResult) -> Option<Transition> {
+    fn probe(judgement: &mut HealthState, result: ProbeResult) -> Option<Transition> {
         judgement.probe(result, Duration::ZERO, Moment::ZERO, Proof::AsConfigured)
     }
 

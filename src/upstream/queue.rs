@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::net::parking::{Spot, Unpark};
+use crate::net::parking::{ParkToken, Unpark};
 use crate::upstream::backend::Backend;
 use crate::upstream::lease::Lease;
 use crate::upstream::pool::Ask;
@@ -47,7 +47,7 @@ struct Waiting {
     /// Which backends it may be given.
     ask: Ask,
     /// Where the task sleeps, if it does.
-    spot: Option<Spot>,
+    spot: Option<ParkToken>,
     /// It was to look again before it had said where it sleeps.
     missed: bool,
     /// The one backend that it waits for refuses connections.
@@ -205,7 +205,7 @@ impl Line {
 
     /// Gives a place to one in the line. Returns how to wake it, if it sleeps; one that does not
     /// will see for itself.
-    fn give(&mut self, number: u64, lease: Lease) -> Option<(Weak<dyn Unpark>, Spot)> {
+    fn give(&mut self, number: u64, lease: Lease) -> Option<(Weak<dyn Unpark>, ParkToken)> {
         let waiting = self.waiting.remove(&number)?;
         self.given.insert(number, lease);
         Some((waiting.unpark, waiting.spot?))
@@ -213,7 +213,7 @@ impl Line {
 }
 
 /// Wakes a task that sleeps.
-fn wake(unpark: &Weak<dyn Unpark>, spot: Spot) {
+fn wake(unpark: &Weak<dyn Unpark>, spot: ParkToken) {
     if let Some(unpark) = unpark.upgrade() {
         unpark.unpark(spot);
     }
@@ -239,7 +239,7 @@ impl Ticket {
 
     /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
     /// given a place, or there may be nobody left to wait for.
-    pub fn park(&self, spot: Spot) -> bool {
+    pub fn park(&self, spot: ParkToken) -> bool {
         match self.queue.line.lock().waiting.get_mut(&self.number) {
             Some(waiting) => {
                 waiting.spot = Some(spot);
@@ -278,7 +278,7 @@ mod tests {
     struct Nobody;
 
     impl Unpark for Nobody {
-        fn unpark(&self, _: Spot) {}
+        fn unpark(&self, _: ParkToken) {}
     }
 
     fn snapshot(backends: &str, before: Option<&Snapshot>) -> Snapshot {
@@ -362,8 +362,8 @@ mod tests {
         let backend = &snapshot.pools[0].backends()[0];
         // Between the task's look at the backends and its sleep.
         backend.override_weight(0, crate::base::clock::Moment::NEVER);
-        assert!(waiting.park(Spot::nowhere()));
-        assert!(!waiting.park(Spot::nowhere()));
+        assert!(waiting.park(ParkToken::nowhere()));
+        assert!(!waiting.park(ParkToken::nowhere()));
     }
 
     #[test]

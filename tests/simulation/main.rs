@@ -16,7 +16,7 @@ use std::time::Duration;
 use ropewalk::base::clock::Moment;
 use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
 use ropewalk::config::plan::{BackendPlan, Ejection, HealthCheck, Limits, PoolPlan, Probe, Strategy};
-use ropewalk::net::parking::{Spot, Unpark};
+use ropewalk::net::parking::{ParkToken, Unpark};
 use ropewalk::upstream::ejection::{Evidence as Failed, View};
 use ropewalk::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
 use ropewalk::upstream::lease::Lease;
@@ -91,7 +91,7 @@ struct Waiting {
 struct Nobody;
 
 impl Unpark for Nobody {
-    fn unpark(&self, _: Spot) {
+    fn unpark(&self, _: ParkToken) {
         unreachable!("nothing was parked");
     }
 }

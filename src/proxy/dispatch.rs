@@ -9,7 +9,7 @@ use crate::base::clock::Moment;
 use crate::config::plan::{Action, Limits, RoutePlan, Template, TemplatePart};
 use crate::http::{Ambiguous, BodyLength, HeadError, HeadLimits, Method, RequestHead};
 use crate::proxy::client_address::origin;
-use crate::proxy::context::{Context, Entrance};
+use crate::proxy::context::{Context, ListenerInfo};
 use crate::proxy::failure::Failure;
 use crate::proxy::forwarded::Sender;
 use crate::proxy::reply::Fixed;
@@ -49,7 +49,7 @@ pub(super) fn find(
     if let Some(failure) = unserved(head) {
         return Err(failure);
     }
-    let found = snapshot.routes.find(&asked(&client.entrance.name, head)).map_err(not_found)?;
+    let found = snapshot.routes.find(&asked(&client.listener.name, head)).map_err(not_found)?;
     let plan = snapshot.route(found.place);
     request.route = Some(found.place);
     if found.guards().next().is_some() {
@@ -77,7 +77,7 @@ pub(super) fn find(
             }
             request.outbound.prepare(&mut cx.buffers, Size::Small);
             let peer = client.peer.ip().to_canonical();
-            let sender = Sender { origin, peer, listener: client.entrance.address };
+            let sender = Sender { origin, peer, listener: client.listener.address };
             let dropped = rewritten(snapshot, plan, &sender, head, request)?;
             if dropped.underscored > 0
                 && let Some(shard) = cx.shared.shards.get(cx.worker)
@@ -139,7 +139,7 @@ const EXAMPLE_ID: &[u8] = b"00000000000000000000000000000000";
 pub fn preview(
     snapshot: &Snapshot,
     route: &RoutePlan,
-    entrance: &Entrance,
+    info: &ListenerInfo,
     client: SocketAddr,
     head: &RequestHead<'_, '_>,
 ) -> Result<String, (u16, &'static str)> {
@@ -149,7 +149,7 @@ pub fn preview(
     request.id.set(EXAMPLE_ID);
     let peer = client.ip().to_canonical();
     let origin = origin(client, &snapshot.plan.trusted_proxies, head.fields);
-    let sender = Sender { origin, peer, listener: entrance.address };
+    let sender = Sender { origin, peer, listener: info.address };
     rewritten(snapshot, route, &sender, head, &mut request)
         .map_err(|failure| (failure.row().status, failure.row().text))?;
     Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())

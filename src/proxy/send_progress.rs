@@ -13,7 +13,7 @@ use crate::net::stream::Stream;
 
 /// What a client has taken, and how long it has kept us waiting.
 #[derive(Debug)]
-pub(super) struct Uptake {
+pub(super) struct SendProgress {
     /// Bytes that were written.
     written: u64,
     /// How many of them the client had taken when we looked last.
@@ -28,7 +28,7 @@ pub(super) struct Uptake {
     idle: Moment,
 }
 
-impl Uptake {
+impl SendProgress {
     pub(super) fn new(now: Moment) -> Self {
         Self { written: 0, seen: 0, base: 0, waited: Duration::ZERO, blocked: None, idle: now }
     }
@@ -108,51 +108,51 @@ mod tests {
     }
 
     /// A client that was sent much and has kept us waiting since the start.
-    fn waiting() -> Uptake {
-        let mut uptake = Uptake::new(START);
-        uptake.wrote(1 << 30, START);
-        uptake.blocked = Some(START);
-        uptake
+    fn waiting() -> SendProgress {
+        let mut send_progress = SendProgress::new(START);
+        send_progress.wrote(1 << 30, START);
+        send_progress.blocked = Some(START);
+        send_progress
     }
 
     #[test]
     fn a_client_at_the_rate_goes_on_for_ever() {
         let (timeouts, limits) = rules();
-        let mut uptake = waiting();
+        let mut send_progress = waiting();
         for turn in 1..100 {
             let now = at(turn * 20);
-            assert_eq!(uptake.due(&timeouts, &limits), now);
-            uptake.look(turn * 10_000, &timeouts, &limits, now);
+            assert_eq!(send_progress.due(&timeouts, &limits), now);
+            send_progress.look(turn * 10_000, &timeouts, &limits, now);
         }
     }
 
     #[test]
     fn a_client_below_the_rate_has_its_grace_and_no_more() {
         let (timeouts, limits) = rules();
-        let mut uptake = waiting();
-        uptake.look(10_000, &timeouts, &limits, at(20));
-        uptake.look(10_000 + 9_999, &timeouts, &limits, at(40));
-        assert_eq!(uptake.due(&timeouts, &limits), at(40));
+        let mut send_progress = waiting();
+        send_progress.look(10_000, &timeouts, &limits, at(20));
+        send_progress.look(10_000 + 9_999, &timeouts, &limits, at(40));
+        assert_eq!(send_progress.due(&timeouts, &limits), at(40));
     }
 
     #[test]
     fn time_in_which_nothing_waited_for_the_client_does_not_count() {
         let (timeouts, limits) = rules();
-        let mut uptake = waiting();
-        uptake.wrote(1, at(15));
-        uptake.blocked = Some(at(1000));
-        uptake.idle = at(1000);
-        assert_eq!(uptake.due(&timeouts, &limits), at(1005));
+        let mut send_progress = waiting();
+        send_progress.wrote(1, at(15));
+        send_progress.blocked = Some(at(1000));
+        send_progress.idle = at(1000);
+        assert_eq!(send_progress.due(&timeouts, &limits), at(1005));
     }
 
     #[test]
     fn without_a_rate_a_single_byte_is_enough() {
         let (timeouts, mut limits) = rules();
         limits.response_rate = None;
-        let mut uptake = waiting();
-        uptake.look(1, &timeouts, &limits, at(30));
-        assert_eq!(uptake.due(&timeouts, &limits), at(60));
-        uptake.look(1, &timeouts, &limits, at(60));
-        assert_eq!(uptake.due(&timeouts, &limits), at(60));
+        let mut send_progress = waiting();
+        send_progress.look(1, &timeouts, &limits, at(30));
+        assert_eq!(send_progress.due(&timeouts, &limits), at(60));
+        send_progress.look(1, &timeouts, &limits, at(60));
+        assert_eq!(send_progress.due(&timeouts, &limits), at(60));
     }
 }

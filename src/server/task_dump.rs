@@ -15,13 +15,13 @@ use crate::proxy::task::Task;
 
 /// Where the question is put and the answers are gathered.
 #[derive(Debug, Default)]
-pub struct Census {
-    /// How often it was asked. Ordering: Relaxed; the bell that follows orders it.
+pub struct TaskDump {
+    /// How often it was asked. Ordering: Relaxed; the wake-up that follows orders it.
     asked: AtomicU64,
     /// LOCK: guards the answers for one worker's addition.
     answers: Mutex<Answers>,
     answered: Condvar,
-    /// LOCK: held for a whole census, so that there is one at a time; no worker asks for it.
+    /// LOCK: held for a whole dump, so that there is one at a time; no worker asks for it.
     asking: Mutex<()>,
 }
 
@@ -33,7 +33,7 @@ struct Answers {
     oldest: Oldest,
 }
 
-impl Census {
+impl TaskDump {
     /// Asks `workers` workers, which `wake` makes look, and waits for their answers, but no
     /// longer than `patience`. Each look comes with the worker's number.
     pub fn take(&self, workers: usize, patience: Duration, wake: impl FnOnce()) -> Oldest {
