@@ -1,8 +1,8 @@
 //! Passwords that wait to be hashed, and the requests that wait for the outcome.
 //!
 //! A hash takes milliseconds by design. If workers computed them, wrong passwords from many
-//! addresses would delay every other client. So one thread per balancer computes them, one after
-//! another, and a request that needs one waits as it would for a backend: parked, with a deadline.
+//! addresses would delay every other client. So one thread per balancer computes them, one at a
+//! time in the whole process, and a request that needs one waits as it would for a backend: parked, with a deadline.
 //! The line is bounded, and a request that finds it full is refused.
 //!
 //! INVARIANT: no wake-up is lost. A task is [parked](Ticket::park) under the lock that guards the
@@ -57,6 +57,11 @@ pub struct Full;
 
 /// One request's place in the line. If it is dropped early, its password is not hashed.
 pub struct Ticket(Arc<Job>);
+
+/// LOCK: held while a password is hashed, some milliseconds, by the password threads of all balancers
+/// in the process and by no other thread. So hashing keeps one core busy at most, however many
+/// balancers a program embeds.
+static HASHING: Mutex<()> = Mutex::new(());
 
 impl PasswordQueue {
     /// Puts credentials at the end of the line; `unpark` wakes the task when they are hashed.
@@ -128,7 +133,10 @@ impl Job {
     }
 
     fn finish(&self) {
-        let user = self.authenticator.verify(&self.credentials);
+        let user = {
+            let _one_at_a_time = HASHING.lock();
+            self.authenticator.verify(&self.credentials)
+        };
         let before = std::mem::replace(&mut *self.state.lock(), State::Hashed(user));
         if let (State::Waiting(Some(spot)), Some(unpark)) = (before, self.unpark.upgrade()) {
             unpark.unpark(spot);
