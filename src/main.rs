@@ -20,7 +20,10 @@ use clap::Parser;
 use cli::args::{Arguments, Command, Settings};
 
 fn main() -> ExitCode {
-    let Arguments { command, settings } = Arguments::parse();
+    let Arguments { command, settings } = Arguments::try_parse().unwrap_or_else(|error| {
+        let typed: Vec<_> = std::env::args_os().skip(1).collect();
+        cli::habits::with_remedy(error, &typed).exit()
+    });
     let end = match command {
         None => cli::run::run(&settings),
         Some(Command::Check { settings, file, elsewhere, format }) => {

@@ -13,6 +13,7 @@ pub(crate) mod demo;
 mod diagnostics;
 pub(crate) mod exit;
 pub(crate) mod explain;
+pub(crate) mod habits;
 pub(crate) mod logging;
 pub(crate) mod notify;
 pub(crate) mod operate;
