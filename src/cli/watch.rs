@@ -28,6 +28,9 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
             thread::park_timeout(LOOK_EVERY);
             let now = Version::of(&file);
             if now != seen {
+                if now.is_none() {
+                    log::warn!("{} is missing; the configuration in use stays", file.display());
+                }
                 seen = now;
                 unread = now.is_some();
             } else if std::mem::take(&mut unread) {

@@ -543,6 +543,10 @@ fn a_watched_file_is_applied_when_it_changes() {
     balancer.write_text("{ \"listen\": ");
     wait::until("the mistake is seen", || balancer.status()["reloads"]["refused"] == 1);
     assert_eq!(Client::connect(address).get("/").text(), "second\n");
+    // A missing file changes nothing, and is applied when it is back.
+    fs::remove_file(&file).expect("remove");
+    wait::until("it is missed", || balancer.process().lines_with(&["WARN", "is missing"]) == 1);
+    assert_eq!(Client::connect(address).get("/").text(), "second\n");
     balancer.write(&one);
     serves("first");
 }
