@@ -515,7 +515,7 @@ fn a_watched_file_is_applied_when_it_changes() {
     let (first, second, address) = (Origin::named("first"), Origin::named("second"), free_address());
     let one = plain(address, &[("a", &first)]);
     let two = plain(address, &[("a", &second)]);
-    let balancer = Operated::start_with(&one, &["--watch"]);
+    let mut balancer = Operated::start_with(&one, &["--watch"]);
     let file = balancer.file();
     let serves = |name: &str| {
         wait::until(name, || Client::connect(address).get("/").text() == format!("{name}\n"));
