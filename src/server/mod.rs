@@ -2,7 +2,6 @@
 
 pub mod accept;
 mod clients;
-pub mod crew;
 mod displace;
 pub mod poller;
 pub mod ready;

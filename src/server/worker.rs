@@ -14,7 +14,7 @@ use crate::proxy::advance::{Next, advance};
 use crate::proxy::context::{BeforeSleep, Context};
 use crate::proxy::record::cut_off;
 use crate::proxy::task::Task;
-use crate::server::crew::WorkerSample;
+use crate::server::ready::crew::WorkerSample;
 use crate::server::state::ServerState;
 
 /// Bytes of a body that are as much work as a turn of a task that moves none.

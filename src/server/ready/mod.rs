@@ -3,11 +3,13 @@
 //! Waking a sleeping thread costs as much as a request, and tasks spread over more workers than
 //! are needed make smaller batches. So few workers are kept awake: one that is awake looks at
 //! the channel before it sleeps, and needs no waking; if all sleep, it is always the first
-//! that is woken. Others of the [crew](crate::server::crew) join when a body keeps a worker busy,
+//! that is woken. Others of the [crew](crate::server::ready::crew) join when a body keeps a worker busy,
 //! when the channel is long, or when a worker has not slept for a while
 //! ([`Worker`](crate::server::worker::Worker) sees to that).
 //!
 //! Every worker sleeps in `poll`, with or without warm tasks, and every one has a waker in it.
+
+pub mod crew;
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -16,7 +18,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::base::limits::QUEUE_PER_WORKER;
 use crate::net::warm::Waker;
 use crate::proxy::task::Task;
-use crate::server::crew::Crew;
+use crate::server::ready::crew::Crew;
 
 /// Tasks that can go on, and the workers that may take them.
 pub struct Ready {
