@@ -3,10 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crate::base::clock::{self, Moment};
-use crate::base::limits::{CREW_WINDOW, SATURATED_AFTER, TAKE_BATCH, TURN_BYTES, WARM_MAX};
+use crate::base::clock;
+use crate::base::limits::{TAKE_BATCH, TURN_BYTES, WARM_MAX};
 use crate::net::parking::{Events, Unpark};
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
@@ -14,11 +13,8 @@ use crate::proxy::advance::{Next, advance};
 use crate::proxy::context::{BeforeSleep, Context};
 use crate::proxy::record::cut_off;
 use crate::proxy::task::Task;
-use crate::server::ready::crew::WorkerSample;
+use crate::server::ready::shift::Shift;
 use crate::server::state::ServerState;
-
-/// Bytes of a body that are as much work as a turn of a task that moves none.
-const WORK_BYTES: usize = 16 * 1024;
 
 /// One worker thread.
 pub struct Worker {
@@ -31,12 +27,8 @@ pub struct Worker {
     /// Bytes that tasks may be charged for before it polls again: one long turn, or many short ones.
     /// So a ready task waits for at most one long turn, no matter how many are queued.
     left_until_poll: usize,
-    /// When it last slept.
-    awake_since: Moment,
-    /// What it has made of its time since it last reported.
-    sample: WorkerSample,
-    /// For how long it had run when that began.
-    ran_before: Duration,
+    /// When it sleeps, and what it does with its time.
+    shift: Shift,
     /// The last task dump that it has answered.
     answered: u64,
 }
@@ -55,10 +47,8 @@ impl Worker {
             cx,
             has_more: false,
             left_until_poll: 0,
-            awake_since: now,
+            shift: Shift::new(number, now),
             answered: 0,
-            sample: WorkerSample::new(now),
-            ran_before: Duration::ZERO,
         }
     }
 
@@ -67,40 +57,29 @@ impl Worker {
         let (mut woken, mut events) = (Vec::new(), Events::new());
         while !self.state.stop.load(Ordering::Relaxed) {
             self.left_until_poll = TURN_BYTES;
-            if self.state.ready.serves(self.number) {
+            if self.shift.serves(&self.state.ready) {
                 self.take_ready();
             } else {
                 self.hand_over();
             }
-            let may_sleep = self.state.ready.begin_poll(self.number);
-            let patience = match (may_sleep, self.warm.is_empty()) {
-                // With work in the channel, the warm set is only glanced at.
-                (false, _) => Patience::None,
-                (true, false) => Patience::Short,
-                (true, true) => Patience::Endless,
-            };
-            let before_sleep = if patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
+            let rest = self.shift.begin_poll(&self.state.ready, || self.warm.is_empty());
+            let before_sleep =
+                if rest.patience == Patience::Endless { BeforeSleep::Yes } else { BeforeSleep::No };
             if before_sleep == BeforeSleep::Yes {
                 // A worker that sleeps through reloads would keep the configuration it last saw.
                 self.cx.snapshot();
             }
             self.cx.flush_log(before_sleep);
-            let watches = patience == Patience::None || self.state.ready.watches(self.number);
+            let watches = self.shift.watches(&self.state.ready, &rest);
             let parked = watches.then_some(&self.state.parking);
-            let polled = self.warm.poll(self.state.ready.bell(self.number), parked, patience, &mut woken);
-            self.state.ready.end_poll(self.number);
+            let polled = self.warm.poll(rest.waker, parked, rest.patience, &mut woken);
+            self.cx.now = polled.now;
+            self.shift.end_poll(&self.state.ready, &polled);
             if polled.parked {
-                // They come before what is in the channel, so that a crowd of new connections does not
-                // delay those that are there.
+                // Before the channel, so that a crowd of new connections does not delay old ones.
                 self.state.parking.collect(&mut events, |task| woken.push(Woken::Ready(task)));
             }
-            self.cx.now = polled.now;
-            if !polled.slept.is_zero() {
-                self.awake_since = polled.now;
-                self.sample.slept += polled.slept;
-            }
-            self.report();
-            self.share(&mut woken);
+            self.shift.share(&self.state.ready, polled.now, &mut woken);
             let mut batch = woken.drain(..);
             while let Some(woken) = batch.next() {
                 self.has_more = batch.len() > 0;
@@ -142,49 +121,12 @@ impl Worker {
         }
     }
 
-    /// Leaves every task to the crew, which this worker is no longer one of.
+    /// Leaves every task to the crew, as this worker is not one of it.
     fn hand_over(&mut self) {
         for (task, _) in self.warm.drain() {
             self.state.ready.put(task);
         }
         self.state.ready.announce();
-    }
-
-    /// Says now and then what became of this worker's time, and makes a change of the crew known.
-    fn report(&mut self) {
-        let now = self.cx.now;
-        if now.since(self.sample.from) < CREW_WINDOW {
-            return;
-        }
-        let ran = clock::ran();
-        let sample = WorkerSample { until: now, ran: ran.saturating_sub(self.ran_before), ..self.sample };
-        (self.sample, self.ran_before) = (WorkerSample::new(now), ran);
-        let ready = &self.state.ready;
-        if ready.crew.report(self.number, sample) {
-            // Who has left it hands its tasks over, and who has joined it looks for some.
-            ready.wake_all();
-        }
-    }
-
-    /// Gives every other task that is ready to another worker, if this one has not slept for a
-    /// while and one sleeps. They stay with whoever takes them.
-    fn share(&mut self, woken: &mut Vec<Woken<Task>>) {
-        if self.cx.now.since(self.awake_since) < SATURATED_AFTER || !self.state.ready.has_sleeper() {
-            return;
-        }
-        self.awake_since = self.cx.now;
-        let mut give = false;
-        let ready = &self.state.ready;
-        let given = woken.extract_if(.., |woken| {
-            give = !give;
-            give && matches!(woken, Woken::Ready(_))
-        });
-        for woken in given {
-            if let Woken::Ready(task) = woken {
-                ready.put(task);
-            }
-        }
-        ready.wake_another();
     }
 
     fn advance(&mut self, mut task: Box<Task>) {
@@ -197,16 +139,14 @@ impl Worker {
         });
         let charged = cx.turn.charged();
         self.left_until_poll = self.left_until_poll.saturating_sub(charged);
-        self.sample.work += 1 + (charged / WORK_BYTES) as u64;
+        self.shift.worked(charged);
         match next {
             Next::Wait(wait) => self.keep(task, wait),
             Next::Yield => {
                 self.queue(task);
-                // A body keeps one worker busy; others should not have to wait for that. Where there
-                // are none, it stays with this worker.
+                // Without other tasks that wait, the body stays with this worker.
                 if self.has_more || self.state.ready.len() > 1 {
-                    self.sample.crowded = true;
-                    self.state.ready.wake_another();
+                    self.shift.is_crowded(&self.state.ready);
                 }
             }
             Next::Close => self.close(task),

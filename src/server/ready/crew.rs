@@ -1,24 +1,23 @@
-//! How many workers share the work.
+//! How large the crew is: how many workers share the work.
 //!
-//! Work is spread over more workers when those at work never come to sleep. That pays where a
-//! processor is free. Where backends, clients or other programs keep all of them busy, two
-//! workers only take turns on one processor, and what is ready waits for a worker that may not
-//! run: at 64 connections on two cores, shared with origin and clients, the slowest hundredth
-//! took three times as long as with one worker, which did as much.
+//! More workers share the work when those at work never get to sleep. That pays where a processor
+//! is free. Where backends, clients or other programs keep all processors busy, two workers only
+//! take turns on one of them, and a ready task waits for a worker that is not running: at 64
+//! connections on two cores, shared with origin and clients, the slowest hundredth of requests took
+//! three times as long as with one worker, and no more got done.
 //!
-//! No call says whether a processor is free, so it is tried: one worker more is kept if more gets
-//! done, one fewer if not much less does. What was wrong is undone and not tried again for a
-//! while, each time for longer.
+//! No system call says whether a processor is free, so the sizer tries: it keeps one worker more if
+//! more gets done, and one fewer if not much less does. It undoes what did not pay, and does not
+//! try it again for a while, longer each time.
+//!
+//! Pure arithmetic: no locks, no clock, no threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::limits::{CREW_PAUSE_MAX, CREW_PAUSE_MIN, CREW_WINDOW};
 
-/// What became of a worker's time in a stretch of it.
+/// What one worker did in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerSample {
     /// When it began.
@@ -29,9 +28,9 @@ pub struct WorkerSample {
     pub ran: Duration,
     /// For how long it slept because there was nothing to do.
     pub slept: Duration,
-    /// Tasks waited for it while it moved somebody's body.
+    /// Tasks waited while it moved a body.
     pub crowded: bool,
-    /// What it has done: turns of tasks, and pieces of bodies.
+    /// Turns of tasks, and pieces of bodies.
     pub work: u64,
 }
 
@@ -66,41 +65,12 @@ impl WorkerSample {
     }
 }
 
-/// The workers that share the work: those with the lowest numbers.
+/// Decides on the size, from reports alone.
 #[derive(Debug)]
-pub struct Crew {
-    /// How many they are. Ordering: SeqCst, as the ready channel is: who has put something there
-    /// sees the crew that is to take it.
-    size: AtomicUsize,
-    /// LOCK: guards the judgement for some arithmetic; each worker asks for it once in a window.
-    judge: Mutex<Sizer>,
-}
-
-impl Crew {
-    /// A crew of one, out of `workers`.
-    pub fn new(workers: usize) -> Self {
-        Self { size: AtomicUsize::new(1), judge: Mutex::new(Sizer::new(workers)) }
-    }
-
-    /// How many workers share the work.
-    pub fn size(&self) -> usize {
-        self.size.load(Ordering::SeqCst)
-    }
-
-    /// Takes a worker's report. Returns whether the crew has changed.
-    pub fn report(&self, worker: usize, sample: WorkerSample) -> bool {
-        let mut judge = self.judge.lock();
-        judge.report(worker, sample);
-        self.size.swap(judge.size, Ordering::SeqCst) != judge.size
-    }
-}
-
-/// Decides, from reports alone.
-#[derive(Debug)]
-struct Sizer {
+pub struct Sizer {
     size: usize,
     /// The last report of each worker.
-    spells: Box<[Option<WorkerSample>]>,
+    samples: Box<[Option<WorkerSample>]>,
     changed: Moment,
     /// The change whose outcome is awaited.
     trial: Option<Trial>,
@@ -144,10 +114,11 @@ const LOSS: u64 = 6;
 const CONTENDED: Permille = 200;
 
 impl Sizer {
-    fn new(workers: usize) -> Self {
+    /// A crew of one, out of `workers`.
+    pub fn new(workers: usize) -> Self {
         Self {
             size: 1,
-            spells: vec![None; workers].into(),
+            samples: vec![None; workers].into(),
             changed: Moment::ZERO,
             trial: None,
             larger: Pause::NONE,
@@ -155,21 +126,28 @@ impl Sizer {
         }
     }
 
-    fn report(&mut self, worker: usize, sample: WorkerSample) {
-        let Some(last) = self.spells.get_mut(worker) else { return };
+    /// How many workers share the work.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Takes a worker's report, and perhaps changes the size.
+    pub fn report(&mut self, worker: usize, sample: WorkerSample) {
+        let Some(last) = self.samples.get_mut(worker) else { return };
         *last = Some(sample);
         let now = sample.until;
         if now.since(self.changed) < CREW_WINDOW * WINDOWS {
             return;
         }
-        // Who has said nothing lately sleeps. What began before the change says nothing of it.
+        // A worker without a recent report sleeps. A window that began before the last change does
+        // not count.
         let fresh =
             |sample: &&WorkerSample| sample.from >= self.changed && now.since(sample.until) < CREW_WINDOW * 2;
-        let spells = || self.spells.iter().take(self.size).flatten().filter(fresh);
-        let ran = spells().map(|sample| sample.share_of(sample.ran)).sum::<Permille>();
-        let withheld = spells().map(WorkerSample::withheld).sum::<Permille>();
-        let pace = spells().map(WorkerSample::pace).sum::<u64>();
-        let is_saturated = spells().any(WorkerSample::is_saturated);
+        let samples = || self.samples.iter().take(self.size).flatten().filter(fresh);
+        let ran = samples().map(|sample| sample.share_of(sample.ran)).sum::<Permille>();
+        let withheld = samples().map(WorkerSample::withheld).sum::<Permille>();
+        let pace = samples().map(WorkerSample::pace).sum::<u64>();
+        let is_saturated = samples().any(WorkerSample::is_saturated);
 
         match self.trial.take() {
             Some(trial) if trial.from < self.size => {
@@ -191,14 +169,14 @@ impl Sizer {
             None => {}
         }
         let trial = Trial { from: self.size, pace };
-        // Bodies go faster through several workers even if these share a processor: what has come
-        // is passed on before it fills the sockets' memory and leaves the processor's caches.
-        let is_crowded = spells().any(|sample| sample.crowded);
+        // Bodies go faster through several workers even if these share a processor: bytes are passed
+        // on before they fill the sockets' memory and leave the processor's caches.
+        let is_crowded = samples().any(|sample| sample.crowded);
         let fits_fewer = ran <= (self.size as Permille - 1) * 1000 && !is_crowded;
         if self.size > 1 && fits_fewer && withheld >= CONTENDED && now >= self.smaller.until {
             self.change(self.size - 1, now);
             self.trial = Some(trial);
-        } else if self.size < self.spells.len() && is_saturated && now >= self.larger.until {
+        } else if self.size < self.samples.len() && is_saturated && now >= self.larger.until {
             self.change(self.size + 1, now);
             self.trial = Some(trial);
         }
@@ -214,9 +192,9 @@ impl Sizer {
 mod tests {
     use super::*;
 
-    /// Workers on a machine, for as long as the test lets them work.
+    /// Workers on a simulated machine.
     struct Machine {
-        judge: Sizer,
+        sizer: Sizer,
         now: Moment,
         /// Whole windows that passed with each size of the crew.
         spent: Vec<usize>,
@@ -224,7 +202,7 @@ mod tests {
 
     impl Machine {
         fn new(workers: usize) -> Self {
-            Self { judge: Sizer::new(workers), now: Moment::ZERO, spent: vec![0; workers + 1] }
+            Self { sizer: Sizer::new(workers), now: Moment::ZERO, spent: vec![0; workers + 1] }
         }
 
         /// Lets time pass. Each worker of the crew wants to run for `wanted` of the time, and all
@@ -234,17 +212,17 @@ mod tests {
             while self.now < until {
                 let from = self.now;
                 self.now = self.now + CREW_WINDOW;
-                let size = self.judge.size;
+                let size = self.sizer.size;
                 self.spent[size] += 1;
                 let wants = wanted(size).min(1.0);
                 let runs = wants.min(available(size) / size as f64);
-                // Who gets less than it wants never comes to sleep.
+                // One that gets less than it wants never sleeps.
                 let slept = if runs < wants || wants >= 1.0 { 0.0 } else { 1.0 - wants };
                 let (ran, slept) = (CREW_WINDOW.mul_f64(runs), CREW_WINDOW.mul_f64(slept));
                 let work = (1000.0 * runs) as u64;
                 for worker in 0..size {
                     let sample = WorkerSample { from, until: self.now, ran, slept, crowded: false, work };
-                    self.judge.report(worker, sample);
+                    self.sizer.report(worker, sample);
                 }
             }
         }
@@ -256,23 +234,23 @@ mod tests {
     fn an_idle_crew_stays_small() {
         let mut machine = Machine::new(4);
         machine.pass(SECOND, |_| 0.5, |_| 4.0);
-        assert_eq!(machine.judge.size, 1);
+        assert_eq!(machine.sizer.size, 1);
     }
 
     #[test]
     fn free_processors_are_used_at_once() {
         let mut machine = Machine::new(4);
         machine.pass(SECOND / 2, |_| 1.0, |_| 4.0);
-        assert_eq!(machine.judge.size, 4);
+        assert_eq!(machine.sizer.size, 4);
         machine.pass(SECOND * 10, |_| 1.0, |_| 4.0);
         assert!(machine.spent[4] > machine.spent[1] * 100, "{:?}", machine.spent);
     }
 
     #[test]
-    fn as_many_as_the_load_needs() {
+    fn the_crew_is_as_large_as_the_load_needs() {
         let mut machine = Machine::new(4);
         machine.pass(SECOND * 10, |size| 2.5 / size as f64, |_| 4.0);
-        assert_eq!(machine.judge.size, 3);
+        assert_eq!(machine.sizer.size, 3);
     }
 
     #[test]
@@ -292,15 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn a_crew_shrinks_when_others_come() {
+    fn a_crew_shrinks_when_other_programs_run() {
         let mut machine = Machine::new(2);
         machine.pass(SECOND, |_| 1.0, |_| 2.0);
-        assert_eq!(machine.judge.size, 2);
+        assert_eq!(machine.sizer.size, 2);
         machine.spent = vec![0; 3];
         machine.pass(SECOND * 20, |_| 1.0, |_| 1.0);
         assert!(machine.spent[1] > machine.spent[2] * 50, "{:?}", machine.spent);
-        // And grows again when they have gone.
+        // It grows again once they are gone.
         machine.pass(CREW_PAUSE_MAX + SECOND, |_| 1.0, |_| 2.0);
-        assert_eq!(machine.judge.size, 2);
+        assert_eq!(machine.sizer.size, 2);
     }
 }

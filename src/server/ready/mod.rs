@@ -1,42 +1,66 @@
-//! The ready channel, and which worker is woken for what is in it.
+//! Tasks that can go on, and which workers are awake to take them.
 //!
-//! Waking a sleeping thread costs as much as a request, and tasks spread over more workers than
-//! are needed make smaller batches. So few workers are kept awake: one that is awake looks at
-//! the channel before it sleeps, and needs no waking; if all sleep, it is always the first
-//! that is woken. Others of the [crew](crate::server::ready::crew) join when a body keeps a worker busy,
-//! when the channel is long, or when a worker has not slept for a while
-//! ([`Worker`](crate::server::worker::Worker) sees to that).
+//! Everything about "who is awake" is in this folder: the channel and its announcements here, the
+//! flags and their memory orderings in [`wakes`], what one worker does about it in [`shift`], and
+//! how many workers share the work in [`crew`].
 //!
-//! Every worker sleeps in `poll`, with or without warm tasks, and every one has a waker in it.
+//! Waking a sleeping thread costs as much as a request, and tasks that are spread over more workers
+//! than they need make smaller batches. So few workers stay awake. A worker that is awake looks at
+//! the channel before it sleeps and needs no wake-up; if all sleep, the first of them is woken. More
+//! of the crew join in when a body keeps a worker busy, when the channel is long, or when a worker
+//! has not slept for a while.
+//!
+//! ```text
+//!                    begin_poll: asleep = true
+//!   ┌─────────────┐  then a last look at the channel   ┌──────────────┐
+//!   │   at work   │───────────────────────────────────►│ about to     │
+//!   │ asleep = no │◄───────────────────────────────────│ sleep        │
+//!   └─────────────┘  the channel holds work: end_poll  └──────┬───────┘
+//!      ▲                                                      │ nothing there
+//!      │ end_poll                                             ▼
+//!      │                             ┌─────────────────────────────────────────────┐
+//!      │                             │ asleep, in poll(waker, warm tasks, …)       │
+//!      │                             │  watches = yes: and parked tasks (one       │
+//!      │                             │                 sleeper of the crew does)   │
+//!      │                             │  watches = no:  only these                  │
+//!      │                             └──────┬──────────────────────┬───────────────┘
+//!      │   a warm or parked task is ready   │                      │ announce, wake_another:
+//!      ├────────────────────────────────────┘                      │ asleep = no, ring
+//!      │                                                           ▼
+//!      │                                                    ┌─────────────┐
+//!      └────────────────────────────────────────────────────│ being woken │
+//!                                                           └─────────────┘
+//! ```
+//!
+//! `wake_all` rings every waker in any state: the balancer stops, the crew has changed, or an
+//! operator asks what the workers are doing. A worker outside the crew hands its tasks over and
+//! then only sleeps.
 
 pub mod crew;
-
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+pub mod shift;
+pub mod wakes;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
-use crate::base::limits::QUEUE_PER_WORKER;
 use crate::net::warm::Waker;
 use crate::proxy::task::Task;
-use crate::server::ready::crew::Crew;
+use crate::server::ready::crew::{Sizer, WorkerSample};
+use crate::server::ready::wakes::{Wake, Wakes};
 
 /// Tasks that can go on, and the workers that may take them.
 pub struct Ready {
     sender: Sender<Box<Task>>,
     receiver: Receiver<Box<Task>>,
-    slots: Box<[WorkerSlot]>,
-    /// Who takes from the channel.
-    pub crew: Crew,
+    wakes: Wakes<Waker>,
+    /// LOCK: guards the crew's size for some arithmetic; each worker asks for it once in a window.
+    sizer: Mutex<Sizer>,
 }
 
-/// Where one worker can be reached.
-struct WorkerSlot {
-    bell: Waker,
-    /// Set before a worker looks at the channel for the last time before it sleeps. SeqCst, as
-    /// the channel is: either the worker sees what was put there, or who put it sees this.
-    asleep: AtomicBool,
-    /// What wakes it includes parked tasks. Set only while it is asleep.
-    watches: AtomicBool,
+impl Wake for Waker {
+    fn ring(&self) {
+        Self::ring(self);
+    }
 }
 
 impl Ready {
@@ -46,16 +70,9 @@ impl Ready {
     /// The process is out of descriptors.
     pub fn new(workers: usize, capacity: usize) -> std::io::Result<Self> {
         let (sender, receiver) = bounded(capacity);
-        let slots = (0..workers)
-            .map(|_| {
-                Ok(WorkerSlot {
-                    bell: Waker::new()?,
-                    asleep: AtomicBool::new(false),
-                    watches: AtomicBool::new(false),
-                })
-            })
-            .collect::<std::io::Result<_>>()?;
-        Ok(Self { sender, receiver, slots, crew: Crew::new(workers) })
+        let wakers = (0..workers).map(|_| Waker::new()).collect::<std::io::Result<Vec<_>>>()?;
+        let sizer = Mutex::new(Sizer::new(workers));
+        Ok(Self { sender, receiver, wakes: Wakes::new(wakers.into_iter()), sizer })
     }
 
     /// Puts a task at the end of the channel. Gives it back if the channel is full, which
@@ -64,8 +81,8 @@ impl Ready {
         self.sender.try_send(task).map_err(|error| error.into_inner())
     }
 
-    /// The same for whoever has nothing else to do with it: the channel holds as many tasks as there
-    /// may be connections; should it be full all the same, the connection is closed.
+    /// Puts a task at the end of the channel, for callers that could do nothing else with it. The
+    /// channel holds as many tasks as there may be connections; were it full, the connection closes.
     pub fn put(&self, task: Box<Task>) {
         drop(self.push(task));
     }
@@ -80,7 +97,7 @@ impl Ready {
         self.receiver.capacity().unwrap_or(usize::MAX)
     }
 
-    /// Whether work is waiting.
+    /// Whether no task is waiting.
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()
     }
@@ -90,92 +107,41 @@ impl Ready {
         self.receiver.len()
     }
 
-    /// Makes sure that what was just put into the channel is noticed.
+    /// Makes sure that a worker notices what was just put into the channel.
     pub fn announce(&self) {
-        fence(Ordering::SeqCst);
-        let waiting = self.len();
-        let crew = self.crew_slots();
-        let awake = crew.iter().filter(|slot| !slot.asleep.load(Ordering::SeqCst)).count();
-        if waiting > awake * QUEUE_PER_WORKER {
-            self.wake_another();
-        }
+        self.wakes.announce(|| self.len());
     }
 
-    /// Wakes the first worker of the crew that sleeps, if any does.
+    /// Wakes one more worker of the crew, if one sleeps.
     pub fn wake_another(&self) {
-        let sleeps = |slot: &&WorkerSlot| {
-            slot.asleep.load(Ordering::SeqCst) && slot.asleep.swap(false, Ordering::SeqCst)
-        };
-        if let Some(slot) = self.crew_slots().iter().find(sleeps) {
-            slot.bell.ring();
-        }
+        self.wakes.wake_another();
     }
 
-    /// Whether some worker of the crew sleeps.
-    pub fn has_sleeper(&self) -> bool {
-        self.crew_slots().iter().any(|slot| slot.asleep.load(Ordering::Relaxed))
-    }
-
-    /// Wakes every worker: the balancer stops, the crew has changed, or somebody wants to know
-    /// something.
+    /// Wakes every worker, of the crew or not.
     pub fn wake_all(&self) {
-        for slot in &self.slots {
-            slot.bell.ring();
-        }
-    }
-
-    fn crew_slots(&self) -> &[WorkerSlot] {
-        // INVARIANT: a crew is made of the workers that there are.
-        &self.slots[..self.crew.size()]
+        self.wakes.wake_all();
     }
 
     /// Whether some worker of the crew is at work.
     pub fn is_awake(&self) -> bool {
-        self.crew_slots().iter().any(|slot| !slot.asleep.load(Ordering::Relaxed))
+        self.wakes.is_awake()
     }
 
     /// How many workers sleep.
     pub fn sleepers(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.asleep.load(Ordering::Relaxed)).count()
+        self.wakes.sleepers()
     }
 
-    /// The waker of a worker.
-    pub fn bell(&self, worker: usize) -> &Waker {
-        // INVARIANT: there is a slot for every worker.
-        &self.slots[worker].bell
-    }
-
-    /// Says that a worker is about to poll. Returns whether it may sleep in it: false if
-    /// there is work in the channel for it.
-    pub fn begin_poll(&self, worker: usize) -> bool {
-        self.slots[worker].asleep.store(true, Ordering::SeqCst);
-        self.is_empty() || !self.serves(worker)
-    }
-
-    /// Whether a worker is one of the crew. Others keep no task and take none.
-    pub fn serves(&self, worker: usize) -> bool {
-        worker < self.crew.size()
-    }
-
-    /// Whether a worker that is about to sleep has to watch for parked tasks. One that is awake
-    /// looks before it sleeps, and of those that sleep one is enough: more would all be woken for
-    /// the same task. Each says that it sleeps before it asks this, so of two that fall asleep at
-    /// once at least one watches. When the crew changes all are woken, and ask again.
-    pub fn watches(&self, worker: usize) -> bool {
-        fence(Ordering::SeqCst);
-        let sees_to_it =
-            |slot: &WorkerSlot| !slot.asleep.load(Ordering::SeqCst) || slot.watches.load(Ordering::SeqCst);
-        let crew = self.crew_slots();
-        let mut others = crew.iter().enumerate().filter(|(number, _)| *number != worker);
-        let watches = worker < crew.len() && !others.any(|(_, slot)| sees_to_it(slot));
-        self.slots[worker].watches.store(watches, Ordering::SeqCst);
-        watches
-    }
-
-    /// Says that a worker is looking again.
-    pub fn end_poll(&self, worker: usize) {
-        let slot = &self.slots[worker];
-        slot.asleep.store(false, Ordering::SeqCst);
-        slot.watches.store(false, Ordering::SeqCst);
+    /// Takes a worker's report, and changes the crew if that seems right.
+    fn report(&self, worker: usize, sample: WorkerSample) {
+        let changed = {
+            let mut sizer = self.sizer.lock();
+            sizer.report(worker, sample);
+            // Under the lock, so that a later size cannot be overwritten by an earlier one.
+            self.wakes.set_crew(sizer.size())
+        };
+        if changed {
+            self.wakes.wake_all();
+        }
     }
 }
