@@ -1,20 +1,19 @@
-//! Byte queues and the worker's stock of them.
+//! Byte queues, and each worker's pool of memory for them.
 //!
-//! A connection that waits for nothing but its next request holds no buffer: a
-//! [`Buffer`] takes its memory from the worker's [`BufferPool`] when bytes are about to
-//! arrive and gives it back when it is empty. After warm-up no request allocates.
+//! An idle connection holds no buffer: a [`Buffer`] takes its memory from the worker's [`BufferPool`]
+//! just before bytes arrive and returns it when it is empty. After warm-up no request allocates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, BUFFERS_KEPT_MAX, BUFFERS_LARGE_KEPT_MAX};
 
-/// How much room a buffer is given when it takes memory.
+/// How much memory a buffer starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// Enough for nearly every head.
     Small,
-    /// For bodies on their way through.
+    /// For relaying bodies.
     Large,
 }
 
@@ -32,12 +31,12 @@ pub enum Size {
 pub struct Buffer {
     bytes: Vec<u8>,
     start: u32,
-    /// The memory was taken as a large buffer and counts as one, whatever became of it.
+    /// The memory was taken as a large buffer and still counts as one, even if it has grown.
     large: bool,
 }
 
 impl Buffer {
-    /// What is in the queue, front first.
+    /// The bytes in the queue, front first.
     pub fn bytes(&self) -> &[u8] {
         // INVARIANT: `start` never passes the end of `bytes`.
         &self.bytes[self.start as usize..]
@@ -48,7 +47,7 @@ impl Buffer {
         self.bytes.len() - self.start as usize
     }
 
-    /// Whether there is nothing in the queue.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -59,7 +58,7 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds pieces at the end, one after the other.
+    /// Adds several slices at the end, in order.
     #[inline]
     pub fn extend_all<P: AsRef<[u8]>, const N: usize>(&mut self, parts: [P; N]) {
         for part in parts {
@@ -83,9 +82,9 @@ impl Buffer {
         self.start = 0;
     }
 
-    /// The memory behind the queue with at least one spare byte, to read into:
-    /// taken from `pool` if there is none yet, the queue moved to its front if there is
-    /// room before it, and to more memory only if it is full. `None` if there may be no more.
+    /// The underlying memory with at least one spare byte at its end, to read into. Takes memory from
+    /// `pool` if the buffer has none, moves the queue to the front if there is room before it, and
+    /// grows only if it is full. `None` if no more memory is allowed.
     pub fn space(&mut self, pool: &mut BufferPool, size: Size) -> Option<&mut Vec<u8>> {
         self.prepare(pool, size);
         if self.room() == 0 && !self.make_room(pool, 1) {
@@ -94,8 +93,8 @@ impl Buffer {
         Some(&mut self.bytes)
     }
 
-    /// Takes memory from `pool`, if there is none yet, so that what is added need not allocate.
-    /// Small memory, if there may be no more of the large.
+    /// Takes memory from `pool` if the buffer has none, so that adding bytes need not allocate. Falls
+    /// back to small memory if no more large buffers are allowed.
     pub fn prepare(&mut self, pool: &mut BufferPool, size: Size) -> &mut Self {
         if self.bytes.capacity() == 0 {
             (self.bytes, self.large) = pool.take(size);
@@ -108,8 +107,8 @@ impl Buffer {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Makes room for `count` more bytes. Returns false if that takes more memory than there may
-    /// be; there is some all the same, perhaps less.
+    /// Makes room for `count` more bytes. Returns false if that needs more memory than is allowed;
+    /// there may be less room then.
     pub fn make_room(&mut self, pool: &mut BufferPool, count: usize) -> bool {
         if self.bytes.capacity() == 0 {
             self.prepare(pool, if count > BUFFER_SMALL_BYTES { Size::Large } else { Size::Small });
@@ -134,12 +133,12 @@ impl Buffer {
                 }
             }
         }
-        // Heads may be configured to be longer than a large buffer.
+        // Heads may be configured to exceed a large buffer.
         self.bytes.reserve(count);
         true
     }
 
-    /// Empties the queue and gives its memory back.
+    /// Empties the queue and returns its memory.
     pub fn release(&mut self, pool: &mut BufferPool) {
         self.start = 0;
         if self.bytes.capacity() > 0 {
@@ -147,15 +146,15 @@ impl Buffer {
         }
     }
 
-    /// Gives the memory back if the queue is empty.
+    /// Returns the memory if the queue is empty.
     pub fn release_if_empty(&mut self, pool: &mut BufferPool) {
         if self.is_empty() {
             self.release(pool);
         }
     }
 
-    /// Moves a short queue out of large memory, for a task that is about to wait:
-    /// a thousand slow peers must not pin a thousand large buffers.
+    /// Moves a short queue out of large memory before its task waits: a thousand slow peers must not
+    /// pin a thousand large buffers.
     pub fn shrink(&mut self, pool: &mut BufferPool) {
         if self.is_empty() {
             self.release(pool);
@@ -168,16 +167,16 @@ impl Buffer {
     }
 }
 
-/// How many large buffers there may be at once, over all workers of a balancer.
+/// The budget of large buffers, shared by all workers of a balancer.
 ///
-/// Ordering: Relaxed; it is a number, and publishes nothing.
+/// Ordering: Relaxed, since it is only a count and publishes nothing.
 #[derive(Debug)]
 pub struct LargeBuffers {
     left: AtomicUsize,
 }
 
 impl LargeBuffers {
-    /// So many.
+    /// A budget of `count` large buffers.
     pub fn new(count: usize) -> Self {
         Self { left: AtomicUsize::new(count) }
     }
@@ -192,30 +191,30 @@ impl LargeBuffers {
     }
 }
 
-/// One worker's stock of unused buffer memory.
+/// One worker's pool of unused buffers.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
-    /// Asked only when the stock has no large buffer; `None` if there may be any number.
+    /// Used only if the pool has no large buffer left; `None` means no limit.
     bound: Option<Arc<LargeBuffers>>,
 }
 
 impl BufferPool {
-    /// An empty stock, which fills as buffers come back.
+    /// An empty pool, which fills as buffers come back.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, whose large buffers are among those that there may be.
+    /// An empty pool that draws its large buffers from a shared budget.
     pub fn bounded(bound: Option<Arc<LargeBuffers>>) -> Self {
         Self { bound, ..Self::default() }
     }
 
-    /// Memory of that size, or small memory if there may be no more of the large. Says whether it
-    /// is large.
+    /// Memory of this size, or small memory if no more large buffers are allowed. Also returns whether
+    /// the memory is large.
     fn take(&mut self, size: Size) -> (Vec<u8>, bool) {
-        // The one that came back last is the one still in the processor's cache.
+        // The most recently returned buffer is still in the processor's cache.
         if size == Size::Large {
             if let Some(bytes) = self.large.pop() {
                 return (bytes, true);
@@ -233,7 +232,7 @@ impl BufferPool {
             false => (BUFFER_SMALL_BYTES, &mut self.small, BUFFERS_KEPT_MAX),
             true => (BUFFER_LARGE_BYTES, &mut self.large, BUFFERS_LARGE_KEPT_MAX),
         };
-        // One that has grown past its size, by an unusual head, is not worth keeping.
+        // A buffer that an unusual head made grow is not worth keeping.
         if bytes.capacity() == size && stock.len() < kept_max {
             stock.push(bytes);
             return;
@@ -250,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_goes_back_to_the_stock_and_is_used_again() {
+    fn memory_goes_back_to_the_pool_and_is_reused() {
         let mut pool = BufferPool::new();
         let mut buffer = Buffer::default();
         let first = buffer.space(&mut pool, Size::Small).unwrap().as_ptr();
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!((buffer.bytes(), buffer.bytes.capacity()), (&b"yz"[..], BUFFER_SMALL_BYTES));
     }
     #[test]
-    fn there_are_no_more_large_buffers_than_there_may_be() {
+    fn the_budget_of_large_buffers_is_never_exceeded() {
         let bound = Arc::new(LargeBuffers::new(1));
         let mut pools = [(); 2].map(|()| BufferPool::bounded(Some(Arc::clone(&bound))));
         let [one, other] = &mut pools;
@@ -297,7 +296,7 @@ mod tests {
         assert!(second.space(other, Size::Large).is_none());
         assert!(!second.make_room(other, 100));
 
-        // It is kept for its worker, and counts. In small memory it does not.
+        // A large buffer in the worker's pool still counts. The small one in use does not.
         first.extend(b"x");
         first.shrink(one);
         assert!(second.space(other, Size::Large).is_none());

@@ -1,7 +1,7 @@
-//! The monotonic clock, read in this one place.
+//! The monotonic clock, which is read only here.
 //!
-//! Everything else is handed a [`Moment`], so that tests own time and a batch of
-//! tasks shares one clock read.
+//! Everything else is passed a [`Moment`], so that tests control time and a batch of tasks shares one
+//! clock read.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// A point on the monotonic clock, in nanoseconds since an arbitrary start.
 ///
-/// Smaller and cheaper to compare than [`std::time::Instant`], and it fits an atomic.
+/// Smaller and cheaper to compare than [`std::time::Instant`], and fits into an atomic.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,9 +25,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Moment(u64);
 
 impl Moment {
-    /// The start of the clock; before every moment that [`now`] returns.
+    /// The start of the clock, before every moment that [`now`] returns.
     pub const ZERO: Self = Self(0);
-    /// Later than every other moment: "no deadline".
+    /// Later than every other moment; means "no deadline".
     pub const NEVER: Self = Self(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the start of the clock.
@@ -40,7 +40,7 @@ impl Moment {
         self.0
     }
 
-    /// How long before this moment `earlier` was; zero if it was not before.
+    /// The time from `earlier` to this moment; zero if `earlier` is not before it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -56,14 +56,14 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// What the clock on the wall showed at a moment, as far as it has not been set since.
+/// The wall-clock time at a moment, assuming the clock has not been set since.
 pub fn wall_time(moment: Moment) -> SystemTime {
     let now = now();
     let present = SystemTime::now();
     if moment > now { present + moment.since(now) } else { present - now.since(moment) }
 }
 
-/// For how long this thread has run on a processor. A system call, unlike [`now`].
+/// How long this thread has run on a processor. A system call, unlike [`now`].
 pub fn ran() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     // INVARIANT: it counts up from the thread's start, so neither part is negative.

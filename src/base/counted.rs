@@ -1,4 +1,4 @@
-//! A number and what it counts, with the right plural: `1 line`, `2 lines`.
+//! A count and its noun, in the right plural: `1 line`, `2 lines`.
 
 use std::fmt;
 

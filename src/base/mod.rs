@@ -1,4 +1,4 @@
-//! Floor 0: time and limits. Knows nothing of HTTP, sockets or configuration.
+//! Floor 0: time, limits, buffers and threads. Knows nothing of HTTP, sockets or configuration.
 
 pub mod buffer;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Opens files that are to be read whole: only regular ones, which cannot block the reader for ever.
+//! Opens files to be read whole. Only regular files, which cannot block the reader for ever.
 
 use std::fs::File;
 use std::io;
@@ -6,13 +6,12 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
-/// Opens a file for reading, if it is a regular one. A named pipe would wait for a writer, and a
-/// device may block too. The check is made on the open file, because the path may lead elsewhere a
-/// moment later.
+/// Opens a regular file for reading. Opening a named pipe would wait for a writer, and a device may
+/// block too. The check is on the open file, because the path may point elsewhere a moment later.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::InvalidInput`] for what is not a regular file, and
-/// [`io::ErrorKind::IsADirectory`] for a folder.
+/// The system's error; [`io::ErrorKind::InvalidInput`] if it is not a regular file, and
+/// [`io::ErrorKind::IsADirectory`] for a directory.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(open(path, flags, Mode::empty())?);

@@ -1,9 +1,9 @@
-//! Notices when a thread ends unexpectedly.
+//! Detects threads that end unexpectedly.
 //!
-//! A balancer is a fixed set of threads, and each does work that no other thread does: without the
-//! poller nothing is accepted, without the health thread no verdict changes. Half a balancer is worse
-//! than none, since a service manager restarts only a process that has exited. So every thread is
-//! spawned here, and the first that panics or fails is remembered and reported.
+//! A balancer is a fixed set of threads, each with a job of its own: without the poller no connection
+//! is accepted, without the health thread no backend changes state. Half a balancer is worse than none,
+//! because a service manager restarts only a process that has exited. So every thread is spawned here,
+//! and the first one to panic or fail is remembered and reported.
 
 use std::any::Any;
 use std::fmt;
@@ -17,11 +17,11 @@ use std::thread::{self, Builder, JoinHandle};
 pub struct ThreadEnded {
     /// Its name.
     pub thread: String,
-    /// Why: what it said, or what its panic said.
+    /// The error that it returned, or its panic message.
     pub reason: String,
 }
 
-/// Spawns threads and notices their ends.
+/// Spawns threads and detects when they end.
 #[derive(Clone)]
 pub struct Supervisor {
     first: Arc<OnceLock<ThreadEnded>>,
@@ -30,15 +30,15 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Calls `tell` from a thread that ends unexpectedly.
+    /// Creates a supervisor that calls `tell`, on the failed thread, whenever one ends unexpectedly.
     pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
         Self { first: Arc::default(), tell: Arc::new(tell) }
     }
 
-    /// Starts a thread. It is to return `Ok` only when it was asked to end.
+    /// Starts a thread. It must return `Ok` only when it was asked to end.
     ///
     /// # Errors
-    /// The system refuses a thread.
+    /// The system cannot create a thread.
     pub fn spawn(
         &self,
         thread: Builder,
@@ -46,7 +46,7 @@ impl Supervisor {
     ) -> io::Result<JoinHandle<()>> {
         let supervisor = self.clone();
         thread.spawn(move || {
-            // Its unfinished work is lost with it.
+            // Unwind safety: its unfinished work is lost with it.
             let reason = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => return,
                 Ok(Err(reason)) => reason,
@@ -72,7 +72,7 @@ impl Supervisor {
 }
 
 impl Default for Supervisor {
-    /// One whose owner looks for himself.
+    /// A supervisor that calls nothing; its owner checks [`Supervisor::failure`].
     fn default() -> Self {
         Self::new(|| {})
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_with_its_message() {
+    fn a_panic_is_reported_with_its_message() {
         let supervisor = Supervisor::default();
         let run = || -> Result<(), String> { panic!("number {}", 7) };
         supervisor.spawn(Builder::new().name("a".to_owned()), run).unwrap().join().unwrap();

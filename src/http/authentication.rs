@@ -1,21 +1,21 @@
-//! Schemes that authenticate a connection and not a request.
+//! Authentication schemes that bind to a connection instead of a request.
 //!
-//! RFC 9110, section 11.6.1, forbids it, but NTLM and Negotiate do it (RFC 4559, section 6): who has
-//! logged in over a connection is who sends every later request on it.
+//! RFC 9110, section 11.6.1, forbids this, but NTLM and Negotiate do it (RFC 4559, section 6): once a
+//! client has logged in over a connection, every later request on that connection counts as its own.
 
 use super::field::{Field, Known};
 
-/// The schemes, in lower case. The last two are other names of Negotiate.
+/// Scheme names in lower case. The last two are aliases of Negotiate.
 const SCHEMES: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
 
-/// Whether a field of a request or response speaks of such a scheme.
+/// Whether a field of a request or response names such a scheme.
 ///
-/// Every word of a challenge is looked at, so that neither a list of schemes nor a malformed one
-/// hides any. Taking a word in a quoted text for a scheme costs a connection that could have been shared.
+/// Checks every word of a challenge, so neither a list of schemes nor a malformed one can hide any. A
+/// false match inside a quoted string only costs a connection that could have been shared.
 pub(super) fn binds_connection(field: &Field<'_>) -> bool {
     let mut words = field.value.split(|byte| matches!(byte, b' ' | b'\t' | b',' | b';' | b'"' | b'='));
     match field.known {
-        // Credentials begin with their scheme, and may be long.
+        // Credentials start with their scheme and may be long: check the first word only.
         Known::Authorization => words.find(|word| !word.is_empty()).is_some_and(is_scheme),
         Known::WwwAuthenticate | Known::ProxyAuthenticate => words.any(is_scheme),
         _ => false,
@@ -59,7 +59,7 @@ mod tests {
             assert!(!binds("Authorization", value), "{value}");
         }
         assert!(!binds("X-Authorization", "NTLM"));
-        // It is for us, and the backend never sees it.
+        // This one is meant for the proxy and never reaches a backend.
         assert!(!binds("Proxy-Authorization", "NTLM"));
     }
 }

@@ -1,14 +1,14 @@
-//! `host[:port]`, as it stands in a Host field or in a request target.
+//! `host[:port]`, as found in a Host field or a request target.
 //!
-//! Owns the question whether two of them name the same place. It knows neither
-//! DNS nor routes: a host here is a spelling.
+//! Decides whether two authorities name the same place. Knows neither DNS nor routes: a host here is
+//! just a spelling.
 
 use std::net::Ipv6Addr;
 
 /// A checked authority (RFC 3986, 3.2) without user information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Authority<'b> {
-    /// All of it, as sent.
+    /// The whole authority, as sent.
     pub(super) text: &'b str,
     host: &'b str,
     port: Option<u16>,
@@ -17,7 +17,7 @@ pub(super) struct Authority<'b> {
 impl<'b> Authority<'b> {
     /// Checks `host[:port]`; `None` if it is anything else.
     ///
-    /// A port that is present but empty (`host:`) is legal, and means the default.
+    /// An empty port (`host:`) is legal and means the default.
     pub(super) fn parse(bytes: &'b [u8]) -> Option<Authority<'b>> {
         let text = std::str::from_utf8(bytes).ok()?;
         let (host, after) = if let Some(inside) = text.strip_prefix('[') {
@@ -41,28 +41,28 @@ impl<'b> Authority<'b> {
         Some(Authority { text, host, port })
     }
 
-    /// Whether a port was spelt out.
+    /// Whether it has an explicit port.
     pub(super) fn has_port(&self) -> bool {
         self.port.is_some()
     }
 
-    /// Whether both name the same host and port, for a scheme with this default port.
+    /// Whether both name the same host and port, given the scheme's default port.
     pub(super) fn agrees(&self, other: &Authority<'_>, default_port: u16) -> bool {
         self.host.eq_ignore_ascii_case(other.host)
             && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
 }
 
-/// RFC 3986 reg-name, but not empty, without the comma, and without escapes. Two Host fields that
-/// something in front has joined into one look like `a,b`. And some backends decode `%61dmin`, as
-/// WHATWG does, while others take it for another host than `admin`; no name in DNS needs an escape.
+/// An RFC 3986 reg-name, but never empty, without commas and without escapes. `a,b` is what two Host
+/// fields look like after something in front has joined them. And some backends decode `%61dmin`, as
+/// WHATWG does, while others treat it as a different host from `admin`; no name in DNS needs an escape.
 fn is_reg_name(host: &str) -> bool {
     let bytes_allowed =
         host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte));
     !host.is_empty() && bytes_allowed
 }
 
-/// A port in decimal digits only; `str::parse` alone would take a plus sign.
+/// A port, in decimal digits only: `str::parse` alone would accept a plus sign.
 fn parse_port(digits: &str) -> Option<u16> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -1,10 +1,9 @@
-//! Chunked bodies (RFC 9112, 7.1): told apart into framing and data, never copied.
+//! Decodes chunked bodies (RFC 9112, 7.1) in place, without copying.
 //!
-//! [`ChunkDecoder`] is a position in the grammar and nothing else: it keeps no
-//! byte, so the caller's buffer is the only one. The caller drops what it was
-//! told about and calls again with the rest, however the bytes were cut on
-//! their way. Chunk extensions are checked and skipped, for nothing uses them;
-//! the trailer section is handed over whole.
+//! [`ChunkDecoder`] is only a position in the grammar. It keeps no bytes, so the caller's buffer is the
+//! only one: the caller drops the bytes that a call reported on and calls again with the rest, no
+//! matter how the network split them. Chunk extensions are checked and skipped, since nothing uses
+//! them. The trailer section is returned whole.
 
 use std::fmt;
 
@@ -27,8 +26,8 @@ pub enum ChunkPart {
         /// Bytes of data after them, at least one.
         len: usize,
     },
-    /// Framing only, and more is needed. Bytes after `skip`, if there are any,
-    /// begin an unfinished trailer section: they must come again, with more.
+    /// Framing only, and more input is needed. Any bytes after `skip` are the start of an unfinished
+    /// trailer section: pass them in again, with more.
     More {
         /// Bytes of framing at the start of the input.
         skip: usize,
@@ -37,8 +36,8 @@ pub enum ChunkPart {
     End {
         /// Bytes of framing at the start of the input.
         skip: usize,
-        /// Bytes of the trailer section after them, with the empty line that
-        /// ends it: 2 if there are no trailers.
+        /// Bytes of the trailer section after them, including the empty line that ends it: 2 if there
+        /// are no trailers.
         len: usize,
     },
 }
@@ -73,19 +72,19 @@ const SIZE_DIGITS_MAX: u8 = 16;
 enum State {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
-    /// Between a size and the end of its line, after so many bytes.
+    /// Between a size and the end of its line, `bytes` into the extensions.
     Extension { size: u64, bytes: u16, place: Place },
     /// After the CR that ends a size line.
     SizeLf { size: u64 },
-    /// In data, with so many bytes left.
+    /// In data, with `left` bytes to go.
     Data { left: u64 },
     /// After data.
     DataCr,
     /// After the CR that follows data.
     DataLf,
-    /// At the first byte of the trailer section, so many bytes of which hold no end.
+    /// At the first byte of the trailer section. The first `scanned` bytes contain no end.
     Trailers { scanned: usize },
-    /// After the trailer section.
+    /// After the trailer section: nothing is left to decode.
     Spent,
 }
 
@@ -121,15 +120,14 @@ impl ChunkDecoder {
         ChunkDecoder { state: State::Size { size: 0, digits: 0 } }
     }
 
-    /// Says what `input` begins with, and moves past it.
+    /// Returns what `input` starts with, and moves past it.
     ///
-    /// `input` is what follows the bytes that earlier calls have spoken of
-    /// (`skip` and `len`). After [`ChunkPart::End`] the decoder is spent, and
-    /// says `End` with nothing in it.
+    /// `input` is what follows the bytes that earlier calls returned (`skip` and `len`). After
+    /// [`ChunkPart::End`] the decoder is spent and keeps returning an empty `End`.
     ///
     /// # Errors
     ///
-    /// Any departure from the grammar; the decoder is of no use afterwards.
+    /// Any violation of the grammar. The decoder is unusable afterwards.
     pub fn next(&mut self, input: &[u8]) -> Result<ChunkPart, ChunkError> {
         let mut skip = 0;
         loop {
@@ -204,8 +202,8 @@ impl State {
             (State::Size { size, .. }, b';') => {
                 Ok(State::Extension { size, bytes: 1, place: Place::NameStart })
             }
-            // White space may stand in front of `;` only. Readers that take it
-            // elsewhere have been used for smuggling.
+            // White space is allowed only before `;`. Parsers that accept it elsewhere have been used
+            // for smuggling.
             (State::Size { size, .. }, b' ' | b'\t') => {
                 Ok(State::Extension { size, bytes: 1, place: Place::SizeEnd })
             }
@@ -273,7 +271,7 @@ impl Place {
 }
 
 impl ChunkError {
-    /// One sentence for the person who has to find the cause, without a full stop.
+    /// A one-sentence explanation for whoever debugs this, without a full stop.
     pub fn explain(self) -> &'static str {
         match self {
             ChunkError::Size => "a chunk size is not hexadecimal digits",
@@ -297,9 +295,9 @@ impl fmt::Display for ChunkError {
 
 impl std::error::Error for ChunkError {}
 
-/// The line in front of a chunk of `len` bytes: its size in hexadecimal, then CRLF.
+/// The size line of a chunk of `len` bytes: the size in hexadecimal, then CRLF.
 ///
-/// `len` must not be 0, for an empty chunk ends the body.
+/// `len` must not be 0: an empty chunk ends the body.
 pub fn chunk_size_line(len: usize) -> ChunkSizeLine {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut line = ChunkSizeLine { bytes: [0; 18], start: 16 };
@@ -315,7 +313,7 @@ pub fn chunk_size_line(len: usize) -> ChunkSizeLine {
     }
 }
 
-/// A chunk size line on the stack; see [`chunk_size_line`].
+/// A chunk size line, on the stack; see [`chunk_size_line`].
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkSizeLine {
     bytes: [u8; 18],
@@ -340,7 +338,7 @@ impl AsRef<[u8]> for ChunkSizeLine {
 mod tests {
     use super::*;
 
-    /// The data and the trailer section of a body that arrives all at once.
+    /// The data and the trailer section of a body that arrives in one piece.
     fn decode(body: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), ChunkError> {
         let (mut decoder, mut data, mut rest) = (ChunkDecoder::new(), Vec::new(), body);
         loop {

@@ -1,7 +1,7 @@
-//! What a Connection field asks of the connection, and which fields it names.
+//! The Connection field: what it asks of the connection, and which fields it names.
 //!
-//! Also the three other fields that speak about the connection rather than the
-//! message: Upgrade, TE and Keep-Alive.
+//! Also the three other fields about the connection rather than the message: Upgrade, TE and
+//! Keep-Alive.
 
 use super::error::HeadError;
 use super::field::{Field, Known};
@@ -9,19 +9,19 @@ use super::framing::parse_decimal;
 use super::message::Version;
 use crate::base::limits::CONNECTION_BYTES_MAX;
 
-/// The options that the Connection fields of one head have listed so far.
+/// The options listed so far by the Connection fields of one head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ConnectionOptions {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
     names_fields: bool,
-    /// Bytes of the fields that were noted.
+    /// Total bytes of those fields.
     bytes: usize,
 }
 
 impl ConnectionOptions {
-    /// Takes note of a Connection field; several of them make one list, which has a limit.
+    /// Records a Connection field. Several of them form one list, whose length is limited.
     pub(super) fn note(&mut self, value: &[u8]) -> Result<(), HeadError> {
         self.bytes += value.len();
         if self.bytes > CONNECTION_BYTES_MAX {
@@ -40,7 +40,7 @@ impl ConnectionOptions {
         Ok(())
     }
 
-    /// Whether the peer means to keep the connection (RFC 9112, 9.3).
+    /// Whether the peer wants to keep the connection open (RFC 9112, 9.3).
     pub(super) fn persist(self, version: Version) -> bool {
         match version {
             Version::Http11 => !self.close,
@@ -48,18 +48,18 @@ impl ConnectionOptions {
         }
     }
 
-    /// Whether an option names this field, and may.
+    /// Whether an option names this field and is allowed to.
     ///
-    /// `close` and `keep-alive` are options of their own and name no field, so
-    /// the usual Connection field is never read a second time.
+    /// `close` and `keep-alive` are options and name no field, so a typical Connection field is never
+    /// scanned a second time.
     #[inline]
     pub(super) fn name(self, field: &str, fields: &[Field<'_>]) -> bool {
         self.names_fields && is_listed(field, fields)
     }
 
-    /// The protocol to switch to, if it may be passed on: only what Connection
-    /// names, only on HTTP/1.1 (RFC 9110, 7.8), and never `h2c`, which would
-    /// carry requests past every check made here.
+    /// The protocol to switch to, if the request may be forwarded as an upgrade: Connection must name
+    /// Upgrade, the version must be HTTP/1.1 (RFC 9110, 7.8), and the protocol must not be `h2c`, which
+    /// would carry requests past every check made here.
     pub(super) fn upgrade<'b>(self, version: Version, field: UpgradeField<'b>) -> Option<&'b [u8]> {
         match field {
             UpgradeField::One(protocol)
@@ -74,12 +74,12 @@ impl ConnectionOptions {
     }
 }
 
-/// What the Upgrade fields of one head have said so far.
+/// The Upgrade fields of one head, as read so far.
 #[derive(Clone, Copy)]
 pub(super) enum UpgradeField<'b> {
     Absent,
     One(&'b [u8]),
-    /// An empty one, or several: which of them a backend obeys is anyone's guess.
+    /// An empty field, or several of them: there is no telling which one a backend obeys.
     Unclear,
 }
 
@@ -93,12 +93,12 @@ impl<'b> UpgradeField<'b> {
     }
 }
 
-/// Whether a comma-separated value has this element, without regard to case.
+/// Whether a comma-separated value contains this element, ignoring case.
 pub(super) fn lists(value: &[u8], element: &[u8]) -> bool {
     elements(value).any(|candidate| candidate.eq_ignore_ascii_case(element))
 }
 
-/// Whether an Upgrade field lists WebSocket, in whichever version (RFC 9110, 7.8).
+/// Whether an Upgrade field lists WebSocket, in any version (RFC 9110, 7.8).
 pub(super) fn offers_websocket(protocols: &[u8]) -> bool {
     elements(protocols).any(|protocol| {
         let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();

@@ -1,24 +1,22 @@
-//! Why a head is refused: one variant per reason, the status it earns and a
-//! sentence for people.
+//! Why a head is refused: one variant per reason, with the status to answer and a sentence for people.
 //!
-//! The status is what a *client* gets for a request. A response refused for the
-//! same reason is the backend's fault, and the proxy answers 502 whatever
-//! [`HeadError::status`] says.
+//! The status is what a *client* gets for a bad request. If a response is refused for the same reason,
+//! that is the backend's fault, and the proxy answers 502 regardless of [`HeadError::status`].
 
 use std::fmt;
 
 /// Why a request head, a response head or a trailer section is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadError {
-    /// The first byte begins no method: TLS, another protocol, or noise.
+    /// The first byte cannot start a method: TLS, another protocol, or noise.
     NotHttp,
     /// More than one empty line before the request line, or any before a status line.
     EmptyLines,
     /// A CR without LF, or an LF without CR.
     BareLineEnd,
-    /// The bytes do not end where the head ends.
+    /// There are bytes after the head, or its end is missing.
     NotOneHead,
-    /// The request line is not method, target and version with one space between.
+    /// The request line is not a method, a target and a version separated by single spaces.
     RequestLine,
     /// The method is longer than [`crate::base::limits::METHOD_BYTES_MAX`].
     MethodTooLong,
@@ -33,15 +31,15 @@ pub enum HeadError {
     ConnectionTooLong,
     /// The target has a control byte, a `#` or a byte outside ASCII.
     TargetBytes,
-    /// The target has none of the forms that its method allows.
+    /// The target is in no form that its method allows.
     TargetForm,
     /// The version is not of the form `HTTP/d.d`.
     VersionMalformed,
-    /// A well-formed version with a major number other than 1.
+    /// A well-formed version whose major number is not 1.
     VersionUnsupported,
     /// The status line is malformed, or its status is under 100.
     StatusLine,
-    /// A field name is empty or has a byte that no name may have.
+    /// A field name is empty or contains a byte that is not allowed in names.
     FieldName,
     /// White space between a field name and its colon.
     SpaceBeforeColon,
@@ -57,7 +55,7 @@ pub enum HeadError {
     HostEmpty,
     /// A Host field, or the authority of a target, that is not `host[:port]`.
     HostMalformed,
-    /// The authority of an absolute target is not that of the Host field.
+    /// The authority of an absolute target differs from the Host field.
     HostDisagrees,
     /// A Content-Length that is not a decimal number below 2^63.
     ContentLengthMalformed,
@@ -69,12 +67,12 @@ pub enum HeadError {
     TransferEncodingMalformed,
     /// A well-formed Transfer-Encoding with codings that are not implemented.
     TransferEncodingUnsupported,
-    /// A Transfer-Encoding on HTTP/1.0, where it does not exist.
+    /// A Transfer-Encoding on HTTP/1.0, which does not define it.
     TransferEncodingOnHttp10,
 }
 
 impl HeadError {
-    /// The status that answers a request with this fault.
+    /// The status to answer such a request with.
     pub fn status(self) -> u16 {
         match self {
             HeadError::TargetTooLong => 414,
@@ -107,7 +105,7 @@ impl HeadError {
         }
     }
 
-    /// One sentence for the person who has to find the cause, without a full stop.
+    /// A one-sentence explanation for whoever debugs this, without a full stop.
     pub fn explain(self) -> &'static str {
         match self {
             HeadError::NotHttp => {
@@ -124,14 +122,14 @@ impl HeadError {
             HeadError::HeadTooLarge => "the head is larger than the limit",
             HeadError::TooManyFields => "there are too many fields",
             HeadError::ConnectionTooLong => "the Connection fields are longer than 1 KiB",
-            HeadError::TargetBytes => "the request target has a control byte, a '#' or a byte outside ascii",
+            HeadError::TargetBytes => "the request target has a control byte, a '#' or a byte outside ASCII",
             HeadError::TargetForm => "the request target does not have a form that its method allows",
             HeadError::VersionMalformed => "the version is not of the form HTTP/1.1",
-            HeadError::VersionUnsupported => "only HTTP/1 is spoken here",
+            HeadError::VersionUnsupported => "only HTTP/1 is supported",
             HeadError::StatusLine => "the status line is malformed",
             HeadError::FieldName => "a field name is empty or has a byte that names cannot have",
             HeadError::SpaceBeforeColon => "there is white space between a field name and its colon",
-            HeadError::LineFolding => "a field is continued on a second line, which is obsolete",
+            HeadError::LineFolding => "a field is folded onto a second line, which is obsolete",
             HeadError::FieldValue => "a field value has a control byte",
             HeadError::HostMissing => "the Host field is missing",
             HeadError::HostRepeated => "there is more than one Host field",

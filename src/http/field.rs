@@ -1,17 +1,17 @@
-//! A field of a head, and the names that mean something to a balancer.
+//! A header field, and the field names that matter to a load balancer.
 //!
-//! Each name is looked up once, while the head is parsed; everything above asks
-//! [`Field::known`] and never compares strings again.
+//! Each name is looked up once, during parsing; everything above uses [`Field::known`] and never
+//! compares strings again.
 
 /// One field line, in the peer's own spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'b> {
     /// The name as sent; its case is kept when it is forwarded.
     pub name: &'b str,
-    /// The value without the white space around it. It may hold bytes outside
-    /// ASCII (obs-text), but no control byte except the tab.
+    /// The value without surrounding white space. It may contain bytes outside ASCII (obs-text), but no
+    /// control bytes other than tab.
     pub value: &'b [u8],
-    /// What the name means here.
+    /// Which known field this is.
     pub known: Known,
 }
 
@@ -79,10 +79,9 @@ pub enum Known {
 }
 
 impl Known {
-    /// What a field name means, without regard to case.
+    /// Looks up a field name, ignoring case.
     ///
-    /// The length alone rules out nearly every pair, so a name is compared with
-    /// four others at the most.
+    /// The length alone rules out nearly everything, so a name is compared with at most four others.
     pub fn of(name: &str) -> Known {
         let candidates: &[(&str, Known)] = match name.len() {
             2 => &[("te", Known::Te)],
@@ -123,8 +122,8 @@ impl Known {
         if begins_with_x_forwarded(name) { Known::XForwardedOther } else { Known::Other }
     }
 
-    /// What a name means to a backend that reads `_` as `-`, as gateways do that hand fields on as
-    /// variables (RFC 3875, section 4.1.18).
+    /// Looks up a field name as a backend does that treats `_` as `-`. Gateways that pass fields on as
+    /// variables do so (RFC 3875, section 4.1.18).
     pub fn of_twin(name: &str) -> Known {
         let mut twin = [0_u8; LONGEST_NAME_BYTES];
         let length = name.len().min(twin.len());
@@ -133,14 +132,14 @@ impl Known {
         }
         let twin = twin.get(..length).and_then(|twin| std::str::from_utf8(twin).ok()).unwrap_or_default();
         match Known::of(twin) {
-            // Of a longer name only the beginning was looked at.
+            // Only the start of a longer name was compared.
             known if length == name.len() || known == Known::XForwardedOther => known,
             _ => Known::Other,
         }
     }
 
-    /// Whether the field is about one connection only and ends with it (RFC 9110, section
-    /// 7.6.1). The credentials for a proxy are among them, because we are the proxy.
+    /// Whether the field applies to a single connection and must not be forwarded (RFC 9110, section
+    /// 7.6.1). This includes credentials for a proxy, since we are the proxy.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -157,8 +156,8 @@ impl Known {
 
     /// Whether a Connection field that names this field may remove it.
     ///
-    /// A client that could remove the fields that frame, route or vouch for its
-    /// own request could hide from the backend who it is or what it sent.
+    /// If a client could remove the fields that frame, route or vouch for its own request, it could
+    /// hide from the backend who it is or what it sent.
     pub fn is_removable_by_connection(self) -> bool {
         match self {
             Known::Host
@@ -194,26 +193,26 @@ impl Known {
     }
 }
 
-/// The longest name that [`Known::of`] compares, and one byte more.
+/// One byte more than the longest name that [`Known::of`] compares.
 const LONGEST_NAME_BYTES: usize = "proxy-authorization".len() + 1;
 
-/// Whether a name is the same as one in lower case, regardless of its own case. Both are equally long.
+/// Whether a name equals a lower-case one of the same length, ignoring case.
 ///
-/// Every field of every head comes through here, so it compares up to eight bytes at once; the last
-/// eight may overlap those before.
+/// Every field of every head goes through this, so it compares up to eight bytes at once. The last
+/// eight may overlap the ones before.
 fn is_same(name: &[u8], lower: &[u8]) -> bool {
     let (Some(ends), Some(lower_ends)) = (eights(name), eights(lower)) else {
         return name.eq_ignore_ascii_case(lower);
     };
     let middle = |bytes| <[u8]>::get(bytes, 8..bytes.len().saturating_sub(8)).unwrap_or_default();
     ends.into_iter().zip(lower_ends).all(|(name, lower)| {
-        // Bit 0x40 is set in letters and not in `-`. Bit 0x20 is what a letter's case is in.
+        // Bit 0x40 is set in letters and clear in `-`. Bit 0x20 is the case of a letter.
         let letters = lower & 0x4040_4040_4040_4040;
         name | letters >> 1 == lower
     }) && middle(name).eq_ignore_ascii_case(middle(lower))
 }
 
-/// The first and the last eight bytes, or of a short name the first and the last four.
+/// The first and last eight bytes, or four of each if the name is short.
 fn eights(name: &[u8]) -> Option<[u64; 2]> {
     if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
         return Some([u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)]);

@@ -1,8 +1,8 @@
-//! How long a body is: the two fields that say so, and every way they can lie.
+//! Body length: the two fields that declare it, and every way they can lie.
 //!
-//! RFC 9112, 6.3 offers a reading for most contradictions. Two readers that
-//! settle one differently see two different messages in the same bytes, and
-//! that is request smuggling; so nothing is settled here, all of it is refused.
+//! RFC 9112, 6.3 offers a way to resolve most contradictions. Two parsers that resolve one differently
+//! see two different messages in the same bytes, and that is request smuggling. So nothing is resolved
+//! here: every contradiction is refused.
 
 use super::error::HeadError;
 use super::message::Version;
@@ -13,31 +13,31 @@ use crate::base::limits::CONTENT_LENGTH_MAX;
 pub enum BodyLength {
     /// There is no body.
     None,
-    /// So many bytes; 0 if a Content-Length said so.
+    /// This many bytes; 0 if Content-Length said so.
     Fixed(u64),
-    /// Chunks, the last of them empty (RFC 9112, 7.1).
+    /// Chunked (RFC 9112, 7.1).
     Chunked,
-    /// All that comes until the peer closes; only in responses.
+    /// Everything until the peer closes the connection; only in responses.
     UntilClose,
 }
 
-/// Whether a Content-Length that only repeats an earlier one is borne.
+/// Whether to accept a Content-Length that repeats an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeats {
-    /// RFC 9112, 6.3 allows merging identical values, but honest clients send
-    /// one, and a second one is a probe for how we treat it.
+    /// RFC 9112, 6.3 allows merging identical values, but honest clients send one. A second one is
+    /// probing how we treat it.
     Refuse,
-    /// Some backends do repeat it, for instance by way of a CGI script.
+    /// Some backends do repeat it, for instance because of a CGI script.
     BearIdentical,
 }
 
-/// What the framing fields of one head have said so far.
+/// The framing fields of one head, as read so far.
 pub(super) struct Framing<'b> {
     length: Option<&'b [u8]>,
     codings: Codings,
 }
 
-/// How far a list of transfer codings has come.
+/// The state of a list of transfer codings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Codings {
     Absent,
@@ -54,7 +54,7 @@ impl<'b> Framing<'b> {
         Framing { length: None, codings: Codings::Absent }
     }
 
-    /// Takes note of a Content-Length field.
+    /// Records a Content-Length field.
     pub(super) fn content_length(&mut self, value: &'b [u8], repeats: Repeats) -> Result<(), HeadError> {
         match self.length {
             Some(earlier) if repeats == Repeats::Refuse || earlier != value => {
@@ -67,14 +67,14 @@ impl<'b> Framing<'b> {
         }
     }
 
-    /// Takes note of a Transfer-Encoding field; several of them make one list.
+    /// Records a Transfer-Encoding field; several of them form one list.
     pub(super) fn transfer_encoding(&mut self, value: &[u8]) {
         for coding in value.split(|byte| *byte == b',') {
             self.codings = self.codings.then(coding.trim_ascii());
         }
     }
 
-    /// The length that the fields declare; `None` if they declare nothing.
+    /// The length that the fields declare; [`BodyLength::None`] if there are none.
     pub(super) fn declared(&self, version: Version) -> Result<BodyLength, HeadError> {
         if self.codings == Codings::Absent {
             return match self.length {
@@ -102,7 +102,7 @@ impl<'b> Framing<'b> {
 }
 
 impl Codings {
-    /// The list with one more coding at its end.
+    /// The state after one more coding.
     fn then(self, coding: &[u8]) -> Codings {
         let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
         match self {
@@ -114,7 +114,7 @@ impl Codings {
     }
 }
 
-/// Whether IANA lists the name as a transfer coding, apart from `chunked`.
+/// Whether the name is a transfer coding registered with IANA, other than `chunked`.
 fn is_registered(coding: &[u8]) -> bool {
     let registered: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
     registered.iter().any(|name| coding.eq_ignore_ascii_case(name))

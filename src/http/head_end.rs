@@ -1,9 +1,8 @@
-//! What can be told of a head before it is parsed: where it ends, and whether
-//! what has arrived can still become one.
+//! What can be said about a head before it is parsed: where it ends, and whether the bytes received so
+//! far can still become one.
 //!
-//! Both are asked again whenever more bytes arrive, so neither may cost more
-//! than the new bytes deserve: a client that sends its head byte by byte must
-//! not buy quadratic time with it.
+//! Both questions are asked again each time bytes arrive, so the cost must stay proportional to the new
+//! bytes: a client that sends its head one byte at a time must not buy quadratic work with it.
 
 use super::error::HeadError;
 use super::head_limits::HeadLimits;
@@ -12,14 +11,13 @@ use super::target::Target;
 use super::tokenise::request_line;
 use crate::base::limits::METHOD_BYTES_MAX;
 
-/// The index just past the empty line that ends a head, or `None` while there is none.
+/// The index just past the empty line that ends a head, or `None` if it has not arrived yet.
 ///
-/// `bytes` is what has arrived so far, `scanned` how many of them an earlier
-/// call has looked at already; 0 is always right. Nothing is skipped.
+/// `bytes` is everything received so far; `scanned` is how many of them an earlier call has seen. 0 is
+/// always correct. Leading bytes are not skipped.
 ///
-/// An empty line counts even if it, or the line before it, ends in a bare LF:
-/// parsing then refuses the head at once, instead of the peer waiting for a
-/// deadline.
+/// An empty line counts even if it, or the line before it, ends in a bare LF. The parser then refuses
+/// the head immediately, and the peer need not wait for a deadline.
 #[inline]
 pub fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
     let fresh = bytes.get(scanned..)?;
@@ -33,10 +31,10 @@ pub fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
     None
 }
 
-/// Refuses an unfinished request head as soon as it can no longer become a good one.
+/// Refuses an incomplete request head as soon as it can no longer become valid.
 ///
-/// `bytes` is all that has arrived and holds no [`head_end`] yet; `scanned` is
-/// how many of them an earlier call has looked at, 0 is always right.
+/// `bytes` is everything received so far and has no [`head_end`] yet; `scanned` is how many of them an
+/// earlier call has seen. 0 is always correct.
 pub fn check_partial_request(bytes: &[u8], scanned: usize, limits: HeadLimits) -> Result<(), HeadError> {
     let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     match line {
@@ -46,7 +44,7 @@ pub fn check_partial_request(bytes: &[u8], scanned: usize, limits: HeadLimits) -
         [first, ..] if !is_token_byte(*first) => return Err(HeadError::NotHttp),
         _ => {}
     }
-    // Once, when the line has become complete: later calls find it scanned.
+    // Runs once, when the line becomes complete: later calls find it already scanned.
     let scanned = scanned.saturating_sub(bytes.len() - line.len());
     if let Some(request_line) = first_line_since(line, scanned) {
         check_request_line(request_line, limits.target)?;
@@ -54,20 +52,18 @@ pub fn check_partial_request(bytes: &[u8], scanned: usize, limits: HeadLimits) -
     if method_is_too_long(line) {
         return Err(HeadError::MethodTooLong);
     }
-    // A shorter line cannot hold an over-long target, so nothing is scanned
-    // until that many bytes have come.
+    // A shorter line cannot contain an overlong target, so nothing is scanned until then.
     if line.len() > limits.target && target_is_too_long(line, limits.target) {
         return Err(HeadError::TargetTooLong);
     }
-    // The head needs at least one more byte, so one at the limit is over it.
+    // The head needs at least one more byte, so reaching the limit means exceeding it.
     if bytes.len() >= limits.bytes {
         return Err(HeadError::HeadTooLarge);
     }
     Ok(())
 }
 
-/// The first line, with its line end, if that end is not among the bytes that
-/// were scanned before.
+/// The first line, including its line end, if that end is not among the bytes already scanned.
 fn first_line_since(bytes: &[u8], scanned: usize) -> Option<&[u8]> {
     let end = scanned + memchr::memchr(b'\n', bytes.get(scanned..)?)?;
     match memchr::memchr(b'\n', bytes.get(..scanned)?) {
@@ -76,8 +72,8 @@ fn first_line_since(bytes: &[u8], scanned: usize) -> Option<&[u8]> {
     }
 }
 
-/// Whether a head can begin with this line. A peer that sends a wrong one may never send the
-/// empty line that ends a head, so it is told at once.
+/// Checks that a head can start with this line. A peer that sends a bad one may never send the empty
+/// line that ends a head, so it gets its answer immediately.
 #[cold]
 fn check_request_line(line: &[u8], target_max: usize) -> Result<(), HeadError> {
     match line.strip_suffix(b"\r\n") {
@@ -89,18 +85,17 @@ fn check_request_line(line: &[u8], target_max: usize) -> Result<(), HeadError> {
     }
 }
 
-/// Whether the first word of a request line is a token with more bytes than a method may have.
+/// Whether the first word of a request line is a token longer than a method may be.
 fn method_is_too_long(line: &[u8]) -> bool {
     line.get(..=METHOD_BYTES_MAX).is_some_and(|start| start.iter().copied().all(is_token_byte))
 }
 
-/// Whether each CR is followed by an LF and each LF follows a CR.
+/// Whether every CR is followed by an LF and every LF follows a CR.
 ///
-/// The tokeniser takes a bare LF for a line end; another implementation may
-/// not, and the difference smuggles a field past one of them. The loop runs
-/// over two slices and never leaves early, so the compiler turns it into vector
-/// instructions: written with `skip(1)` it was not, and a browser's head took
-/// twice as long to parse.
+/// The tokeniser accepts a bare LF as a line end; another implementation may not, and the difference
+/// smuggles a field past one of them. The loop runs over two slices and never exits early, so that the
+/// compiler vectorises it: a version with `skip(1)` was not vectorised, and a browser's head took twice
+/// as long to parse.
 #[inline]
 pub(super) fn lines_end_in_crlf(bytes: &[u8]) -> bool {
     let (Some((first, all_but_first)), Some((last, all_but_last))) =
@@ -121,7 +116,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[usize::from(byte)]
 }
 
-/// A table, because chunk extensions are looked at byte by byte.
+/// A table, because chunk extensions are checked byte by byte.
 const TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -142,7 +137,7 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Whether the second word of a request line has more bytes than a target may have.
+/// Whether the second word of a request line is longer than a target may be.
 fn target_is_too_long(line: &[u8], target_max: usize) -> bool {
     let Some(space) = memchr::memchr(b' ', line) else { return false };
     let target = line.get(space + 1..).unwrap_or_default();
@@ -269,7 +264,7 @@ mod tests {
             check_partial_request(line.as_bytes(), 0, HeadLimits::of_bytes(32_768)),
             Err(HeadError::MethodTooLong)
         );
-        // No method is this long, and this is not one.
+        // Too long for a method, but not a token in the first place.
         let noise = format!("{{{}", "x".repeat(METHOD_BYTES_MAX));
         assert_eq!(
             check_partial_request(noise.as_bytes(), 0, HeadLimits::of_bytes(32_768)),

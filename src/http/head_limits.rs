@@ -1,8 +1,8 @@
-//! How long a head may be, and how much may be in it.
+//! Limits on the size of a head and on what it contains.
 
 use crate::base::limits::{HEAD_FIELDS_DEFAULT, TARGET_BYTES_DEFAULT};
 
-/// The limits on one head, which the configuration sets.
+/// Configurable limits on one head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the whole head.
@@ -14,7 +14,7 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// This many bytes, and all else at its default.
+    /// A limit of this many bytes, with defaults for everything else.
     pub const fn of_bytes(bytes: usize) -> Self {
         Self { bytes, fields: HEAD_FIELDS_DEFAULT, target: TARGET_BYTES_DEFAULT }
     }

@@ -1,13 +1,12 @@
-//! The two small words that open a head: the method and the version.
+//! The method and the version of a message.
 //!
-//! They are closed enums because the rest of the program branches on them. The
-//! method's own spelling travels beside the enum, so an unknown method still
-//! goes through byte for byte.
+//! Closed enums, because the rest of the program branches on them. The method's own spelling travels
+//! alongside, so an unknown method is forwarded byte for byte.
 
-/// The versions that are spoken; every other one is refused while parsing.
+/// The supported versions; the parser refuses all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0: connections close unless both sides ask otherwise, and nothing is chunked.
+    /// HTTP/1.0: connections close unless both sides ask to keep them, and nothing is chunked.
     Http10,
     /// HTTP/1.1: connections persist unless one side says close.
     Http11,
@@ -32,14 +31,14 @@ pub enum Method {
     Trace,
     /// PATCH
     Patch,
-    /// CONNECT: parsed so that it can be refused by name.
+    /// CONNECT: parsed only so that it can be refused by name.
     Connect,
     /// Any other token, such as `PROPFIND`, or `get`: methods are case-sensitive.
     Other,
 }
 
 impl Method {
-    /// The method that a token names, with regard to case (RFC 9110, 9.1).
+    /// Looks up a method token, which is case-sensitive (RFC 9110, 9.1).
     pub fn from_token(token: &str) -> Method {
         match token {
             "GET" => Method::Get,
@@ -55,8 +54,8 @@ impl Method {
         }
     }
 
-    /// Whether sending the request twice means the same as sending it once
-    /// (RFC 9110, 9.2.2), and so whether it may be tried again.
+    /// Whether sending the request twice has the same effect as sending it once (RFC 9110, 9.2.2), and
+    /// so whether it may be retried.
     pub fn is_idempotent(self) -> bool {
         match self {
             Method::Get | Method::Head | Method::Options | Method::Trace | Method::Put | Method::Delete => {

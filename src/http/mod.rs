@@ -1,13 +1,12 @@
 //! Floor 1: HTTP/1.1 as bytes. No sockets, no clock, no configuration.
 //!
-//! Everything a peer says about a message is decided here, once, and handed on
-//! as types that cannot be wrong: where a head ends ([`head_end`]), what it says
-//! ([`parse_request`], [`parse_response`]), how long its body is ([`BodyLength`])
-//! and where a chunk begins ([`ChunkDecoder`]). The rule throughout is RFC 9112
-//! read without generosity: what two implementations could read in two ways is
-//! refused, because a balancer that guesses is how requests are smuggled.
+//! Everything a peer says about a message is checked here, once, and handed on as types that cannot be
+//! wrong: where a head ends ([`head_end`]), what it says ([`parse_request`], [`parse_response`]), how
+//! long its body is ([`BodyLength`]) and where a chunk starts ([`ChunkDecoder`]). RFC 9112 is applied
+//! strictly: anything that two implementations could read differently is refused, because guessing is
+//! how a load balancer lets requests be smuggled.
 //!
-//! Nothing here allocates, and nothing here may panic on what a peer sent.
+//! Ordinary heads are parsed without allocating. Nothing here may panic on what a peer sent.
 
 mod authentication;
 mod authority;

@@ -1,15 +1,15 @@
-//! The address of a client or proxy as an `X-Forwarded-For` entry names it.
+//! The address of a client or proxy, as written in an `X-Forwarded-For` entry.
 //!
 //! The field has no specification. Most proxies write a bare address; Azure's gateway writes
-//! `address:port`, others put IPv6 in brackets, and some use the whole node syntax of RFC 7239,
-//! section 6, with quotes, `unknown` and hidden names. All of these are accepted, and nothing else:
-//! any other entry names no client.
+//! `address:port`, others put IPv6 in brackets, and some use the full node syntax of RFC 7239, section
+//! 6, with quotes, `unknown` and obfuscated names. All of these are accepted; any other entry is
+//! treated as naming no client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address that one list entry names, or `None` if it names none.
+/// The address in one list entry, or `None` if it has none.
 ///
-/// A port and an IPv6 zone are left out: a zone means something only on the machine that wrote it.
+/// A port or an IPv6 zone is dropped: a zone is meaningful only on the machine that wrote it.
 ///
 /// ```
 /// use ropewalk::http::node_address;
@@ -40,7 +40,7 @@ pub fn node_address(entry: &[u8]) -> Option<IpAddr> {
     name.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
 }
 
-/// An IPv6 address, perhaps with a zone (`fe80::1%eth0`, RFC 4007, section 11).
+/// An IPv6 address, with or without a zone (`fe80::1%eth0`, RFC 4007, section 11).
 fn ipv6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         Some((address, zone)) if !zone.is_empty() => address,
@@ -50,7 +50,7 @@ fn ipv6(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
 }
 
-/// A port number, or the hidden one of RFC 7239, section 6.2.
+/// A port number, or an obfuscated one (RFC 7239, section 6.2).
 fn is_port(text: &str) -> bool {
     let is_hidden = text.strip_prefix('_').is_some_and(|name| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_names_nobody() {
+    fn everything_else_names_no_client() {
         for entry in [
             "",
             "unknown",

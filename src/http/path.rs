@@ -1,13 +1,12 @@
-//! The path of a target: the reading that routes are matched against, and the changes that a route
-//! may make to it.
+//! The path of a target: how it is read for matching routes, and how a route may change it.
 //!
-//! A path is compared in its *normal reading*, which treats paths as equal when most backends do.
-//! Other readings of backends are in [`readings`](super::readings). A path that is forwarded is never
-//! put into normal form: a route that strips a prefix cuts the client's own bytes.
+//! Paths are compared in *normal form*, which treats two paths as equal if most backends do. Other ways
+//! in which backends read a path are in [`readings`](super::readings). A forwarded path is never
+//! normalised: a route that strips a prefix cuts the client's own bytes.
 
 use std::borrow::Cow;
 
-/// The path of a target in origin-form, and its query with the question mark.
+/// Splits a target in origin-form into its path and its query, which keeps the question mark.
 pub fn split_query(target: &str) -> (&str, &str) {
     match target.find('?') {
         Some(mark) => target.split_at(mark),
@@ -15,8 +14,8 @@ pub fn split_query(target: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a path can be read in one way only: it has no `%`, `;` or `\`, no empty segment but
-/// the last, and no dot segment.
+/// Whether a path can be read in only one way: it contains no `%`, `;` or `\`, no dot segments, and no
+/// empty segments other than the last.
 pub fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     let mut after_slash = false;
@@ -37,10 +36,10 @@ pub fn is_plain(path: &str) -> bool {
     true
 }
 
-/// The normal reading of a path: every escape is decoded, once; a backslash is a slash; empty
-/// segments are left out; and dot segments are resolved (RFC 3986, sections 5.2.4 and 6.2.2), also
-/// those with parameters (`..;x`). What is not a valid escape stays. A slash at the end stays.
-/// Allocates only if the path is not plain.
+/// The normal form of a path. Escapes are decoded once, backslashes become slashes, empty segments are
+/// dropped, and dot segments are resolved (RFC 3986, sections 5.2.4 and 6.2.2), including those with
+/// parameters (`..;x`). Invalid escapes and a trailing slash are kept. Allocates only if the path is
+/// not plain.
 pub fn normalise(path: &str) -> Cow<'_, [u8]> {
     if is_plain(path) {
         return Cow::Borrowed(path.as_bytes());
@@ -48,14 +47,13 @@ pub fn normalise(path: &str) -> Cow<'_, [u8]> {
     Cow::Owned(resolve(&decode(path.as_bytes())))
 }
 
-/// A path that cannot be stripped or inserted into a template, because backends disagree on which
-/// folder it leaves: a `..` stands beside `%2F`, `%5C`, `%3B`, `\` or `;` in one segment.
+/// The path cannot be stripped or inserted into a template, because backends disagree on what its `..`
+/// removes: a segment has a `..` next to `%2F`, `%5C`, `%3B`, `\` or `;`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
-/// A path with its plain dot segments resolved (`.`, `..` and their escapes, RFC 3986, section
-/// 5.2.4) and every other byte kept. `..` takes the empty segments before it along, as it does in
-/// the normal reading.
+/// Resolves the plain dot segments of a path (`.`, `..` and their escapes, RFC 3986, section 5.2.4) and
+/// keeps every other byte. `..` also removes empty segments before it, as in normal form.
 ///
 /// # Errors A segment holds a `..` that only some backends see.
 pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
@@ -69,7 +67,7 @@ pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
         return Ok(Cow::Borrowed(path));
     }
     let mut kept = String::with_capacity(path.len());
-    // What stands before the first slash is nothing, since targets begin with one.
+    // Skips what is before the first slash: nothing, since targets start with one.
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let dots = dots(segment);
@@ -81,7 +79,7 @@ pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
         if dots == 2 {
             kept.truncate(kept.trim_end_matches('/').rfind('/').unwrap_or(0));
         }
-        // A dot segment names a folder, so the result ends in a slash.
+        // A dot segment names a directory, so the result ends in a slash.
         if segments.peek().is_none() {
             kept.push('/');
         }
@@ -89,9 +87,9 @@ pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     Ok(Cow::Owned(kept))
 }
 
-/// What is left of a path once a prefix is taken off, however the path spells it; `None` if the
-/// path is not below it. The prefix is in normal form and does not end in a slash. What is left
-/// begins with a slash and is otherwise the path's own bytes.
+/// Strips a prefix from a path, however the path spells it; `None` if the path is not below the prefix.
+/// The prefix is in normal form without a trailing slash. The result starts with a slash and otherwise
+/// keeps the path's own bytes.
 pub fn without_prefix<'p>(path: &'p str, prefix: &[u8]) -> Option<Cow<'p, str>> {
     let mut rest = path;
     for segment in prefix.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
@@ -104,7 +102,7 @@ pub fn without_prefix<'p>(path: &'p str, prefix: &[u8]) -> Option<Cow<'p, str>> 
             if byte != *wanted {
                 return None;
             }
-            // Both a path and an escape are ASCII, so this is between two characters.
+            // Paths and escapes are ASCII, so this is a character boundary.
             inside = inside.get(inside.len() - after.len()..)?;
         }
         if !inside.is_empty() && after_separator(inside).is_none() {
@@ -119,8 +117,8 @@ pub fn without_prefix<'p>(path: &'p str, prefix: &[u8]) -> Option<Cow<'p, str>> 
     })
 }
 
-/// Whether a normalised path is `prefix` or lies below it. A prefix that ends in a slash is for
-/// what lies below only.
+/// Whether a normalised path is `prefix` or below it. A prefix with a trailing slash matches only what
+/// is below it.
 pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     match path.strip_prefix(prefix) {
         Some(rest) => rest.is_empty() || rest.starts_with(b"/") || prefix.ends_with(b"/"),
@@ -128,7 +126,7 @@ pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
-/// The first byte of a path, decoded if it is an escape, and what follows.
+/// The first byte of a path, unescaped, and the rest.
 pub(super) fn unescaped(path: &[u8]) -> Option<(u8, &[u8])> {
     let (&byte, rest) = path.split_first()?;
     if let (b'%', [high, low, after @ ..]) = (byte, rest)
@@ -139,7 +137,7 @@ pub(super) fn unescaped(path: &[u8]) -> Option<(u8, &[u8])> {
     Some((byte, rest))
 }
 
-/// What follows the slash, or what the normal reading takes for one, that a path begins with.
+/// The rest of a path that starts with a slash, in any spelling that normal form treats as one.
 fn after_separator(path: &str) -> Option<&str> {
     match unescaped(path.as_bytes())? {
         (b'/' | b'\\', after) => path.get(path.len() - after.len()..),
@@ -147,7 +145,7 @@ fn after_separator(path: &str) -> Option<&str> {
     }
 }
 
-/// 1 for `.`, 2 for `..`, in whatever spelling; 0 for any other segment.
+/// 1 for `.`, 2 for `..`, in any spelling; 0 for any other segment.
 fn dots(segment: &str) -> usize {
     let mut rest = segment.as_bytes();
     let mut count = 0;
@@ -161,8 +159,8 @@ fn dots(segment: &str) -> usize {
     count
 }
 
-/// Whether a segment is not `..`, and one of its parts is if a backend decodes it and ends
-/// segments at what it finds.
+/// Whether a segment that is not `..` contains one for a backend that decodes it first and then splits
+/// it at `/`, `\` or `;`.
 fn hides_dots(segment: &str) -> bool {
     let is_end = |byte: &u8| matches!(byte, b'/' | b'\\' | b';');
     let decoded = decode_escapes(segment.as_bytes());
@@ -174,7 +172,7 @@ fn without_parameters(segment: &[u8]) -> &[u8] {
     segment.split(|&byte| byte == b';').next().unwrap_or_default()
 }
 
-/// A path without escapes.
+/// Decodes all escapes.
 fn decode_escapes(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -185,14 +183,14 @@ fn decode_escapes(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// A path without escapes and backslashes.
+/// Decodes all escapes and turns backslashes into slashes.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = decode_escapes(path);
     decoded.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
     decoded
 }
 
-/// Takes dot segments and empty segments out. A slash at the end stays one.
+/// Removes dot segments and empty segments. Keeps a trailing slash.
 pub(super) fn resolve(path: &[u8]) -> Vec<u8> {
     let mut resolved: Vec<u8> = Vec::with_capacity(path.len());
     let mut segments = path.split(|&byte| byte == b'/').peekable();
@@ -213,7 +211,7 @@ pub(super) fn resolve(path: &[u8]) -> Vec<u8> {
                 resolved.extend_from_slice(name);
             }
         }
-        // These stand for a folder, which a slash at the end says.
+        // These name a directory, so the result ends in a slash.
         if last && matches!(dots, b"" | b"." | b"..") {
             resolved.push(b'/');
         }

@@ -1,14 +1,14 @@
-//! What must hold for all bytes, not just for those somebody thought of.
+//! What must hold for all inputs, not just those we thought of.
 //!
-//! Three kinds: nothing a peer sends panics; how the network cuts a message
-//! makes no difference; and what was written is what is read back.
+//! Three properties: nothing a peer sends causes a panic; how the network splits a message makes no
+//! difference; and what was written is what is read back.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 
-/// Bytes that are often close to a head, and one time in some are one.
+/// Bytes that are often close to a valid head, and sometimes are one.
 fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"GET / HTTP/1.1\r\n".to_vec()),
@@ -38,7 +38,7 @@ fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(opening, pieces, ending)| [opening, &pieces.concat(), ending].concat())
 }
 
-/// Bytes that come close to a chunked body.
+/// Bytes that are close to a chunked body.
 fn nearly_chunked() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => vec(any::<u8>(), 1..20).prop_map(|data| {
@@ -54,14 +54,14 @@ fn nearly_chunked() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
-/// What a chunked body came to.
+/// The result of decoding a chunked body.
 #[derive(Debug, PartialEq)]
 struct Decoded {
     data: Vec<u8>,
     outcome: Result<Option<Vec<u8>>, ChunkError>,
 }
 
-/// Feeds a decoder pieces of these sizes, in turn, as a connection would.
+/// Feeds a decoder pieces of these sizes in turn, as a connection would.
 fn decode_in_pieces(body: &[u8], sizes: &[usize]) -> Decoded {
     let mut decoder = ChunkDecoder::new();
     let (mut data, mut start, mut arrived) = (Vec::new(), 0, 0);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_head_that_arrives_in_pieces_ends_where_it_would_at_once(
+    fn a_head_that_arrives_in_pieces_ends_in_the_same_place(
         bytes in nearly_http(),
         sizes in vec(1usize..30, 1..8),
     ) {

@@ -1,22 +1,21 @@
-//! The readings of a path, besides the normal one, that a backend may use.
+//! The ways other than normal form in which a backend may read a path.
 //!
-//! A path is forwarded as it was sent, and backends disagree on how to read it: some decode `%2F`,
-//! some treat a backslash as a slash, some merge slashes, drop `;parameters`, or read `//host` as
-//! the name of a host. A guard that checks only one reading can be bypassed with another. So if a
-//! configuration has guards, a path is looked up in every reading, and a path that cannot be read
-//! safely is refused.
+//! Paths are forwarded as sent, and backends disagree on how to read them: some decode `%2F`, some
+//! treat a backslash as a slash, some merge slashes, drop `;parameters`, or read `//host` as a host
+//! name. A guard that checks only one reading can be bypassed with another. So if the configuration has
+//! guards, a path is looked up in every reading, and a path that cannot be read safely is refused.
 //!
-//! There are at most 32 readings: five choices, each made in both ways. A path with dot segments
-//! beside any of them would have many more, since `..` removes whatever the other choices made a
-//! segment; no honest client sends one, and it is refused. Letter case, double escapes, a NUL byte
-//! that ends a path and malformed UTF-8 are not covered.
+//! There are at most 32 readings: five choices with two options each. A path that combines dot segments
+//! with any of these choices would have many more, since `..` removes whatever the other choices made a
+//! segment. No honest client sends such a path, so it is refused. Letter case, double escapes, a NUL
+//! byte that ends the path and malformed UTF-8 are not covered.
 
 use super::path::{Ambiguous, is_plain, resolve, unescaped};
 
-/// A byte of a path, decoded; with [`ESCAPED`] if it was an escape and may end a segment.
+/// A decoded byte of a path, marked with [`ESCAPED`] if it was escaped and could end a segment.
 type Unit = u16;
 
-/// Tells `%2F`, `%5C` and `%3B` from what they stand for.
+/// Distinguishes `%2F`, `%5C` and `%3B` from the bytes they encode.
 const ESCAPED: Unit = 0x100;
 
 const SLASH: Unit = b'/' as Unit;
@@ -26,11 +25,11 @@ const ESCAPED_SLASH: Unit = ESCAPED | SLASH;
 const ESCAPED_BACKSLASH: Unit = ESCAPED | BACKSLASH;
 const ESCAPED_SEMICOLON: Unit = ESCAPED | SEMICOLON;
 
-/// One of the ways to read a path without dot segments. Other escapes are always decoded.
+/// One way to read a path without dot segments. All other escapes are always decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading(u8);
 
-/// What a unit is in one reading.
+/// What a unit means in one reading.
 enum Meaning {
     Slash,
     Parameters,
@@ -40,11 +39,11 @@ enum Meaning {
 }
 
 impl Reading {
-    /// `%2F`, `%5C` and `%3B` are what they stand for, not text.
+    /// `%2F`, `%5C` and `%3B` are decoded instead of kept as text.
     const DECODED: u8 = 1;
-    /// A backslash is a slash, as in a URL of WHATWG and on Windows.
+    /// A backslash is a slash, as in WHATWG URLs and on Windows.
     const BACKSLASH: u8 = 2;
-    /// Empty segments are left out.
+    /// Empty segments are dropped.
     const MERGED: u8 = 4;
     /// A segment ends at its first semicolon (RFC 3986, section 3.3).
     const BARE: u8 = 8;
@@ -69,7 +68,7 @@ impl Reading {
         }
     }
 
-    /// The same as asking what it means. Without a jump, as long runs of slashes are searched.
+    /// Whether `meaning` is a slash. Branch-free, because it runs over long runs of slashes.
     fn is_slash(self, unit: Unit) -> bool {
         let (decoded, backslash) = (self.has(Self::DECODED), self.has(Self::BACKSLASH));
         unit == SLASH
@@ -79,22 +78,22 @@ impl Reading {
     }
 }
 
-/// Calls `visit` with each reading of a path other than the normal one, and perhaps with the normal
-/// one too. A plain path has none.
+/// Calls `visit` with each reading of a path other than normal form, and possibly with normal form too.
+/// A plain path has no other readings.
 ///
-/// Of a long reading only the first `bytes_max` bytes are passed on, and a little more: what follows
-/// cannot matter if they are more than a byte longer than every path that they are compared with. So
-/// the longest path costs as much as reading it a few times over, not 32 copies of it.
+/// A long reading is cut a little after `bytes_max` bytes: what follows cannot matter if `bytes_max` is
+/// more than one byte longer than every path it is compared with. So the longest path costs as much as
+/// reading it a few times, not 32 copies.
 ///
 /// # Errors
-/// The path has dot segments beside `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
+/// The path combines dot segments with `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
 pub fn other_readings(path: &str, bytes_max: usize, mut visit: impl FnMut(&[u8])) -> Result<(), Ambiguous> {
     if is_plain(path) || !path.starts_with('/') {
         return Ok(());
     }
     let units = units(path.as_bytes());
     let live = live(&units);
-    // In the reading with the most segments, which has every dot segment of the others.
+    // Uses the reading with the most segments, which has every dot segment that the others have.
     let finest = Reading(Reading::DECODED | Reading::BACKSLASH);
     let is_dots = |segment: &[Unit]| {
         let name = segment.split(|unit| unit & !ESCAPED == SEMICOLON).next().unwrap_or_default();
@@ -104,10 +103,10 @@ pub fn other_readings(path: &str, bytes_max: usize, mut visit: impl FnMut(&[u8])
         if live != 0 {
             return Err(Ambiguous);
         }
-        // Then each unit is one byte.
+        // No unit is marked as escaped, so each is a byte.
         let decoded: Vec<u8> = units.iter().map(|unit| unit.to_le_bytes()[0]).collect();
-        // By a backend that knows no dot segments, and by one that resolves them: a dot segment at
-        // the end leaves a slash (RFC 3986) or none (Go's path.Clean).
+        // First as a backend that ignores dot segments reads it, then as one that resolves them. A
+        // trailing dot segment leaves a slash (RFC 3986) or none (Go's path.Clean).
         visit(&decoded);
         let resolved = resolve(&decoded);
         visit(&resolved);
@@ -144,7 +143,7 @@ fn live(units: &[Unit]) -> u8 {
     for &unit in units {
         live |= match unit {
             SLASH if before == SLASH => Reading::MERGED,
-            // Each of the others may make an empty segment, so merging has a say as well.
+            // Each of these may produce an empty segment, so merging matters too.
             BACKSLASH => Reading::BACKSLASH | Reading::MERGED,
             SEMICOLON => Reading::BARE | Reading::MERGED,
             ESCAPED_SLASH => Reading::DECODED | Reading::MERGED,
@@ -159,25 +158,25 @@ fn live(units: &[Unit]) -> u8 {
         && finest.is_slash(first)
         && finest.is_slash(second)
     {
-        // WHATWG skips every slash before the host, RFC 3986 two of them.
+        // WHATWG skips all slashes before the host, RFC 3986 only two.
         live |= Reading::AUTHORITY | Reading::BACKSLASH;
     }
     live
 }
 
-/// Writes down a path without dot segments in one of its readings.
+/// Writes out one reading of a path without dot segments.
 fn apply(reading: Reading, path: &[Unit], bytes_max: usize, read: &mut Vec<u8>) {
     let rest = if reading.has(Reading::AUTHORITY) { behind_authority(reading, path) } else { path };
-    // A host alone has the root as its path.
+    // A bare host has the root as its path.
     let mut units = if rest.is_empty() { &[SLASH] } else { rest }.iter();
     while let Some(&unit) = units.next()
         && read.len() < bytes_max
     {
-        // How many of the units that follow are passed over.
+        // How many of the following units to skip.
         let rest = units.as_slice();
         let skipped = match reading.meaning(unit) {
             Meaning::Slash => {
-                // Parameters may have stood between this one and the last.
+                // There may have been parameters between this slash and the last.
                 if !(reading.has(Reading::MERGED) && read.ends_with(b"/")) {
                     read.push(b'/');
                 }
@@ -198,10 +197,10 @@ fn apply(reading: Reading, path: &[Unit], bytes_max: usize, read: &mut Vec<u8>) 
     }
 }
 
-/// A path without the host that it begins with, if it can be taken to begin with one.
+/// Skips the host at the start of a path, if it can be read as having one.
 fn behind_authority(reading: Reading, path: &[Unit]) -> &[Unit] {
-    // A backend that parses before decoding sees no escaped slash, unless every slash is escaped:
-    // then something has decoded them before.
+    // A backend that parses before it decodes sees no escaped slash. But if every slash is escaped,
+    // something in front must have decoded them first.
     let literal = Reading(reading.0 & !Reading::DECODED);
     for reading in [literal, reading] {
         let is_slash = |&unit: &Unit| reading.is_slash(unit);
@@ -222,7 +221,7 @@ fn behind_authority(reading: Reading, path: &[Unit]) -> &[Unit] {
 mod tests {
     use super::*;
 
-    /// The distinct readings of a path, in text.
+    /// The distinct readings of a path, as text.
     fn readings(path: &str) -> Result<Vec<String>, Ambiguous> {
         let mut found: Vec<String> = Vec::new();
         other_readings(path, usize::MAX, |reading| {

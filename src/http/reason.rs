@@ -1,6 +1,6 @@
-//! What a status is called, in answers of our own. What backends call theirs goes through as it is.
+//! Reason phrases for our own responses. Those of backends are forwarded unchanged.
 
-/// The usual reason phrase of a status (RFC 9110, section 15); a configuration may choose any.
+/// The usual reason phrase of a status (RFC 9110, section 15). A configuration may use any status.
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

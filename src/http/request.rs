@@ -1,8 +1,7 @@
-//! A request head: parsed once, checked whole, then only read.
+//! A request head: parsed and checked once, then only read.
 //!
-//! Whoever holds a [`RequestHead`] need not ask again whether its host is one
-//! host, its body has one length or its target one reading. It knows nothing of
-//! routes, trust or rewriting.
+//! Code that has a [`RequestHead`] need not check again that it names one host, has one body length, or
+//! has a target that can be forwarded. Knows nothing of routes, trust or rewriting.
 
 use super::authentication;
 use super::authority::Authority;
@@ -15,56 +14,54 @@ use super::storage::HeadStorage;
 use super::target::Target;
 use super::tokenise;
 
-/// A request head that is fit to be forwarded.
+/// A request head that may be forwarded.
 ///
 /// `'b` is the buffer that holds the head, `'s` the [`HeadStorage`] with its fields.
 #[derive(Clone, Debug)]
 pub struct RequestHead<'b, 's> {
-    /// The method, as far as it makes a difference here.
+    /// The method, if it is one that makes a difference here.
     pub method: Method,
     /// The method as sent.
     pub method_token: &'b str,
     /// The client's version.
     pub version: Version,
-    /// What to put before `target` when forwarding: `/` for an absolute target
-    /// with a query but no path, otherwise empty.
+    /// What to put before `target` when forwarding: `/` for an absolute target with a query but no
+    /// path, otherwise empty.
     pub target_prefix: &'static str,
-    /// The target to forward: `/path?query`, `*`, or for CONNECT `host:port`.
-    /// Of an absolute target only the part after the authority is left.
+    /// The target to forward: `/path?query`, `*`, or for CONNECT `host:port`. An absolute target is
+    /// reduced to the part after its authority.
     pub target: &'b str,
-    /// The host that is asked for: that of the target if it names one, or else
-    /// the Host field. `None` only on HTTP/1.0.
+    /// The requested host: from the target if it names one, otherwise from the Host field. `None` only
+    /// on HTTP/1.0.
     pub host: Option<&'b str>,
     /// All fields in the order sent.
     pub fields: &'s [Field<'b>],
     /// How long the body is; never [`BodyLength::UntilClose`].
     pub body: BodyLength,
-    /// Whether the client means to keep the connection.
+    /// Whether the client wants to keep the connection open.
     pub keep_alive: bool,
-    /// The Upgrade field, if the request may be passed on as an upgrade.
+    /// The Upgrade field, if the request may be forwarded as an upgrade.
     pub upgrade: Option<&'b [u8]>,
-    /// Whether the client takes trailers (`TE: trailers`).
+    /// Whether the client accepts trailers (`TE: trailers`).
     pub te_trailers: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub expects_continue: bool,
-    /// Whether it logs in with a scheme that authenticates the connection: NTLM or Negotiate.
+    /// Whether the client logs in with a scheme that authenticates the connection: NTLM or Negotiate.
     pub binds_connection: bool,
     options: ConnectionOptions,
 }
 
 impl RequestHead<'_, '_> {
-    /// Whether the upgrade is to WebSocket. A client that offers it can do nothing with another
-    /// answer, while most other offers are made in passing.
+    /// Whether this is an upgrade to WebSocket. A client that asks for one can do nothing with another
+    /// answer, while most other upgrade offers are optional.
     pub fn offers_websocket(&self) -> bool {
         self.upgrade.is_some_and(offers_websocket)
     }
 
-    /// Whether a Connection field names this field, so that it must not be
-    /// forwarded (RFC 9110, 7.6.1).
+    /// Whether a Connection field names this field, which must then not be forwarded (RFC 9110, 7.6.1).
     ///
-    /// The fields that frame, route or vouch for the message (Host,
-    /// Content-Length, Transfer-Encoding, Forwarded, X-Forwarded-*, X-Real-IP,
-    /// Via, X-Request-Id) cannot be removed in this way.
+    /// The fields that frame, route or vouch for the message (Host, Content-Length, Transfer-Encoding,
+    /// Forwarded, X-Forwarded-*, X-Real-IP, Via, X-Request-Id) cannot be removed this way.
     #[inline]
     pub fn connection_names(&self, field: &str) -> bool {
         self.options.name(field, self.fields)
@@ -75,7 +72,7 @@ impl RequestHead<'_, '_> {
 ///
 /// # Errors
 ///
-/// Whatever could be read in two ways is refused; see [`HeadError`].
+/// Refuses anything that could be read in two ways; see [`HeadError`].
 pub fn parse_request<'b, 's>(
     head: &'b [u8],
     storage: &'s mut HeadStorage<'b>,
@@ -126,7 +123,7 @@ pub fn parse_request<'b, 's>(
         upgrade: options.upgrade(line.version, upgrade),
         te_trailers,
         binds_connection,
-        // RFC 9110, 10.1.1: from an HTTP/1.0 client it is to be ignored.
+        // RFC 9110, 10.1.1: ignored from an HTTP/1.0 client.
         expects_continue: expects_continue && line.version == Version::Http11,
         options,
     })
@@ -146,8 +143,8 @@ fn effective_host<'b>(
         None => None,
     };
     match (target.authority, field) {
-        // CONNECT is answered with 405 whatever the two say; its clients differ
-        // in whether Host repeats the port.
+        // CONNECT is answered with 405 in any case, and its clients differ on whether Host repeats the
+        // port.
         (Some(named), Some(field))
             if method != Method::Connect && !named.agrees(&field, target.default_port) =>
         {
@@ -162,7 +159,7 @@ mod tests {
     use super::*;
     use crate::base::limits::{HEAD_FIELDS_DEFAULT, METHOD_BYTES_MAX};
 
-    /// Parses a head of these lines, and gives what `read` makes of it.
+    /// Parses a head with these lines and passes it to `read`.
     fn parse<T>(lines: &[&str], read: impl Fn(&RequestHead<'_, '_>) -> T) -> Result<T, HeadError> {
         parse_bytes(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes(), read)
     }
@@ -171,7 +168,7 @@ mod tests {
         parse_request(head, &mut HeadStorage::new()).map(|head| read(&head))
     }
 
-    /// The fault of a GET with a Host field and these further ones.
+    /// The error for a GET with a Host field and these additional fields.
     fn fault_of_fields(fields: &[&str]) -> Option<HeadError> {
         let mut lines = vec!["GET / HTTP/1.1", "Host: h"];
         lines.extend(fields);
@@ -443,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_about_the_exchange_are_read() {
+    fn upgrade_te_and_expect_are_read() {
         let lines = ["GET / HTTP/1.1", "Host: h", "Connection: Upgrade, TE", "Upgrade: websocket"];
         let upgrade = parse(&lines, |head| head.upgrade.map(<[u8]>::to_vec));
         assert_eq!(upgrade, Ok(Some(b"websocket".to_vec())));

@@ -1,8 +1,8 @@
-//! A response head: parsed once, checked as strictly as a request's.
+//! A response head: parsed once, as strictly as a request.
 //!
-//! A backend is trusted more than a client but not to be consistent: a response
-//! that two readers could cut differently poisons the kept connection it came
-//! on, and with it the next client's answer.
+//! We trust a backend more than a client, but not to be consistent. A response that two parsers could
+//! split differently poisons the keep-alive connection it came on, and with it the next client's
+//! response.
 
 use super::authentication;
 use super::connection::{ConnectionOptions, UpgradeField, keep_alive_timeout_s};
@@ -13,22 +13,20 @@ use super::message::{Method, Version};
 use super::storage::HeadStorage;
 use super::tokenise;
 
-/// A response head that is fit to be relayed.
+/// A response head that may be relayed.
 ///
 /// `'b` is the buffer that holds the head, `'s` the [`HeadStorage`] with its fields.
 #[derive(Clone, Debug)]
 pub struct ResponseHead<'b, 's> {
     /// The backend's version.
     pub version: Version,
-    /// 100 to 999. Those over 599 are in no RFC, but are sent and relayed.
+    /// 100 to 999. No RFC defines statuses over 599, but backends send them and we relay them.
     pub status: u16,
-    /// The reason phrase as sent, which may hold bytes outside ASCII or be empty.
+    /// The reason phrase as sent: it may be empty or contain bytes outside ASCII.
     pub reason: &'b [u8],
-    /// All fields in the order sent. An identical Content-Length may be in
-    /// there twice; pass one of them on.
+    /// All fields in the order sent. May contain the same Content-Length twice: forward only one.
     pub fields: &'s [Field<'b>],
-    /// How long the body is. [`BodyLength::None`] for HEAD, 1xx, 204 and 304,
-    /// whatever the fields say.
+    /// How long the body is. [`BodyLength::None`] for HEAD, 1xx, 204 and 304, regardless of the fields.
     pub body: BodyLength,
     /// Whether the connection can carry another request after this response.
     pub keep_alive: bool,
@@ -36,26 +34,26 @@ pub struct ResponseHead<'b, 's> {
     pub keep_alive_timeout_s: Option<u64>,
     /// The Upgrade field, if Connection names it.
     pub upgrade: Option<&'b [u8]>,
-    /// Whether it speaks of a scheme that authenticates the connection: NTLM or Negotiate.
+    /// Whether it names a scheme that authenticates the connection: NTLM or Negotiate.
     pub binds_connection: bool,
     options: ConnectionOptions,
 }
 
 impl ResponseHead<'_, '_> {
-    /// Whether a Connection field names this field, so that it must not be
-    /// relayed; see [`super::RequestHead::connection_names`].
+    /// Whether a Connection field names this field, which must then not be relayed; see
+    /// [`super::RequestHead::connection_names`].
     #[inline]
     pub fn connection_names(&self, field: &str) -> bool {
         self.options.name(field, self.fields)
     }
 }
 
-/// Parses a response head. `head` is exactly the bytes up to [`super::head_end`],
-/// `request` the method that it answers.
+/// Parses a response head. `head` is exactly the bytes up to [`super::head_end`]; `request` is the
+/// method of the request it answers.
 ///
 /// # Errors
 ///
-/// Whatever could be read in two ways is refused; see [`HeadError`].
+/// Refuses anything that could be read in two ways; see [`HeadError`].
 pub fn parse_response<'b, 's>(
     head: &'b [u8],
     request: Method,
@@ -87,8 +85,8 @@ pub fn parse_response<'b, 's>(
         }
     }
 
-    // Bad framing is refused even where there is no body to be framed: it says
-    // that the backend's idea of this connection is not ours.
+    // Bad framing is refused even if there is no body: it shows that the backend's view of this
+    // connection differs from ours.
     let body = match framing.declared(line.version)? {
         _ if has_no_body(request, line.status) => BodyLength::None,
         BodyLength::None => BodyLength::UntilClose,

@@ -1,8 +1,8 @@
-//! Where the fields of one head live: on the caller's stack.
+//! Storage for the fields of one head, on the caller's stack.
 //!
-//! There is room for as many fields as the usual limit allows; only a longer head, which the
-//! configuration has to permit, takes memory from the heap. Nothing is cleared beforehand, because
-//! clearing four kilobytes would cost as much as reading a small head.
+//! There is inline room for the default limit on fields. Only a longer head, which the configuration
+//! must allow, uses the heap. The room is not cleared first: clearing four kilobytes would cost as much
+//! as reading a small head.
 
 use smallvec::SmallVec;
 
@@ -24,13 +24,13 @@ impl<'b> HeadStorage<'b> {
         HeadStorage::within(HeadLimits::of_bytes(usize::MAX))
     }
 
-    /// Empty room for a head within these limits. How many bytes it has is for the caller to check.
+    /// Empty room for a head within these limits. The caller checks the head's size in bytes.
     #[inline]
     pub fn within(limits: HeadLimits) -> HeadStorage<'b> {
         HeadStorage { fields: SmallVec::new(), limits }
     }
 
-    /// Keeps the tokens as fields, each with what its name means.
+    /// Stores the tokens as fields and looks up each name.
     pub(super) fn keep(&mut self, tokens: &[httparse::Header<'b>]) -> &[Field<'b>] {
         self.fields.clear();
         self.fields.extend(tokens.iter().map(|token| Field {

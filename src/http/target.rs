@@ -1,22 +1,22 @@
-//! The request target (RFC 9112, 3.2): which of its four forms it has, and what
-//! of it goes to the backend.
+//! The request target (RFC 9112, 3.2): which of the four forms it has, and which part of it goes to the
+//! backend.
 //!
-//! The path is never normalised here: what is forwarded is what was sent.
+//! The path is never normalised here: we forward what was sent.
 
 use super::authority::Authority;
 use super::error::HeadError;
 use super::message::Method;
 
-/// A checked target, in the form a backend is sent.
+/// A checked target, in the form that is sent to a backend.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target<'b> {
-    /// What goes before `text` when it is forwarded: `/` if the path was left out.
+    /// What goes before `text` when it is forwarded: `/` if the path was omitted.
     pub(super) prefix: &'static str,
-    /// Origin-form, `*`, or what CONNECT was given.
+    /// Origin-form, `*`, or the authority of a CONNECT.
     pub(super) text: &'b str,
     /// The authority that an absolute target or CONNECT names.
     pub(super) authority: Option<Authority<'b>>,
-    /// The port that the target's scheme stands for.
+    /// The default port of the target's scheme.
     pub(super) default_port: u16,
 }
 
@@ -41,8 +41,7 @@ impl<'b> Target<'b> {
     }
 }
 
-/// The bytes that may travel: no white space, no control byte, nothing outside
-/// ASCII. A `#` is refused as well: a fragment is never sent, and backends
+/// Allows visible ASCII only. `#` is refused as well: clients never send a fragment, and backends
 /// disagree on whether it ends the path.
 pub(super) fn bytes_are_allowed(target: &[u8]) -> bool {
     let mut allowed = true;
@@ -76,7 +75,7 @@ fn absolute(method: Method, raw: &str) -> Result<Target<'_>, HeadError> {
     let (authority, path) = rest.split_at_checked(authority_bytes).ok_or(HeadError::TargetForm)?;
     let authority = Authority::parse(authority.as_bytes()).ok_or(HeadError::HostMalformed)?;
     let (prefix, text) = match path {
-        // RFC 9112, 3.2.4: OPTIONS about the server itself, in a proxy's words.
+        // RFC 9112, 3.2.4: how a client asks a proxy for OPTIONS on the server as a whole.
         "" if method == Method::Options => ("", "*"),
         "" => ("", "/"),
         query if query.starts_with('?') => ("/", query),

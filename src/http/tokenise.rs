@@ -1,10 +1,9 @@
-//! Cuts a head into its parts with httparse, and says why it could not.
+//! Splits a head into its parts with httparse, and explains failures.
 //!
-//! httparse does what it does well, finding the ends of tokens at the speed of
-//! memory; it is told to be strict, and its remaining leniencies (a bare LF,
-//! any number of empty lines in front) are refused before it is asked. It gives
-//! few reasons, so a failed head is looked at once more, off the hot path, to
-//! find one that helps the person who has to fix it.
+//! httparse finds the ends of tokens at memory speed. It runs in strict mode, and what it still
+//! tolerates (a bare LF, any number of leading empty lines) is refused before it runs. Its errors are
+//! coarse, so a head that fails is examined once more, off the hot path, for a reason that helps the
+//! person who has to fix it.
 
 use std::mem::MaybeUninit;
 
@@ -14,21 +13,21 @@ use super::message::Version;
 use super::target::bytes_are_allowed;
 use crate::base::limits::{HEAD_FIELDS_DEFAULT, METHOD_BYTES_MAX};
 
-/// Room for httparse's own view of the fields; gone once they are kept as ours.
+/// Room for httparse's view of the fields, until they are stored as ours.
 pub(super) struct Tokens<'b> {
     usual: [MaybeUninit<httparse::Header<'b>>; HEAD_FIELDS_DEFAULT],
-    /// For the rare head that has a version which httparse refuses, or more fields than are usual;
-    /// empty otherwise.
+    /// For the rare head that has a version unknown to httparse or more than the default number of
+    /// fields; otherwise empty.
     rare: Vec<httparse::Header<'b>>,
 }
 
-/// Room for the tokens of one head, not yet written to.
+/// Uninitialised room for the tokens of one head.
 #[inline]
 pub(super) const fn no_tokens<'b>() -> Tokens<'b> {
     Tokens { usual: [const { MaybeUninit::uninit() }; HEAD_FIELDS_DEFAULT], rare: Vec::new() }
 }
 
-/// A request line cut into its words, and the fields.
+/// A request line split into words, and the fields.
 pub(super) struct RequestTokens<'b, 't> {
     pub(super) method: &'b str,
     pub(super) target: &'b str,
@@ -36,7 +35,7 @@ pub(super) struct RequestTokens<'b, 't> {
     pub(super) fields: &'t [httparse::Header<'b>],
 }
 
-/// Cuts a request head; `head` must be one head and nothing after it.
+/// Splits a request head; `head` must be exactly one head.
 #[inline]
 pub(super) fn request<'b, 't>(
     head: &'b [u8],
@@ -46,8 +45,7 @@ pub(super) fn request<'b, 't>(
     if !lines_end_in_crlf(head) {
         return Err(HeadError::BareLineEnd);
     }
-    // RFC 9112, 2.2: old clients send an empty line after a POST body that they
-    // did not count; one is forgiven.
+    // RFC 9112, 2.2: old clients send an extra CRLF after a POST body. One is tolerated.
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     if head.starts_with(b"\r") {
         return Err(HeadError::EmptyLines);
@@ -69,7 +67,7 @@ pub(super) fn request<'b, 't>(
     }
 }
 
-/// Whether a head that httparse could not cut may be cut by its parts.
+/// Whether a head that httparse refused may still be split part by part.
 fn is_rare(error: httparse::Error, fields_max: usize) -> bool {
     match error {
         httparse::Error::Version => true,
@@ -78,8 +76,8 @@ fn is_rare(error: httparse::Error, fields_max: usize) -> bool {
     }
 }
 
-/// A request whose minor version is above the one that httparse knows, which is served as
-/// HTTP/1.1 (RFC 9110, 2.5), or one with more fields than are usual.
+/// A request with a minor version above those httparse knows, which is served as HTTP/1.1 (RFC 9110,
+/// 2.5), or with more than the default number of fields.
 #[cold]
 fn rare_request<'b, 't>(
     head: &'b [u8],
@@ -106,14 +104,14 @@ fn rare_fields<'b, 't>(
     }
 }
 
-/// A head's first line without its line end, and what follows that.
+/// A head's first line without its line end, and the rest.
 fn split_first_line(head: &[u8]) -> (&[u8], &[u8]) {
     let line_bytes = memchr::memchr(b'\r', head).unwrap_or(head.len());
     let (line, rest) = head.split_at(line_bytes);
     (line, rest.strip_prefix(b"\r\n").unwrap_or(rest))
 }
 
-/// A status line cut into its words, and the fields.
+/// A status line split into words, and the fields.
 pub(super) struct ResponseTokens<'b, 't> {
     pub(super) version: Version,
     pub(super) status: u16,
@@ -121,7 +119,7 @@ pub(super) struct ResponseTokens<'b, 't> {
     pub(super) fields: &'t [httparse::Header<'b>],
 }
 
-/// Cuts a response head; `head` must be one head and nothing after it.
+/// Splits a response head; `head` must be exactly one head.
 #[inline]
 pub(super) fn response<'b, 't>(
     head: &'b [u8],
@@ -158,7 +156,7 @@ pub(super) fn response<'b, 't>(
     }
 }
 
-/// A response that is rare in the same way; see [`rare_request`].
+/// The same for a response; see [`rare_request`].
 #[cold]
 fn rare_response<'b, 't>(
     head: &'b [u8],
@@ -170,7 +168,7 @@ fn rare_response<'b, 't>(
         return Err(HeadError::VersionMalformed);
     };
     let version = version_of(word)?;
-    // httparse reads the rest of the line by the rules that it has for all others.
+    // Let httparse check the rest of the line as it does for all other responses.
     let known = [b"HTTP/1.1", rest, b"\r\n\r\n"].concat();
     let mut response = httparse::Response::new(&mut []);
     match (response.parse(&known), response.code) {
@@ -184,8 +182,8 @@ fn rare_response<'b, 't>(
     }
 }
 
-/// Why a field section could not be cut. `lines` are the lines from the first
-/// field on, and may go on past the section.
+/// Why a field section could not be split. `lines` starts at the first field and may run past the
+/// section.
 #[cold]
 pub(super) fn why_fields_failed<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
@@ -207,13 +205,13 @@ pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// httparse gives a minor version of 0 or 1 and leaves all others to [`version_of`].
+/// httparse accepts minor versions 0 and 1 and leaves all others to [`version_of`].
 fn version(minor: u8) -> Version {
     if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
-/// The reason phrase. httparse withholds one with bytes outside ASCII, which
-/// must go through all the same, so it is taken from the line itself.
+/// The reason phrase, taken from the line itself: httparse returns none that has bytes outside ASCII,
+/// but those must be forwarded too.
 fn reason(head: &[u8]) -> &[u8] {
     let line_bytes = memchr::memchr(b'\r', head).unwrap_or(head.len());
     head.get("HTTP/1.1 200 ".len()..line_bytes).unwrap_or_default()
@@ -249,9 +247,9 @@ pub(super) struct RequestLine<'b> {
     pub(super) version: Version,
 }
 
-/// Reads a request line without its line end, off the hot path: for versions that httparse
-/// does not know, for the reason why it refused a line, and for a line whose head is not there
-/// yet. INVARIANT: a line that is refused here is refused in a complete head too.
+/// Parses a request line without its line end, off the hot path: for versions that httparse does not
+/// know, to explain why it refused a line, and for a line whose head is still incomplete. INVARIANT: a
+/// line refused here is also refused in a complete head.
 #[cold]
 pub(super) fn request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
     if !line.first().copied().is_some_and(is_token_byte) {
@@ -275,12 +273,12 @@ pub(super) fn request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
     let version = version_of(version)?;
     match (str::from_utf8(method), str::from_utf8(target)) {
         (Ok(method), Ok(target)) => Ok(RequestLine { method, target, version }),
-        // INVARIANT: both have been found to be ASCII.
+        // INVARIANT: both were checked to be ASCII.
         _ => Err(HeadError::RequestLine),
     }
 }
 
-/// Reads `HTTP/d.d`. A minor version above 1 is read as 1, the highest that is known here.
+/// Parses `HTTP/d.d`. A minor version above 1 is read as 1, the highest we support.
 fn version_of(word: &[u8]) -> Result<Version, HeadError> {
     match word {
         b"HTTP/1.0" => Ok(Version::Http10),

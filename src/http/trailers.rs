@@ -1,10 +1,9 @@
-//! The fields after the last chunk, and which of them may come that late.
+//! Trailers: the fields after the last chunk, and which of them may arrive that late.
 //!
-//! A trailer arrives after the request was routed, authorised and framed. One
-//! that changes any of these would be obeyed by a reader that merges trailers
-//! into the head and missed by one that does not, so such fields are dropped
-//! here (RFC 9110, 6.5.1), also when `_` stands in their name for `-`: gateways
-//! that hand fields on as variables cannot tell the two apart.
+//! A trailer arrives after the request was routed, authorised and framed. A parser that merges trailers
+//! into the head would obey one that changes any of this; a parser that does not would miss it. So such
+//! fields are dropped here (RFC 9110, 6.5.1), even if their name has `_` in place of `-`: gateways that
+//! pass fields on as variables cannot tell the two apart.
 
 use super::error::HeadError;
 use super::field::{Field, Known};
@@ -12,15 +11,14 @@ use super::head_end::lines_end_in_crlf;
 use super::tokenise::{lines, why_fields_failed};
 use crate::base::limits::TRAILER_FIELDS_MAX;
 
-/// Calls `each` for every field of a trailer section that may be a trailer.
+/// Calls `each` for every field that is allowed in a trailer section.
 ///
-/// `section` is what [`super::ChunkPart::End`] spoke of: field lines, then an
-/// empty line.
+/// `section` is what [`super::ChunkPart::End`] returned: field lines, then an empty line.
 ///
 /// # Errors
 ///
-/// A malformed section is refused, also if the fault is in a field that would
-/// be dropped; `each` has not been called then.
+/// The section is malformed, even if only in a field that would be dropped. `each` has not been called
+/// then.
 pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&Field<'_>)) -> Result<(), HeadError> {
     if section == b"\r\n" {
         return Ok(());
@@ -45,7 +43,7 @@ pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&Field<'_>)) -> Resul
 
 /// Whether a field may be sent after the body.
 fn may_be_trailer(name: &str) -> bool {
-    /// What RFC 9110 and its kin say must be known before the body, by purpose.
+    /// Fields that RFC 9110 and related RFCs require before the body, grouped by purpose.
     const FORBIDDEN: [&str; 39] = [
         // Authentication and cookies.
         "authorization",
@@ -54,7 +52,7 @@ fn may_be_trailer(name: &str) -> bool {
         "www-authenticate",
         "cookie",
         "set-cookie",
-        // What the request asks for.
+        // Request controls.
         "accept",
         "accept-charset",
         "accept-encoding",
@@ -71,7 +69,7 @@ fn may_be_trailer(name: &str) -> bool {
         "if-none-match",
         "if-range",
         "if-unmodified-since",
-        // How the response is to be treated.
+        // Response controls.
         "age",
         "cache-control",
         "date",
@@ -80,7 +78,7 @@ fn may_be_trailer(name: &str) -> bool {
         "retry-after",
         "vary",
         "warning",
-        // The connection, the message and the way it came.
+        // Connection, message and routing.
         "connection",
         "forwarded",
         "host",
@@ -92,7 +90,7 @@ fn may_be_trailer(name: &str) -> bool {
         "x-real-ip",
         "x-request-id",
     ];
-    // Of the content fields only the digest is known no earlier than the body's end.
+    // Of the content fields, only the digest cannot be known before the end of the body.
     let is_content = begins(name, "content-") && !name.eq_ignore_ascii_case("content-digest");
     !is_content
         && !begins(name, "x-forwarded")
@@ -100,7 +98,7 @@ fn may_be_trailer(name: &str) -> bool {
         && !FORBIDDEN.iter().any(|forbidden| forbidden.len() == name.len() && begins(name, forbidden))
 }
 
-/// Whether a name begins so, case aside and with `_` for `-`; `start` is in lower case.
+/// Whether a name starts with `start`, which is in lower case. Ignores case and treats `_` as `-`.
 fn begins(name: &str, start: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(byte, wanted)| plain(byte) == wanted)

@@ -1,13 +1,13 @@
-//! Lines of the access log on their way from the workers to the thread that writes them.
+//! Carries access log lines from the workers to the thread that writes them.
 //!
-//! Each worker owns a [`Batch`] and appends to it without asking anybody. When the batch is
-//! large, or its worker is about to sleep, its whole buffer goes into a bounded channel; empty
-//! buffers come back through another one. Nothing here waits: when the channel is full, because
-//! the disk or the reader at the other end stands still, the lines of the batch are dropped and
-//! counted. Nothing is allocated either, unless more buffers are under way than ever before.
+//! Each worker owns a [`Batch`] and appends to it without synchronisation. When the batch is large, or
+//! its worker is about to sleep, the whole buffer goes into a bounded channel; empty buffers come back
+//! through another. Nothing here blocks: if the channel is full, because the disk or the reader of a
+//! pipe has stalled, the batch is dropped and its lines are counted. Nothing allocates either, unless
+//! more buffers are in flight than ever before.
 //!
-//! Handing over wakes nobody as a rule. The thread looks into the channel when it has lingered
-//! for long enough, and a bell shortens that when the channel fills.
+//! Handing over a batch usually wakes no thread. The writer polls the channel when its linger time is
+//! over, and a bell cuts that short when the channel fills up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,16 +18,16 @@ use super::line::Format;
 use super::record::Record;
 use crate::base::limits::{LOG_BATCH_BYTES, LOG_BATCHES_HURRY, LOG_BATCHES_MAX, LOG_BUFFER_BYTES};
 
-/// What one worker has to say.
+/// The access log lines of one worker.
 #[derive(Debug)]
 pub struct Batch {
     format: Format,
-    /// Whole lines. Without capacity after they were handed over, until there is a next one.
+    /// Whole lines. Has no capacity from the time they are handed over until the next line.
     lines: Vec<u8>,
     intake: Intake,
 }
 
-/// Where batches come from and go to.
+/// The sending end: creates batches and takes what they hand over.
 #[derive(Clone, Debug)]
 pub struct Intake {
     filled: Sender<Vec<u8>>,
@@ -36,19 +36,19 @@ pub struct Intake {
     dropped: Arc<AtomicU64>,
 }
 
-/// The other end: what the thread that writes lines takes from.
+/// The receiving end, for the thread that writes the lines.
 #[derive(Clone, Debug)]
 pub struct Outlet {
-    /// Buffers of whole lines, in the order in which they were handed over. Disconnected when
-    /// the last batch and the last intake are gone.
+    /// Buffers of whole lines, in the order they were handed over. Disconnected once the last batch and
+    /// the last intake are gone.
     pub filled: Receiver<Vec<u8>>,
-    /// Rung when there is something that should not wait.
+    /// Rung when the writer should not linger.
     pub bell: Receiver<()>,
     empty: Sender<Vec<u8>>,
 }
 
-/// An intake and its outlet. Lines that nobody can take are counted in `dropped`; relaxed, as
-/// nothing else depends on it.
+/// An intake and its outlet. Lines that do not fit into the channel are counted in `dropped`. Ordering:
+/// Relaxed, since nothing else depends on it.
 pub fn channel(dropped: Arc<AtomicU64>) -> (Intake, Outlet) {
     let (filled, to_write) = bounded(LOG_BATCHES_MAX);
     let (give_back, empty) = bounded(LOG_BATCHES_MAX);
@@ -57,7 +57,7 @@ pub fn channel(dropped: Arc<AtomicU64>) -> (Intake, Outlet) {
     (intake, Outlet { filled: to_write, bell, empty: give_back })
 }
 
-/// How many lines there are: each has one line end, at its end.
+/// Counts lines: each has exactly one line end, at its end.
 pub fn lines_in(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
@@ -68,15 +68,15 @@ impl Intake {
         Batch { format, lines: Vec::new(), intake: self.clone() }
     }
 
-    /// Makes the other end look up.
+    /// Wakes the writer if it is lingering.
     pub fn ring(&self) {
-        // When it is full, a ring is pending already.
+        // If the bell's channel is full, a ring is already pending.
         let _ = self.bell.try_send(());
     }
 }
 
 impl Batch {
-    /// Appends the line of a request. Never waits.
+    /// Appends the line of a request. Never blocks.
     pub fn append(&mut self, record: &Record<'_>) {
         if self.lines.capacity() == 0 {
             self.lines = self.intake.empty.try_recv().unwrap_or_default();
@@ -88,11 +88,11 @@ impl Batch {
         }
     }
 
-    /// Hands over what there is, for whoever is about to sleep. Never waits.
+    /// Hands over the lines so far, before the worker sleeps. Never blocks.
     ///
-    /// Half of the channel is kept for batches that are large, or else many small ones would
-    /// fill it as soon as the other end is slow. So in such a moment the lines stay here, to go
-    /// with the next ones.
+    /// Half of the channel is reserved for large batches; otherwise many small ones would fill it as
+    /// soon as the writer is slow. If only that half is left, the lines stay here and go with the next
+    /// ones.
     pub fn flush(&mut self) {
         if !self.lines.is_empty() && self.intake.filled.len() < LOG_BATCHES_MAX / 2 {
             self.hand_over();
@@ -124,12 +124,12 @@ impl Drop for Batch {
 }
 
 impl Outlet {
-    /// Gives a buffer back whose lines are written.
+    /// Returns a buffer whose lines have been written.
     pub fn give_back(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        // Names of unusual length have made it grow.
+        // Unusually long names may have made it grow.
         buffer.shrink_to(LOG_BUFFER_BYTES);
-        // There are enough of them when this is full.
+        // If the channel is full, there are enough buffers.
         let _ = self.empty.try_send(buffer);
     }
 }
@@ -173,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_when_they_are_many_or_their_worker_sleeps() {
+    fn lines_are_handed_over_when_there_are_many_or_the_worker_sleeps() {
         let (intake, outlet) = channel(Arc::default());
         let mut batch = intake.batch(Format::Combined);
         batch.flush();
-        assert!(outlet.filled.is_empty(), "nothing was said");
+        assert!(outlet.filled.is_empty(), "there were no lines");
 
         batch.append(&record("/1"));
         batch.append(&record("/2"));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_channel_costs_lines_and_no_time() {
+    fn a_full_channel_drops_lines_and_never_blocks() {
         let dropped = Arc::new(AtomicU64::new(0));
         let (intake, outlet) = channel(Arc::clone(&dropped));
         let mut batch = intake.batch(Format::Combined);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_takes_any_more_are_counted() {
+    fn lines_without_a_writer_are_counted_as_dropped() {
         let dropped = Arc::new(AtomicU64::new(0));
         let (intake, outlet) = channel(Arc::clone(&dropped));
         let mut batch = intake.batch(Format::Combined);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Upper bounds of the buckets, in microseconds; a last one has no bound. From a request that
-/// stays on this machine to one that takes as long as any default deadline.
+/// Upper bounds of the buckets, in microseconds; the last bucket has none. They range from a request
+/// that never leaves this machine to one that takes as long as any default timeout.
 pub const BOUNDS_US: [u64; 16] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000,
@@ -12,14 +12,14 @@ pub const BOUNDS_US: [u64; 16] = [
 /// Counts of durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// How many fell into each bucket, the unbounded one last. Not cumulative.
+    /// The count in each bucket, the unbounded one last. Not cumulative.
     pub counts: [u64; BOUNDS_US.len() + 1],
-    /// Their sum, in nanoseconds.
+    /// The sum of the durations, in nanoseconds.
     pub sum_ns: u64,
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts one duration.
     pub fn record(&mut self, duration: Duration) {
         let us = duration.as_micros() as u64;
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
@@ -29,12 +29,12 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(duration.as_nanos() as u64);
     }
 
-    /// How many were counted.
+    /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
@@ -42,7 +42,7 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
-    /// What was counted since a copy was taken.
+    /// What was counted since `earlier`, a copy of this histogram.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut fresh = self.clone();
         for (count, before) in fresh.counts.iter_mut().zip(earlier.counts) {
@@ -52,8 +52,8 @@ impl Histogram {
         fresh
     }
 
-    /// The duration that a share of all, such as 0.99, stays below: interpolated within its
-    /// bucket, so as exact as the bucket is narrow. Of an empty histogram it is zero.
+    /// The duration below which this share of all durations lies, such as 0.99. Interpolated within a
+    /// bucket, so only as exact as the bucket is narrow. Zero if the histogram is empty.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = share.clamp(0.0, 1.0) * self.count() as f64;
         let (mut below, mut lower) = (0_u64, 0_u64);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_since_a_copy_is_what_was_recorded_since() {
+    fn a_difference_to_a_copy_is_what_was_recorded_since() {
         let (mut histogram, mut expected) = (Histogram::default(), Histogram::default());
         histogram.record(Duration::from_millis(1));
         let earlier = histogram.clone();

@@ -1,10 +1,10 @@
-//! One request as one line of text: a JSON object, or Combined Log Format.
+//! Formats a request as one line of text: a JSON object or Combined Log Format.
 //!
-//! Whatever the peers sent, a line is printable ASCII with one line end, at its end. So it
-//! cannot forge another line, move a terminal's cursor, or turn text around on its reader's
-//! screen. A JSON parser gives back what was sent; docs/access-log.md says what each key means.
+//! Whatever the peers sent, a line is printable ASCII and has one line end, at its end. So it cannot
+//! forge another line, move a terminal's cursor, or reverse text on the reader's screen. A JSON parser
+//! recovers what was sent; docs/access-log.md defines each key.
 //!
-//! A line is written with every request, so nothing here allocates but the growth of `out`.
+//! A line is written for every request, so nothing here allocates except to grow `out`.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::record::{Attempt, Record};
 use crate::base::limits::{LOG_TARGET_BYTES_MAX, LOG_TEXT_BYTES_MAX};
 
-/// What a line looks like.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// [`write_json`].
@@ -32,8 +32,8 @@ impl Format {
     }
 }
 
-/// Appends a request as one JSON object (RFC 8259) and a line end. Keys of what is unknown or
-/// empty are left out.
+/// Appends a request as one JSON object (RFC 8259) and a line end. Unknown or empty values are omitted,
+/// with their keys.
 pub fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     let decided = record.attempts.last();
     out.extend_from_slice(b"{\"time\":\"");
@@ -75,9 +75,8 @@ pub fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends a request as Apache and nginx write it, and a line end:
-/// `client - user [time] "request" status bytes "referer" "user-agent"`, with `-` for what is
-/// unknown or empty.
+/// Appends a request as Apache and nginx write it, and a line end: `client - user [time] "request"
+/// status bytes "referer" "user-agent"`, with `-` for unknown or empty values.
 pub fn write_combined(record: &Record<'_>, out: &mut Vec<u8>) {
     ip(out, record.client);
     out.extend_from_slice(b" - ");
@@ -113,8 +112,8 @@ pub fn write_combined(record: &Record<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// `key` comes with its comma, its quotes and its colon, as in all that follow: it is known
-/// when this is compiled, so it is copied and not put together.
+/// `key` includes its comma, quotes and colon, here and below: it is known at compile time, so it is
+/// copied instead of assembled.
 fn json_name(out: &mut Vec<u8>, key: &'static str, name: Option<&str>) {
     json_text(out, key, name.unwrap_or_default().as_bytes(), LOG_TEXT_BYTES_MAX);
 }
@@ -134,7 +133,7 @@ fn json_number(out: &mut Vec<u8>, key: &'static str, value: u64) {
     number(out, value);
 }
 
-/// In milliseconds, with microseconds behind the point.
+/// In milliseconds, with three decimals.
 fn json_ms(out: &mut Vec<u8>, key: &'static str, duration: Option<Duration>) {
     let Some(duration) = duration else { return };
     let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -159,7 +158,7 @@ fn json_attempts(out: &mut Vec<u8>, attempts: &[Attempt<'_>]) {
     out.push(b']');
 }
 
-/// The one text of Combined Log Format that stands without quotes, so its spaces go too.
+/// The user is the only unquoted text in Combined Log Format, so spaces in it are escaped too.
 fn combined_user(out: &mut Vec<u8>, user: &str) {
     for (index, word) in user.split(' ').enumerate() {
         if index > 0 {
@@ -173,7 +172,7 @@ fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// The address as `X-Forwarded-For` has it: IPv4 is written as such on a socket for both.
+/// The address as in `X-Forwarded-For`: an IPv4 client of a dual-stack socket is written as IPv4.
 fn ip(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -184,15 +183,14 @@ fn ip(out: &mut Vec<u8>, address: IpAddr) {
                 number(out, octet.into());
             }
         }
-        // Nothing can go wrong with writing into memory.
+        // Writing to memory cannot fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
 }
 
 /// `2026-11-21T06:40:51.123Z`.
 fn rfc3339(time: SystemTime) -> [u8; 24] {
-    // What has no four digits for its year, or comes from before 1970, is a clock that was
-    // never set.
+    // A year without four digits, or before 1970, means that the clock was never set.
     let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = SystemTime::UNIX_EPOCH + since_1970.min(Duration::from_secs(END_OF_9999 - 1));
     let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -218,8 +216,8 @@ fn common_log_time(time: SystemTime) -> [u8; 26] {
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// Appends `text`, with `escape` for all that is not plain, until its next part would make more
-/// than `bytes_max` of it; then `...` stands for the rest.
+/// Appends `text`, escaping everything that is not plain. If the result would exceed `bytes_max`, it is
+/// cut and ends in `...`.
 fn escaped(out: &mut Vec<u8>, text: &[u8], bytes_max: usize, escape: Escape) {
     let end = out.len() + bytes_max;
     let mut rest = text;
@@ -243,7 +241,7 @@ fn escaped(out: &mut Vec<u8>, text: &[u8], bytes_max: usize, escape: Escape) {
     out.extend_from_slice(b"...");
 }
 
-/// Appends bytes in an escaped form, as long as `out` does not become longer than the number.
+/// Appends escaped bytes until `out` would become longer than the given length.
 type Escape = fn(&mut Vec<u8>, &[u8], usize) -> Fits;
 
 #[derive(PartialEq, Eq)]
@@ -252,8 +250,8 @@ enum Fits {
     No,
 }
 
-/// As characters, those outside ASCII in UTF-16 (RFC 8259, section 7). What is not UTF-8
-/// becomes U+FFFD, as often as `String::from_utf8_lossy` would put it.
+/// Escapes by character; those outside ASCII in UTF-16 (RFC 8259, section 7). Invalid UTF-8 becomes
+/// U+FFFD, as often as in `String::from_utf8_lossy`.
 fn json_escape(out: &mut Vec<u8>, special: &[u8], end: usize) -> Fits {
     for chunk in special.utf8_chunks() {
         let bad = if chunk.invalid().is_empty() { None } else { Some(char::REPLACEMENT_CHARACTER) };
@@ -277,10 +275,10 @@ fn json_escape(out: &mut Vec<u8>, special: &[u8], end: usize) -> Fits {
     Fits::Yes
 }
 
-/// What a character outside the Basic Multilingual Plane takes.
+/// The length of a character outside the Basic Multilingual Plane.
 const JSON_ESCAPE_BYTES_MAX: usize = "\\ud83e\\udd80".len();
 
-/// Byte by byte as `\xHH`, which is what nginx does.
+/// Escapes byte by byte as `\xHH`, like nginx.
 fn hex_escape(out: &mut Vec<u8>, special: &[u8], end: usize) -> Fits {
     for byte in special {
         if out.len() + "\\xHH".len() > end {
@@ -297,13 +295,13 @@ fn hex(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
-/// Bytes that stand for themselves in both formats.
+/// Whether a byte needs no escape in either format.
 fn is_plain(byte: &u8) -> bool {
-    // Without branches, so that the compiler can look at sixteen at once.
+    // Branch-free, so that the compiler can check sixteen at a time.
     (*byte >= b' ') & (*byte <= b'~') & (*byte != b'"') & (*byte != b'\\')
 }
 
-/// How many of the first bytes are plain.
+/// How many bytes at the start are plain.
 fn plain_run(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<16>();
     let is_plain_block = |block: &&[u8; 16]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));

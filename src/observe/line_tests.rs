@@ -1,4 +1,4 @@
-//! What a line of the access log must be, for every request there can be.
+//! Tests that hold for every line of the access log.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ fn time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_243_251_123)
 }
 
-/// A GET that was answered, at the second try.
+/// A GET that was answered on the second attempt.
 fn served<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
     Record {
         time: time(),
@@ -61,7 +61,7 @@ const ATTEMPTS: [Attempt<'static>; 2] = [
     },
 ];
 
-/// A head that could not be read.
+/// A request whose head was malformed.
 fn malformed() -> Record<'static> {
     Record {
         user: None,
@@ -95,7 +95,7 @@ fn parsed(record: &Record<'_>) -> Value {
 }
 
 #[test]
-fn json_says_everything_in_one_order() {
+fn json_has_every_key_in_a_fixed_order() {
     let expected = concat!(
         r#"{"time":"2026-11-21T06:40:51.123Z","request_id":"9f86d081884c7d65","client":"192.0.2.7","#,
         r#""client_port":40112,"listener":"main","user":"ann","method":"GET","host":"shop.example.com","#,
@@ -111,7 +111,7 @@ fn json_says_everything_in_one_order() {
 }
 
 #[test]
-fn json_leaves_out_what_is_not_known() {
+fn json_omits_what_is_not_known() {
     let expected = json!({
         "time": "2026-11-21T06:40:51.123Z", "client": "192.0.2.7", "client_port": 1, "listener": "main",
         "status": 400, "bytes_in": 0, "bytes_out": 0, "attempts": [], "queue_ms": 0.0, "total_ms": 0.0,
@@ -121,7 +121,7 @@ fn json_leaves_out_what_is_not_known() {
 }
 
 #[test]
-fn json_names_the_client_and_the_peer_where_they_are_not_the_same() {
+fn json_names_the_client_and_the_peer_if_they_differ() {
     let record = Record { client: "203.0.113.9".parse().unwrap(), ..served(&ATTEMPTS) };
     let written = line(Format::Json, &record);
     let expected = r#","client":"203.0.113.9","peer":"192.0.2.7","peer_port":40112,"listener":"#;
@@ -130,7 +130,7 @@ fn json_names_the_client_and_the_peer_where_they_are_not_the_same() {
 }
 
 #[test]
-fn json_says_what_was_wrong() {
+fn json_has_the_reason_of_an_error() {
     let record = Record { reason: Some("the Host field is missing"), ..malformed() };
     assert_eq!(parsed(&record)["reason"], "the Host field is missing");
 }
@@ -199,7 +199,7 @@ fn the_longest_line_fits_into_a_buffer() {
     }
 }
 
-/// Bytes of all kinds, among them what is close to breaking a line.
+/// Bytes of all kinds, including some that try to break a line.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         vec(any::<u8>(), 0..20),
@@ -218,11 +218,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    /// Eight texts that are not bytes, in the order of [`with`].
+    /// Eight texts, in the order of [`with`].
     fn texts()(texts in vec(text(), 8)) -> Vec<String> { texts }
 }
 
-/// A record that is made of what it is given.
+/// A record with the given values.
 fn with<'a>(
     texts: &'a [String],
     bytes: &'a [Vec<u8>],

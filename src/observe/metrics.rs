@@ -1,8 +1,8 @@
-//! Counters of requests, one shard for each worker.
+//! Request counters, one shard per worker.
 //!
-//! A worker counts into its own shard, so nobody waits for anybody; who wants to know adds
-//! the shards up. What is counted has few dimensions, all of them from the configuration or
-//! from a closed list, so the number of series is bounded.
+//! A worker counts into its own shard, so workers never wait for each other; a scrape adds the shards
+//! up. All labels come from the configuration or from a closed list, so the number of series is
+//! bounded.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use parking_lot::Mutex;
 
 use super::histogram::Histogram;
 
-/// Which requests a series counts. The numbers are ids that whoever counts gives out.
+/// Identifies a series. Listeners, pools and backends are given by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The listener.
     pub listener: u32,
-    /// The pool that its route leads to; 0 if it leads to none.
+    /// The pool of the route; 0 if it has none.
     pub pool: u32,
-    /// The backend that decided; 0 if none was chosen.
+    /// The backend of the last attempt; 0 if none was chosen.
     pub backend: u32,
-    /// The status that the client got; 499 if it left. One that is not registered is counted as the
-    /// first of its class.
+    /// The status that the client got; 499 if it disconnected first. An unregistered status is counted
+    /// as the first of its class.
     pub code: u16,
 }
 
-/// In the place of the number of a listener or backend that a reload has removed.
+/// Replaces the id of a listener or backend that a reload has removed.
 pub const GONE: u32 = u32::MAX;
 
-/// What is known of the requests of one key.
+/// The requests of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Series {
-    /// How long they took, from the head to the end of the response.
+    /// Their durations, from the head to the end of the response.
     pub durations: Histogram,
     /// Bytes of request bodies.
     pub bytes_in: u64,
@@ -39,27 +39,27 @@ pub struct Series {
     pub bytes_out: u64,
 }
 
-/// What one worker has counted.
+/// The counters of one worker.
 #[derive(Debug, Default)]
 pub struct Shard {
-    /// LOCK: guards the shard for one request's counting, or for the copy of a scrape. Only
-    /// its worker and scrapes ask for it.
+    /// LOCK: guards the counters, held while one request is counted or while a scrape copies them. Only
+    /// the worker and scrapes take it.
     counts: Mutex<Counts>,
 }
 
-/// Everything that is counted.
+/// All counters.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Requests.
+    /// Requests, by key.
     pub series: HashMap<Key, Series>,
-    /// Tries after the first, by what the one before came to.
+    /// Retries, by the outcome of the attempt before.
     pub retries: HashMap<&'static str, u64>,
-    /// Request fields with `_` in their name that were dropped.
+    /// Request fields that were dropped because their name contains `_`.
     pub dropped_fields: u64,
 }
 
 impl Shard {
-    /// Counts a request that has ended.
+    /// Counts a finished request.
     pub fn request(&self, key: Key, took: Duration, bytes_in: u64, bytes_out: u64) {
         let key = Key { code: counted_as(key.code), ..key };
         let mut counts = self.counts.lock();
@@ -69,17 +69,17 @@ impl Shard {
         series.bytes_out += bytes_out;
     }
 
-    /// Counts another try, which `reason` led to.
+    /// Counts a retry; `reason` is what caused it.
     pub fn retry(&self, reason: &'static str) {
         *self.counts.lock().retries.entry(reason).or_default() += 1;
     }
 
-    /// Counts request fields that were dropped for the `_` in their name.
+    /// Counts request fields that were dropped because their name contains `_`.
     pub fn dropped_fields(&self, count: u32) {
         self.counts.lock().dropped_fields += u64::from(count);
     }
 
-    /// Adds what was counted to `sum`.
+    /// Adds these counters to `sum`.
     pub fn add_to(&self, sum: &mut Counts) {
         let counts = self.counts.lock();
         for (key, series) in &counts.series {
@@ -91,8 +91,8 @@ impl Shard {
         sum.dropped_fields += counts.dropped_fields;
     }
 
-    /// Adds each series to that of another key, or forgets it if there is `None`: what its own
-    /// key names is gone.
+    /// Moves each series to the key that `key_now` returns, adding to what is there. `None` drops the
+    /// series: what its key names is gone.
     pub fn rekey(&self, key_now: impl Fn(Key) -> Option<Key>) {
         let mut counts = self.counts.lock();
         for (key, series) in std::mem::take(&mut counts.series) {
@@ -103,10 +103,10 @@ impl Shard {
     }
 }
 
-/// The status that a status is counted as: itself if it is registered with IANA, else the first of its
-/// class, which RFC 9110, section 15, tells recipients to take it for.
+/// The status to count this one as: itself if it is registered with IANA, otherwise the first of its
+/// class. RFC 9110, section 15, tells recipients to treat it that way.
 ///
-/// LIMIT: a backend may answer with any of 900 numbers, and each would be a series in every worker.
+/// LIMIT: a backend may send any of 900 statuses, and each would be one more series in every worker.
 fn counted_as(code: u16) -> u16 {
     match code {
         100..=103 | 200..=208 | 226 | 300..=308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451 | 499 => code,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_backends_answer_there_is_a_bounded_number_of_series() {
+    fn the_number_of_series_is_bounded_for_any_status() {
         let shard = Shard::default();
         for code in 0..=u16::MAX {
             shard.request(Key { listener: 1, pool: 3, backend: 2, code }, Duration::ZERO, 0, 0);
@@ -154,7 +154,7 @@ mod tests {
         let mut sum = Counts::default();
         shard.add_to(&mut sum);
         let codes: std::collections::BTreeSet<u16> = sum.series.keys().map(|key| key.code).collect();
-        // What the memory bound counts with, in config/memory.rs.
+        // The memory bound in config/memory.rs relies on this.
         assert!(codes.len() <= 64, "{}", codes.len());
         assert!(
             [206, 299, 404, 499, 503].map(|code| codes.contains(&code)) == [true, false, true, true, true]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_added_up_or_forgotten() {
+    fn removed_backends_are_summed_up_and_removed_pools_dropped() {
         let shard = Shard::default();
         let key = |backend, pool| Key { listener: 1, pool, backend, code: 200 };
         for (backend, pool) in [(2, 3), (4, 3), (5, 3), (6, 7)] {

@@ -1,5 +1,5 @@
-//! Floor 1: what is noted about requests. Recorded by the data path, shown by the admin
-//! listener and the access log. Knows no request, no socket and no configuration.
+//! Floor 1: what is recorded about requests. The data path writes it; the admin listener and the access
+//! log show it. Knows nothing of connections, sockets or configuration.
 
 pub mod batch;
 pub mod histogram;

@@ -1,27 +1,27 @@
-//! What is known of a request when it has ended: the data of one line of the access log.
+//! The data of one access log line: what is known about a request when it ends.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-/// One request, from its head to its end. Texts are as they came from the peer, so they may
-/// hold anything but line ends; whoever writes them must quote them.
+/// One request. Texts are as the peer sent them and may contain anything but line ends: quote them when
+/// writing.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// When the head was complete.
+    /// When the whole head had arrived.
     pub time: SystemTime,
-    /// The id that is sent to the backend and to the client as X-Request-Id.
+    /// The request id, sent to the backend and to the client as X-Request-Id.
     pub id: &'a [u8],
     /// The client's address: the peer's, or the one that a trusted proxy named.
     pub client: IpAddr,
-    /// Who connected.
+    /// The peer of the connection.
     pub peer: SocketAddr,
-    /// The name of the listener that it came through.
+    /// The name of the listener that accepted it.
     pub listener: &'a str,
-    /// The user that Basic authentication let in.
+    /// The user authenticated by Basic authentication.
     pub user: Option<&'a str>,
-    /// The method; empty when it could not be read, like the next two.
+    /// The method; empty if it could not be parsed, like the next two.
     pub method: &'a str,
-    /// The host that was asked for.
+    /// The requested host.
     pub host: &'a str,
     /// The target as the client sent it.
     pub target: &'a str,
@@ -31,38 +31,38 @@ pub struct Record<'a> {
     pub referer: &'a [u8],
     /// The User-Agent field.
     pub user_agent: &'a [u8],
-    /// What the client was told; 499 when it left before it could be told anything.
+    /// The status that the client got; 499 if it disconnected before a response began.
     pub status: u16,
-    /// Bytes of the request's body that were read, without framing.
+    /// Bytes of the request body that were read, without framing.
     pub bytes_in: u64,
-    /// Bytes of the response's body that were sent, without framing.
+    /// Bytes of the response body that were sent, without framing.
     pub bytes_out: u64,
     /// The route that matched.
     pub route: Option<&'a str>,
-    /// The pool that it led to.
+    /// The pool of that route.
     pub pool: Option<&'a str>,
-    /// The tries, in order; the last one decided. Empty if no backend was chosen.
+    /// The attempts in order; the last one decided the outcome. Empty if no backend was chosen.
     pub attempts: &'a [Attempt<'a>],
-    /// How long it waited for a place at a backend.
+    /// How long it waited in the queue for a backend.
     pub queue: Duration,
     /// From the head to the end of the response.
     pub total: Duration,
     /// Why it ended, from a closed list: `completed`, or what went wrong.
     pub end: &'static str,
-    /// What was wrong, in words, if the client got an error from us.
+    /// What was wrong, in words, if we answered with an error.
     pub reason: Option<&'static str>,
 }
 
-/// One try at one backend.
+/// One attempt at one backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
     /// The backend's name.
     pub backend: &'a str,
-    /// Whether the connection was kept from an earlier request.
+    /// Whether it reused a connection from an earlier request.
     pub reused: bool,
-    /// From its beginning until the connection took a byte; `None` if it never did.
+    /// From its start until the connection accepted a byte; `None` if it never did.
     pub connect: Option<Duration>,
-    /// From its beginning until the response head was there; `None` if it never was.
+    /// From its start until the response head was complete; `None` if it never was.
     pub first_byte: Option<Duration>,
     /// How it ended, from the same list as [`Record::end`].
     pub outcome: &'static str,
