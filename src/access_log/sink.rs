@@ -1,8 +1,8 @@
-//! Where lines of the access log end up, and what happens while that takes none.
+//! The file or stream that access log lines are written to, and what happens when it cannot be written.
 //!
-//! A sink never gives up on a file: a full disk or a reader that is gone costs lines, which are
-//! counted, and one diagnostic when it begins and one when it is over. Standard output whose
-//! reader is gone stays gone.
+//! A sink never gives up on a file: while the disk is full or a pipe has no reader, lines are dropped
+//! and counted. One diagnostic reports when that starts, another when it is over. If the reader of
+//! standard output is gone, it stays gone.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,30 +25,31 @@ pub(super) struct Sink {
     /// `None` for standard output.
     path: Option<PathBuf>,
     state: State,
-    /// A line was cut short, so the next one needs a line end before it.
+    /// The last line was cut short, so the next one needs a line end before it.
     torn: bool,
-    /// Lines that were not written, here or elsewhere.
+    /// Lines that were lost, here or elsewhere.
     dropped: Arc<AtomicU64>,
 }
 
-/// How writing goes.
+/// Whether writing works.
 enum State {
     Well,
-    /// It failed last at `failed`, `lost` lines ago; a file was opened anew at `tried`.
+    /// Writing last failed at `failed`; `lost` lines were lost so far; the file was last reopened at
+    /// `tried`.
     Failing {
         failed: Moment,
         tried: Moment,
         lost: u64,
     },
-    /// It can never go well again.
+    /// Writing can never work again.
     Gone,
 }
 
 impl Sink {
-    /// Opens the sink; lines that it cannot take are counted in `dropped`.
+    /// Opens the sink. Lines that cannot be written are counted in `dropped`.
     ///
     /// # Errors
-    /// The file cannot be opened, or nobody reads from the named pipe; the error names it.
+    /// The file cannot be opened, or the named pipe has no reader; the error names it.
     pub(super) fn open(sink: &AccessLogSink, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let (fd, path) = match sink {
             AccessLogSink::Stdout => (io::stdout().as_fd().try_clone_to_owned()?, None),
@@ -59,7 +60,7 @@ impl Sink {
         Ok(Self { fd, path, state: State::Well, torn: false, dropped })
     }
 
-    /// Opens the file anew, because it may have been renamed. If that fails, the old one stays.
+    /// Reopens the file, which may have been renamed. If that fails, the old one stays open.
     pub(super) fn reopen(&mut self) {
         let Some(path) = &self.path else { return };
         match open_file(path) {
@@ -70,8 +71,8 @@ impl Sink {
         }
     }
 
-    /// Writes whole lines, or counts those that cannot be. May block for as long as the
-    /// sink does; one that is not blocking is waited for until `stop`.
+    /// Writes whole lines and counts those that cannot be written. Blocks as long as the sink does; a
+    /// non-blocking sink is waited for until `stop`.
     pub(super) fn write(&mut self, lines: &[u8], now: Moment, stop: &AtomicBool) {
         self.try_anew(now);
         match self.write_all(lines, stop) {
@@ -84,7 +85,7 @@ impl Sink {
         }
     }
 
-    /// Writes everything, or says why not and what is left.
+    /// Writes everything, or returns the error and what is left.
     fn write_all<'a>(&mut self, lines: &'a [u8], stop: &AtomicBool) -> Result<(), (Errno, &'a [u8])> {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -98,7 +99,7 @@ impl Sink {
                 Ok(_) if self.torn => self.torn = false,
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                // Somebody who shares standard output with us has made it so.
+                // Another process that shares standard output has made it non-blocking.
                 Err(Errno::AGAIN) if self.has_room(stop) => {}
                 Err(errno) => {
                     self.torn |= is_torn(lines, rest);
@@ -109,22 +110,21 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits until the sink takes bytes; false if there is no more time for that.
+    /// Waits until the sink is writable; false if there is a stop or an error.
     fn has_room(&self, stop: &AtomicBool) -> bool {
         let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
         loop {
             match poll(&mut fds, Some(&LOOK_EVERY)) {
                 Ok(0) | Err(Errno::INTR) if stop.load(Ordering::Relaxed) => return false,
                 Ok(0) | Err(Errno::INTR) => {}
-                // If it is an error, writing tells which.
+                // If this is an error, the next write returns it.
                 Ok(_) => return true,
                 Err(_) => return false,
             }
         }
     }
 
-    /// Opens a file that could not be written to anew, now and then: what it was is perhaps gone,
-    /// as after a remount.
+    /// Reopens a failing file now and then: the old one may be gone, as after a remount.
     fn try_anew(&mut self, now: Moment) {
         if let (State::Failing { tried, .. }, Some(path)) = (&mut self.state, &self.path)
             && now.since(*tried) >= LOG_RETRY_EVERY
@@ -137,13 +137,13 @@ impl Sink {
     }
 
     fn take(&mut self, fd: OwnedFd) {
-        // A new file begins with a whole line anyway.
+        // An empty file needs no line end first.
         self.torn &= fstat(&fd).is_ok_and(|stat| stat.st_size > 0);
         self.fd = fd;
     }
 
     fn went_well(&mut self, now: Moment) {
-        // Not at once, or a disk that is full again and again would fill the diagnostics.
+        // Not immediately, because a disk that keeps filling up would flood the diagnostics.
         if let State::Failing { failed, lost, .. } = self.state
             && now.since(failed) >= LOG_RETRY_EVERY
         {
@@ -160,7 +160,7 @@ impl Sink {
                 *total += lost;
             }
             State::Well if self.path.is_none() && errno == Errno::PIPE => {
-                log::error!("nobody reads standard output any more: the access log ends here");
+                log::error!("standard output has no reader any more: the access log ends here");
                 self.state = State::Gone;
             }
             State::Well => {
@@ -179,12 +179,12 @@ impl Sink {
     }
 }
 
-/// Between two looks at whether there is a stop.
+/// How often to check for a stop.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Opens or creates a file to append to. Others than its owner and group have no business in it.
+/// Opens or creates a file to append to, readable only by its owner and group.
 fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
-    // A named pipe that nobody reads fails to open instead of holding us up.
+    // NONBLOCK: a named pipe without a reader fails to open instead of blocking.
     let flags = OFlags::WRONLY
         | OFlags::APPEND
         | OFlags::CREATE
@@ -192,14 +192,14 @@ fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
         | OFlags::NOCTTY
         | OFlags::CLOEXEC;
     let fd = open(path, flags, Mode::from_raw_mode(0o640))?;
-    // From here on, waiting is what its thread is for.
+    // After that, its thread may block.
     fcntl_setfl(&fd, fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
     Ok(fd)
 }
 
 fn named(path: &Path, errno: Errno) -> io::Error {
     let remedy = match errno {
-        Errno::NXIO => ": nobody reads from this pipe; start its reader first",
+        Errno::NXIO => ": this pipe has no reader; start it first",
         Errno::NOENT => ": its folder does not exist; create it first",
         _ => "",
     };
@@ -207,7 +207,7 @@ fn named(path: &Path, errno: Errno) -> io::Error {
     io::Error::new(error.kind(), format!("cannot open the access log {}: {error}{remedy}", path.display()))
 }
 
-/// Whether what was written of `lines`, all before `rest`, ends inside a line.
+/// Whether the part of `lines` before `rest` ends inside a line.
 fn is_torn(lines: &[u8], rest: &[u8]) -> bool {
     let written = lines.strip_suffix(rest).unwrap_or_default();
     written.last().is_some_and(|last| *last != b'\n')
@@ -233,7 +233,7 @@ mod tests {
         (Sink::open(&AccessLogSink::File(path.to_owned()), Arc::clone(&dropped)).unwrap(), dropped)
     }
 
-    /// Standard output that is a pipe, and the pipe's other end.
+    /// Standard output as a pipe, and the pipe's other end.
     fn stdout() -> (Sink, Arc<AtomicU64>, OwnedFd) {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
         let dropped = Arc::new(AtomicU64::new(0));
@@ -250,12 +250,12 @@ mod tests {
             file(&path).0.write(line.as_bytes(), at(0), &GO_ON);
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
-        // Less what the umask forbids.
+        // The umask may remove more.
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777 & !0o640, 0);
     }
 
     #[test]
-    fn what_cannot_be_opened_is_named_with_a_remedy() {
+    fn an_error_names_the_file_and_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let open = |path: PathBuf| {
             let error =
@@ -267,11 +267,11 @@ mod tests {
         assert!(open(folder.path().to_owned()).contains("directory"));
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
-        assert!(open(pipe).contains("start its reader first"));
+        assert!(open(pipe).contains("start it first"));
     }
 
     #[test]
-    fn a_full_disk_costs_lines_until_it_is_not_full_any_more() {
+    fn lines_are_lost_only_while_the_disk_is_full() {
         let (mut sink, dropped) = file(Path::new("/dev/full"));
         sink.write(b"one\ntwo\n", at(0), &GO_ON);
         sink.write(b"three\n", at(10), &GO_ON);
@@ -281,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         sink.path = Some(folder.path().join("access.log"));
         sink.write(b"four\n", at(20), &GO_ON);
-        assert_eq!(dropped.load(Ordering::Relaxed), 4, "it is not tried anew at once");
+        assert_eq!(dropped.load(Ordering::Relaxed), 4, "it is not reopened immediately");
         sink.write(b"five\n", at(2_000), &GO_ON);
         assert!(matches!(sink.state, State::Well));
         assert_eq!(fs::read_to_string(folder.path().join("access.log")).unwrap(), "five\n");
@@ -302,9 +302,9 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_short_does_not_spoil_the_next() {
         let (mut sink, dropped, reader) = stdout();
-        // What a pipe holds is no multiple of seven.
+        // The capacity of a pipe is not a multiple of seven.
         let lines = "012345\n".repeat(100_000);
-        // The pipe does not block, and somebody wants to stop: what does not fit is lost.
+        // The pipe is non-blocking and a stop is pending: what does not fit is lost.
         sink.write(lines.as_bytes(), at(0), &AtomicBool::new(true));
         assert!(sink.torn);
         let mut reader = fs::File::from(reader);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_line_is_torn() {
+    fn a_write_that_ends_inside_a_line_is_recognised() {
         let lines = b"one\ntwo\n";
         assert!(!is_torn(lines, lines));
         assert!(is_torn(lines, b"ne\ntwo\n"));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_of_an_output_that_does_not_block_is_waited_for() {
+    fn a_slow_reader_of_a_non_blocking_output_is_waited_for() {
         let (mut sink, dropped, reader) = stdout();
         let lines = "0123456\n".repeat(100_000);
         let length = lines.len();

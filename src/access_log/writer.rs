@@ -1,8 +1,8 @@
-//! The `rw-log` thread: writes the lines of the access log, so that no request waits for a disk.
+//! The `rw-log` thread: writes access log lines, so that no request waits for a disk.
 //!
-//! It takes whatever has been handed over, writes that with as few calls as there can be, and
-//! lingers until more has come; so a busy balancer wakes it fifty times a second and not once
-//! for each request. Only this thread is held up by a sink that takes nothing.
+//! It takes all batches that have been handed over, writes them with as few calls as possible, and
+//! lingers for more. So a busy balancer wakes it fifty times a second, not once per request. A stalled
+//! sink blocks only this thread.
 
 use std::io;
 use std::sync::Arc;
@@ -21,25 +21,23 @@ use crate::observe::line::Format;
 
 /// A running access log.
 ///
-/// Dropping it writes what has been handed over and ends its thread: drop its batches first, or
-/// what they bring later is dropped and counted. A sink that takes nothing is waited for
-/// [`LOG_STOP_WAIT`] at most; then its lines are dropped and its thread is left behind, because a
-/// blocking write cannot be cut short.
+/// Dropping it writes what has been handed over and ends the thread. Drop its batches first: what they
+/// deliver later is dropped and counted. A stalled sink is waited for at most [`LOG_STOP_WAIT`]; then
+/// its lines are dropped and the thread is left behind, because a blocking write cannot be interrupted.
 pub struct AccessLog {
     format: Format,
     intake: Intake,
     outlet: Outlet,
     wishes: Arc<Wishes>,
     dropped: Arc<AtomicU64>,
-    /// Disconnected when the thread has ended.
+    /// Disconnected once the thread has ended.
     ended: Receiver<()>,
-    /// `None` when it may go on alone.
+    /// `None` once the log is retired.
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread is asked for besides writing. Sequentially consistent: a ring of the bell that
-/// is pending already must do for a wish that comes now, and lines from before a stop must be
-/// there for whoever has seen it.
+/// Requests to the thread. SeqCst: a pending ring of the bell must also serve a request made now, and a
+/// thread that has seen a stop must see the lines from before it.
 #[derive(Default)]
 struct Wishes {
     reopen: AtomicBool,
@@ -47,12 +45,11 @@ struct Wishes {
 }
 
 impl AccessLog {
-    /// Opens the sink and starts the thread. Lines that get lost are counted in `dropped`, which
-    /// outlives the log, so that the count goes on when a reload opens another.
+    /// Opens the sink and starts the thread. Lost lines are counted in `dropped`, which outlives the
+    /// log so that the count continues when a reload opens another.
     ///
     /// # Errors
-    /// The file cannot be opened, which the error names with a remedy, or the system refuses a
-    /// thread.
+    /// The file cannot be opened (the error includes a remedy), or the system cannot create a thread.
     pub fn open(plan: &AccessLogPlan, dropped: &Arc<AtomicU64>, threads: &Supervisor) -> io::Result<Self> {
         let sink = Sink::open(&plan.sink, Arc::clone(dropped))?;
         let (intake, outlet) = channel(Arc::clone(dropped));
@@ -71,33 +68,32 @@ impl AccessLog {
         Ok(Self { format, intake, outlet, wishes, dropped, ended, thread: Some(thread) })
     }
 
-    /// What one worker appends its lines to. Once it is gone, nothing that was appended to it is
-    /// missing here.
+    /// A batch for one worker. Dropping it hands over everything that was appended.
     pub fn batch(&self) -> Batch {
         self.intake.batch(self.format)
     }
 
-    /// What workers make their batches from, and how lines look in them.
+    /// What workers create their batches from, and the line format.
     pub fn source(&self) -> (Intake, Format) {
         (self.intake.clone(), self.format)
     }
 
-    /// Opens the file anew, after somebody has renamed it. Lines that are handed over when this
-    /// has returned go into the new one; none is lost. Standard output stays as it is.
+    /// Reopens the file after it was renamed. Lines handed over after this returns go into the new
+    /// file; none is lost. Does nothing for standard output.
     pub fn reopen(&self) {
         self.wishes.reopen.store(true, Ordering::SeqCst);
         self.intake.ring();
     }
 
-    /// Lines that were lost because the sink took none, or not fast enough.
+    /// Lines lost because the sink was stalled or too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Lets go of the log when another has taken its place: what its batches still bring is
-    /// written, and the thread ends when the last of them is gone.
+    /// Releases the log after another has replaced it. What its batches still deliver is written, and
+    /// the thread ends with the last of them.
     pub fn retire(mut self) {
-        // A thread that is not joined goes on.
+        // A detached thread keeps running.
         drop(self.thread.take());
     }
 }
@@ -125,11 +121,11 @@ struct Writer {
     sink: Sink,
     outlet: Outlet,
     wishes: Arc<Wishes>,
-    /// Lines of several batches that are written at once.
+    /// Lines of several batches, for one write.
     lines: Vec<u8>,
 }
 
-/// Whether there can be more lines.
+/// Whether more lines may come.
 #[derive(PartialEq, Eq)]
 enum More {
     Perhaps,
@@ -138,16 +134,16 @@ enum More {
 }
 
 impl Writer {
-    /// Writes until there is nothing more. `alive` goes with the thread, however that ends.
+    /// Runs until no more lines can come. `alive` is dropped with the thread, however it ends.
     fn run(mut self, _alive: &Sender<()>) {
         self.lines.reserve_exact(LOG_WRITE_BYTES);
         loop {
-            // Before the look for lines: those that come after a stop are not waited for.
+            // Read before taking lines: those that come after a stop are not waited for.
             let stop = self.wishes.stop.load(Ordering::SeqCst);
             if self.take_all() == More::Never || stop {
                 return;
             }
-            // Others' lines may come now without waking anybody, unless they are very many.
+            // While this lingers, lines are handed over without waking it, unless there are very many.
             if self.outlet.bell.recv_timeout(LOG_LINGER) == Err(RecvTimeoutError::Timeout) {
                 self.wait();
             }
@@ -156,7 +152,7 @@ impl Writer {
 
     /// Waits for lines or for the bell.
     fn wait(&mut self) {
-        // No deadline: while nobody has anything to say, nothing is due.
+        // No deadline: without lines there is nothing to do.
         select_biased! {
             recv(self.outlet.filled) -> lines => if let Ok(lines) = lines {
                 self.take(lines);
@@ -180,7 +176,7 @@ impl Writer {
     }
 
     fn take(&mut self, lines: Vec<u8>) {
-        // Between the lines from before the wish and these, which may come from after it.
+        // Reopen between the lines from before the request and these, which may come from after it.
         self.reopen_if_wished();
         if self.lines.len() + lines.len() > LOG_WRITE_BYTES {
             self.write_out();

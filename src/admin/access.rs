@@ -1,15 +1,15 @@
-//! Who may ask the admin listener for something.
+//! Access control of the admin listener.
 //!
-//! With a token, whoever shows it: as `Authorization: Bearer`, or as the password of
-//! `Authorization: Basic` with any user name, because a browser can ask people for that one only.
+//! With a token, a request must present it: as `Authorization: Bearer`, or as the password of
+//! `Authorization: Basic` with any user name, because that is all a browser can ask people for.
 //!
-//! Without one, whoever can connect, and the configuration allows only loopback addresses then.
-//! That leaves one stranger inside: a browser on this machine that shows somebody else's page.
-//! It can be made to send requests here (cross-site request forgery), and, by a name that first
-//! resolves to its author's server and then to 127.0.0.1, to read the answers (DNS rebinding).
-//! So a Host that is a name other than `localhost` is refused, and so is a POST whose Origin is
-//! not this very listener. No browser shows a token by itself, and it keeps what people typed
-//! for the origin they typed it for, so with a token every Host is as good as another.
+//! Without a token, anyone who can connect has access, and the configuration allows only loopback
+//! addresses. That leaves one threat: a browser on this machine that shows a hostile page. The page can
+//! make it send requests here (cross-site request forgery) and, through a host name that first resolves
+//! to the attacker's server and then to 127.0.0.1, read the responses (DNS rebinding). So a Host that
+//! is a name other than `localhost` is refused, and so is a POST whose Origin is not this listener.
+//! With a token, any Host is fine: a browser does not present a token on its own, and it keeps typed
+//! credentials for the origin they were typed for.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,25 +20,25 @@ use base64::prelude::BASE64_STANDARD;
 use super::request::Request;
 use super::response::Response;
 
-/// The rules of one listener.
+/// The access rules of a listener.
 pub(super) struct Access {
     token: Option<String>,
 }
 
 impl Access {
-    /// The rules for a listener with this token, or without any.
+    /// The rules for a listener with or without a token.
     pub(super) fn new(token: Option<String>) -> Self {
         Self { token }
     }
 
-    /// Whether the request may see or do anything at all.
+    /// Checks whether the request may see or do anything.
     ///
     /// # Errors
-    /// The refusal to answer with.
+    /// The error response.
     pub(super) fn admit(&self, request: &Request) -> Result<(), Response> {
         match &self.token {
             Some(token) if !request.authorization.as_deref().is_some_and(|shown| shows(shown, token)) => {
-                Err(Response::text(401, "401: this needs the admin token, as Authorization: Bearer TOKEN")
+                Err(Response::text(401, "401: this needs the admin token: Authorization: Bearer TOKEN")
                     .with("WWW-Authenticate", "Bearer realm=\"ropewalk\"")
                     .with("WWW-Authenticate", "Basic realm=\"ropewalk\", charset=\"UTF-8\""))
             }
@@ -47,8 +47,8 @@ impl Access {
                 Some(host) if !is_local(host) => Err(Response::text(
                     421,
                     format!(
-                        "421: {host:?} is not this listener; without a token it is asked for by an IP \
-                         address or as localhost"
+                        "421: {host:?} is not this listener; without a token, use an IP address or \
+                         localhost as the host"
                     ),
                 )),
                 _ => Ok(()),
@@ -56,11 +56,10 @@ impl Access {
         }
     }
 
-    /// Whether the request may also change something: it may not when a page of somebody else
-    /// sends it.
+    /// Checks whether the request may make changes. Requests from pages of other origins may not.
     ///
     /// # Errors
-    /// The refusal to answer with.
+    /// The error response.
     pub(super) fn admit_change(request: &Request) -> Result<(), Response> {
         let Some(origin) = &request.origin else { return Ok(()) };
         let host = request.host.as_deref().unwrap_or_default();
@@ -71,12 +70,12 @@ impl Access {
         if is_ours {
             Ok(())
         } else {
-            Err(Response::text(403, "403: a page of another origin may change nothing here"))
+            Err(Response::text(403, "403: pages of other origins may not make changes here"))
         }
     }
 }
 
-/// Whether an Authorization field shows the token.
+/// Whether an Authorization field presents the token.
 fn shows(field: &[u8], token: &str) -> bool {
     let Ok(field) = std::str::from_utf8(field) else { return false };
     let Some((scheme, shown)) = field.split_once(' ') else { return false };
@@ -93,13 +92,13 @@ fn shows(field: &[u8], token: &str) -> bool {
     false
 }
 
-/// Compares in a time that does not depend on where the two differ, only on their lengths.
+/// Compares in a time that depends only on the lengths, not on where the two differ.
 fn are_equal(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0_u8, |seen, (a, b)| black_box(seen | (a ^ b)));
     a.len() == b.len() && differences == 0
 }
 
-/// Whether a Host is an IP address or `localhost`, whatever its port.
+/// Whether a Host is an IP address or `localhost`, with any port.
 fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => return rest.split(']').next().is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok()),
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_asked_for_and_nothing_else_will_do() {
+    fn only_the_exact_token_is_accepted() {
         for good in ["Bearer s3cret", "bearer  s3cret", "Basic eDpzM2NyZXQ=", "basic OnMzY3JldA=="] {
             assert_eq!(admitted(Some("s3cret"), &format!("Host: any.name\r\nAuthorization: {good}")), None);
         }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_bound_to_this_machine_is_refused() {
+    fn a_host_name_that_resolves_to_this_machine_is_refused() {
         for good in ["127.0.0.1:9900", "localhost:9900", "LOCALHOST", "[::1]:9900", "192.0.2.1"] {
             assert_eq!(admitted(None, &format!("Host: {good}")), None, "{good}");
         }
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_may_change_nothing() {
+    fn a_page_of_another_origin_cannot_make_changes() {
         let status =
             |fields: &str| Access::admit_change(&request(fields)).err().map(|response| response.status);
         assert_eq!(status("Host: localhost:9900"), None);

@@ -1,8 +1,8 @@
-//! One client of the admin listener: a request arrives, an answer leaves, the end.
+//! One admin client: read a request, send a response, close.
 //!
-//! A connection never blocks. It goes as far as its socket lets it and says what it waits for;
-//! its deadline is one for the whole request and one for the whole answer, so a client that
-//! trickles gains nothing.
+//! A connection never blocks: it goes as far as its socket allows and says what it waits for. One
+//! deadline covers the whole request and another the whole response, so trickling bytes gains a client
+//! nothing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -23,7 +23,7 @@ use super::pending::{Answer, Pending};
 use super::request::{Method, Request};
 use super::response::Response;
 
-/// A connection and what it is in the middle of.
+/// A connection and its stage.
 pub(super) struct Connection {
     stream: Stream,
     stage: Stage,
@@ -31,26 +31,26 @@ pub(super) struct Connection {
 }
 
 enum Stage {
-    /// A head is arriving; its first `scanned` bytes hold no end of one.
+    /// Reading a head; its first `scanned` bytes contain no end.
     Head { buffer: Buffer, scanned: usize },
-    /// A body is arriving, `left` bytes of it. Nobody reads it, but an answer that is sent before
-    /// it has come could be destroyed by a reset.
+    /// Reading a body with `left` bytes to go. It is ignored, but if the response were sent before it
+    /// had arrived, a reset could destroy the response.
     Body { request: Box<Request>, left: u64 },
-    /// It waits for the result of a reload. Nothing is read meanwhile, so an event means that the
-    /// client is gone.
+    /// Waiting for the result of a reload. Nothing is read meanwhile, so an event means that the client
+    /// is gone.
     Later { pending: Pending, method: Method, gone: bool },
-    /// An answer is leaving.
+    /// Sending the response.
     Answer { bytes: Vec<u8>, sent: usize },
-    /// The answer has left. What the client still sends is thrown away until it closes.
+    /// The response is sent. Whatever the client still sends is discarded until it closes.
     Linger { thrown: usize },
 }
 
-/// Whether a connection is worth keeping.
+/// Whether to keep a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// It waits for its socket.
     Waits,
-    /// It is to be closed.
+    /// Close it.
     Done,
 }
 
@@ -61,12 +61,12 @@ impl Connection {
         Self { stream: Stream::accepted(fd), stage, deadline: now + ADMIN_DEADLINE }
     }
 
-    /// When it is closed if it gets nowhere.
+    /// When to close it if it makes no progress.
     pub(super) fn deadline(&self) -> Moment {
         self.deadline
     }
 
-    /// What it waits for.
+    /// The events it waits for.
     pub(super) fn interest(&self) -> PollFlags {
         match self.stage {
             Stage::Answer { .. } => PollFlags::OUT,
@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// Bytes of an answer that its client has not taken yet.
+    /// Bytes of a response that the client has not read yet.
     pub(super) fn held(&self) -> usize {
         match &self.stage {
             Stage::Answer { bytes, .. } => bytes.capacity(),
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Whether its client has got its answer, so that closing it harms nobody.
+    /// Whether the client has got its response, so that closing does no harm.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.stage, Stage::Linger { .. })
     }
@@ -96,7 +96,7 @@ impl Connection {
         self.stream.mark_readable();
     }
 
-    /// Goes as far as the socket lets it; `answer` is asked at most once.
+    /// Goes as far as the socket allows. Calls `answer` at most once.
     pub(super) fn advance(
         &mut self,
         now: Moment,
@@ -144,8 +144,8 @@ impl Connection {
         self.begin_answer(response.into_bytes(method), now);
     }
 
-    /// The deadline has passed. A client that was too slow with its request gets an error, if it
-    /// still reads; one that waits for a reload gets its progress.
+    /// Handles a passed deadline. A client that was too slow with its request gets an error, if it
+    /// still reads; one that waits for a reload is told its progress.
     pub(super) fn expire(&mut self, now: Moment) -> Progress {
         if let Stage::Later { pending, .. } = &self.stage {
             let response = pending.give_up();
@@ -154,7 +154,7 @@ impl Connection {
         }
         if matches!(self.stage, Stage::Head { .. } | Stage::Body { .. }) {
             let text = format!("408: the request did not arrive within {} s", ADMIN_DEADLINE.as_secs());
-            // Whatever the socket does not take now is lost.
+            // Best effort: what does not fit into the socket buffer now is lost.
             let _ = self.stream.write(&Response::text(408, text).into_bytes(Method::Other));
         }
         Progress::Done
@@ -168,7 +168,7 @@ impl Connection {
     fn take_head(&mut self, buffers: &mut BufferPool) -> Step {
         let Stage::Head { buffer, scanned } = &mut self.stage else { return Step::Close };
         let end = match head_end(buffer.bytes(), *scanned) {
-            // It may have come whole, and so was never a partial one.
+            // It may have arrived in one piece, without ever being checked as a partial head.
             Some(end) if end > ADMIN_HEAD_BYTES_MAX => {
                 let error = HeadError::HeadTooLarge;
                 return refuse(error.status(), error.explain());
@@ -182,7 +182,7 @@ impl Connection {
                 ) {
                     return refuse(error.status(), error.explain());
                 }
-                // The end of a head may begin in what has been looked at.
+                // `head_end` also finds an end that starts within the scanned bytes.
                 *scanned = buffer.len();
                 return match self.stream.read(buffer, buffers, Size::Small) {
                     Ok(Io::Moved(_)) => Step::Again,
@@ -206,17 +206,17 @@ impl Connection {
             BodyLength::Fixed(bytes) if bytes > ADMIN_BODY_BYTES_MAX => {
                 return refuse(
                     413,
-                    &format!("a body here has no meaning, and at most {ADMIN_BODY_BYTES_MAX} bytes"),
+                    &format!("request bodies are ignored here, and limited to {ADMIN_BODY_BYTES_MAX} bytes"),
                 );
             }
             BodyLength::Fixed(bytes) => bytes,
             BodyLength::Chunked | BodyLength::UntilClose => {
-                return refuse(411, "a body here has a Content-Length, if there is one at all");
+                return refuse(411, "a request body needs a Content-Length here");
             }
         };
         let left = body.saturating_sub(rest.len() as u64);
         if left > 0 && head.expects_continue {
-            // Nothing else has been sent yet, so the socket takes these few bytes.
+            // Nothing else has been sent yet, so these few bytes fit.
             let _ = self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         Step::Receive(request, left)
@@ -248,9 +248,9 @@ enum Step {
     Receive(Box<Request>, u64),
     /// Answer this request.
     Ask(Box<Request>),
-    /// The answer has come.
+    /// Send this response.
     Answer(Response),
-    /// Answer a request that makes no sense.
+    /// Refuse a malformed request.
     Refuse(Response),
     Linger,
 }

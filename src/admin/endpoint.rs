@@ -1,4 +1,4 @@
-//! Which path is what, and who answers for it.
+//! Maps paths to endpoints and answers requests for them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::response::Response;
 use super::verbs::{self, Verb};
 use super::{metrics, page, process, text};
 
-/// Everything that can be asked for.
+/// All endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint<'a> {
     Page,
@@ -47,13 +47,13 @@ impl<'a> Endpoint<'a> {
         })
     }
 
-    /// Probes come from machinery that has no token, and learn one word.
+    /// Whether it needs no token. Health probes come from systems that have none, and reveal one word.
     fn is_for_anybody(&self) -> bool {
         matches!(self, Self::Health | Self::Readiness)
     }
 }
 
-/// Where questions are answered.
+/// Answers requests.
 pub(super) struct Router {
     access: Access,
     operations: Arc<dyn Operations>,
@@ -68,13 +68,13 @@ impl Router {
             access: Access::new(token),
             operations,
             history: History::default(),
-            // Once: the clocks drift apart, and a start that moves looks like a restart.
+            // Read once: the clocks drift apart, and a start time that moves looks like a restart.
             started_unix_s: process::started_unix_s(),
             wake,
         }
     }
 
-    /// Notes how much has been done by now.
+    /// Samples the counters.
     pub(super) fn sample(&mut self, now: Moment) {
         self.history.note(&self.operations.status(), now);
     }
@@ -84,7 +84,7 @@ impl Router {
         self.admitted(request).unwrap_or_else(Answer::Now)
     }
 
-    /// The answer, or the refusal.
+    /// The answer, or an error response.
     fn admitted(&self, request: &Request) -> Result<Answer, Response> {
         let endpoint = Endpoint::of(&request.path);
         if !endpoint.as_ref().is_some_and(Endpoint::is_for_anybody) {
@@ -93,20 +93,22 @@ impl Router {
         let endpoint = endpoint.ok_or_else(|| Response::text(404, NOT_FOUND))?;
         if let Endpoint::Change(verb) = endpoint {
             if request.method != Method::Post {
-                return Err(Response::text(405, "405: this changes something, so it takes POST")
-                    .with("Allow", "POST"));
+                return Err(
+                    Response::text(405, "405: this endpoint makes a change; use POST").with("Allow", "POST")
+                );
             }
             Access::admit_change(request)?;
             return verbs::run(verb, &request.query, &self.operations, &self.wake);
         }
         if !matches!(request.method, Method::Get | Method::Head) {
-            return Err(Response::text(405, "405: this only shows something, so it takes GET")
-                .with("Allow", "GET, HEAD"));
+            return Err(
+                Response::text(405, "405: this endpoint is read-only; use GET").with("Allow", "GET, HEAD")
+            );
         }
         self.view(&endpoint, request).map(Answer::Now)
     }
 
-    /// What there is to see.
+    /// Renders a view.
     fn view(&self, endpoint: &Endpoint<'_>, request: &Request) -> Result<Response, Response> {
         let allowed = |once: &[&str], often: &[&str]| request.query.allow(once, often).map_err(bad_request);
         match endpoint {
@@ -157,19 +159,19 @@ impl Router {
     fn readiness(&self) -> Response {
         let status = self.operations.status();
         if status.draining {
-            Response::text(503, "not ready: a stop was asked for, and requests in flight are finishing")
+            Response::text(503, "not ready: stopping; requests in flight are finishing")
         } else if !status.ready {
-            Response::text(503, "not ready: no backend is up")
+            Response::text(503, "not ready: no usable backend")
         } else {
             Response::text(200, "ready")
         }
     }
 }
 
-const NOT_FOUND: &str = "404: there is no such thing here. GET / /status /metrics /requests /explain /healthz \
+const NOT_FOUND: &str = "404: not found. Endpoints: GET / /status /metrics /requests /explain /healthz \
                          /readyz; POST /reload /backends/NAME/drain /backends/NAME/enable /backends/NAME/weight";
 
-/// What a view looks like.
+/// The format of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
@@ -177,14 +179,13 @@ enum Format {
 }
 
 impl Format {
-    /// What `format` says, or else what Accept prefers: text if it names that and not JSON.
+    /// The format that `format=` names, or else that Accept prefers: text if it names text but not
+    /// JSON.
     fn wanted(request: &Request) -> Result<Self, Response> {
         match request.query.one("format") {
             Some("json") => Ok(Self::Json),
             Some("text") => Ok(Self::Text),
-            Some(other) => {
-                Err(bad_request(format!("there is no format {other:?}; allowed here: json, text")))
-            }
+            Some(other) => Err(bad_request(format!("unknown format {other:?}; allowed: json, text"))),
             None if request.accept.contains("text/plain") && !request.accept.contains("json") => {
                 Ok(Self::Text)
             }
@@ -205,14 +206,18 @@ fn question(request: &Request) -> Result<Question, String> {
     });
     Ok(Question {
         method: request.query.one("method").unwrap_or("GET").to_owned(),
-        url: request.query.one("url").ok_or("which URL? write /explain?url=http://host/path")?.to_owned(),
+        url: request
+            .query
+            .one("url")
+            .ok_or("missing parameter: write /explain?url=http://host/path")?
+            .to_owned(),
         headers: headers.collect::<Result<_, _>>()?,
         down: request.query.every("down").map(str::to_owned).collect(),
         client: client.transpose()?,
     })
 }
 
-/// The refusal of a request that makes no sense.
+/// The response to a malformed request.
 pub(super) fn bad_request(why: impl std::fmt::Display) -> Response {
     Response::text(400, format!("400: {why}"))
 }

@@ -1,6 +1,6 @@
-//! Numbers as people read them: three digits say enough, and a unit says the rest.
+//! Numbers formatted for people: three digits and a unit.
 
-/// A whole number in groups of three digits, parted by narrow spaces that do not break.
+/// A whole number in groups of three digits, separated by narrow no-break spaces.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 2);
@@ -13,7 +13,7 @@ pub(super) fn count(number: u64) -> String {
     grouped
 }
 
-/// A whole number in three digits: of 1 218 145, `1.22M` is enough to compare it with others.
+/// A whole number in three digits: `1.22M` for 1 218 145.
 pub(super) fn compact(number: u64) -> String {
     let value = number as f64;
     match number {
@@ -29,7 +29,7 @@ pub(super) fn rate(per_s: f64) -> String {
     if per_s >= 10.0 { count(per_s.round() as u64) } else { format!("{per_s:.1}") }
 }
 
-/// A duration that is given in milliseconds, in microseconds, milliseconds or seconds.
+/// A duration, given in milliseconds, as microseconds, milliseconds or seconds.
 pub(super) fn latency(ms: f64) -> String {
     if ms < 0.9995 {
         format!("{:.0} µs", ms * 1_000.0)
@@ -56,7 +56,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     format!("{} TiB", three_digits(value))
 }
 
-/// A time of whole seconds, in its two largest units.
+/// A time in whole seconds, as its two largest units.
 pub(super) fn time(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_say_their_unit() {
+    fn numbers_are_short_and_have_a_unit() {
         assert_eq!((count(0), count(999)), ("0".into(), "999".into()));
         let compacts = [999, 1_000, 48_182, 999_499, 999_500, 1_218_145, 5_000_000_000].map(compact);
         assert_eq!(compacts, ["999", "1.00k", "48.2k", "999k", "1.00M", "1.22M", "5.00G"]);

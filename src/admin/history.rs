@@ -1,8 +1,7 @@
-//! What the balancer did of late: rates over a minute, and latencies within it.
+//! Recent activity: request rates and latencies over the last minute.
 //!
-//! The balancer counts since its start and forgets nothing, which is what metrics want and what
-//! nobody looks for on a page. So the thread notes the counts every second and keeps the
-//! differences, of as many backends as there are and for a minute.
+//! The balancer's counters only ever grow, which suits metrics but not a status page. So the admin
+//! thread samples them every second and keeps the differences for a minute, per backend.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -15,27 +14,27 @@ use crate::observe::histogram::Histogram;
 
 use super::operations::Status;
 
-/// Samples between two copies of a histogram: they are larger, and a latency over 50 to 60
-/// seconds is as good as one over exactly a minute.
+/// Samples between two copies of a histogram. Copies are larger, and a latency over 50 to 60 seconds is
+/// as good as one over exactly a minute.
 const SAMPLES_PER_COPY: u64 = 10;
 
-/// Copies that make a minute.
+/// Copies that cover a minute.
 const COPIES_MAX: usize = 6;
 
-/// Rates that make the figure that is shown: of one second it would flicker.
+/// Samples averaged for the rate that is shown: a rate over one second would flicker.
 const RATES_SHOWN: usize = 5;
 
-/// Everything that was noted.
+/// All samples.
 #[derive(Debug, Default)]
 pub(super) struct History {
     samples: u64,
     last: Option<Moment>,
-    /// Of all requests, those included that reached no backend.
+    /// All requests, including those that reached no backend.
     total: Trail,
     backends: HashMap<(String, String), Trail>,
 }
 
-/// What was noted of one thing that counts requests.
+/// The samples of one request counter.
 #[derive(Debug, Default)]
 struct Trail {
     /// The count at the last sample.
@@ -44,16 +43,16 @@ struct Trail {
     rates: VecDeque<f64>,
     /// LIMIT: `COPIES_MAX` copies, oldest first.
     copies: VecDeque<Histogram>,
-    /// The number of the last sample.
+    /// The number of its last sample.
     seen: u64,
 }
 
-/// What one thing did of late.
+/// The recent figures of one request counter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Figures {
     /// Requests per second, over the last five seconds.
     pub(super) requests_per_s: f64,
-    /// Latencies of the last minute; `None` without a request.
+    /// Latencies over the last minute; `None` if there were no requests.
     pub(super) p50_ms: Option<f64>,
     pub(super) p99_ms: Option<f64>,
     /// The rates of the last minute, oldest first.
@@ -61,7 +60,7 @@ pub(super) struct Figures {
     pub(super) rates: Vec<f64>,
 }
 
-/// The figures that belong to a [`Status`].
+/// The recent figures that go with a [`Status`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Recent {
     pub(super) total: Figures,
@@ -79,7 +78,7 @@ pub(super) struct RecentBackend {
 }
 
 impl History {
-    /// Notes the counts of now.
+    /// Takes a sample.
     pub(super) fn note(&mut self, status: &Status, now: Moment) {
         let elapsed = self.last.map(|last| now.since(last));
         self.last = Some(now);
@@ -90,7 +89,7 @@ impl History {
             for backend in &pool.backends {
                 let key = (pool.name.clone(), backend.name.clone());
                 let trail = self.backends.entry(key).or_default();
-                // A backend that came later has no sample to compare the first with.
+                // A new backend has no earlier sample to compare with.
                 let elapsed = elapsed.filter(|_| trail.seen + 1 == number);
                 trail.note(backend.requests, &backend.durations, elapsed, number);
             }
@@ -98,7 +97,7 @@ impl History {
         self.backends.retain(|_, trail| trail.seen == number);
     }
 
-    /// What was done of late, as far as it was noted.
+    /// The recent figures, from the samples so far.
     pub(super) fn recent(&self, status: &Status) -> Recent {
         let of_backend = |pool: &str, name: &str, durations: &Histogram| RecentBackend {
             pool: pool.to_owned(),
@@ -122,10 +121,10 @@ impl History {
 }
 
 impl Trail {
-    /// Notes a count, `elapsed` after the last one.
+    /// Adds a sample, `elapsed` after the last one.
     fn note(&mut self, count: u64, durations: &Histogram, elapsed: Option<Duration>, number: u64) {
         if count < self.count {
-            // Another backend took the name, and counts from zero.
+            // Another backend has taken over the name and counts from zero.
             *self = Self::default();
         } else if let Some(elapsed) = elapsed {
             let seconds = elapsed.as_secs_f64().max(0.001);
@@ -160,9 +159,9 @@ fn push<T>(ring: &mut VecDeque<T>, value: T, max: usize) {
     ring.push_back(value);
 }
 
-/// To the thousandth: more digits would be noise.
+/// Rounds to three decimals: more would be noise.
 fn round(value: f64) -> f64 {
-    // The sum of nothing is negative zero, which would be shown as such.
+    // An empty sum is negative zero and would be shown as such.
     (value * 1_000.0).round() / 1_000.0 + 0.0
 }
 
@@ -193,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_per_second_whatever_passed_between_two_samples() {
+    fn a_rate_is_per_second_for_any_time_between_samples() {
         let mut trail = Trail::default();
         trail.note(1_000, &Histogram::default(), None, 1);
-        assert!(trail.rates.is_empty(), "what was before the first sample has no rate");
+        assert!(trail.rates.is_empty(), "there is no rate before the first sample");
         trail.note(1_010, &Histogram::default(), Some(2 * SECOND), 2);
         trail.note(1_030, &Histogram::default(), Some(SECOND), 3);
         assert_eq!(trail.rates, [5.0, 20.0]);
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_shown_is_that_of_five_seconds_and_the_line_that_of_a_minute() {
+    fn the_rate_covers_five_seconds_and_the_chart_a_minute() {
         let mut trail = Trail::default();
         for number in 1..=100 {
             trail.note(number * number, &Histogram::default(), Some(SECOND), number);

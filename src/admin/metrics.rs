@@ -1,8 +1,7 @@
-//! `/metrics`: everything that is counted, in the text format of Prometheus or of OpenMetrics.
+//! `/metrics`: all counters, in the text format of Prometheus or OpenMetrics.
 //!
-//! The samples are made at the scrape out of one [`Status`]; there is no registry that lives
-//! longer. What has a series comes from the configuration or a closed list, so the number of
-//! series is bounded by the configuration.
+//! Each scrape builds its samples from one [`Status`]; no registry outlives it. All labels come from
+//! the configuration or a closed list, so the configuration bounds the number of series.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,8 +35,8 @@ pub(super) fn scrape(status: Status, started_unix_s: u64, accept: &str) -> Respo
     }
 }
 
-/// OpenMetrics as the older format. There, the description of a counter names it as its samples
-/// do, with `_total`, and there is no mark at the end.
+/// Converts OpenMetrics to the older Prometheus format, in which the description of a counter includes
+/// `_total`, like its samples, and there is no end mark.
 fn prometheus(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1_024);
     let mut help = None;
@@ -59,7 +58,7 @@ fn prometheus(open_metrics: &str) -> String {
     text
 }
 
-/// What is shown at one scrape.
+/// The data of one scrape.
 #[derive(Debug)]
 struct Snapshot {
     status: Status,
@@ -83,9 +82,9 @@ impl Snapshot {
         let Self { status, .. } = self;
         let mut family = families.counter(
             "ropewalk_requests",
-            "Requests that have ended, by what the client was told; 499 when it left.",
+            "Finished requests, by status sent to the client; 499 if the client disconnected first.",
         )?;
-        // Added up by name: what a reload took away has none any more, and no two samples may have
+        // Summed up by name: whatever a reload removed no longer has one, and no two samples may have
         // the same labels.
         let mut requests: BTreeMap<_, u64> = BTreeMap::new();
         let mut bytes: BTreeMap<_, (u64, u64)> = BTreeMap::new();
@@ -123,7 +122,7 @@ impl Snapshot {
             record(&mut family, &[("pool", &**pool)], durations)?;
         }
         let mut family =
-            families.counter("ropewalk_retries", "Tries after the first, by what the one before came to.")?;
+            families.counter("ropewalk_retries", "Retries, by the outcome of the attempt before.")?;
         for (reason, number) in &status.retries {
             count(&mut family, &[("reason", *reason)], *number)?;
         }
@@ -150,7 +149,7 @@ impl Snapshot {
         self.by_reason(
             families,
             "ropewalk_upstream_keeping_suspended",
-            "How often reuse of the backend's connections was suspended for 30 s, by reason.",
+            "Times that reuse of the backend's connections was suspended for 30 s, by reason.",
             |backend| &backend.keeping_suspended,
         )?;
         self.of_backends(
@@ -162,7 +161,7 @@ impl Snapshot {
         self.of_backends(
             families,
             "ropewalk_backend_weight",
-            "The backend's share of requests; 0 when it is drained.",
+            "Weight of the backend; 0 if drained.",
             |backend| u64::from(backend.weight),
         )?;
         let mut family = families.gauge(
@@ -175,7 +174,7 @@ impl Snapshot {
             gauge(&mut family, &labels("idle"), backend.idle_connections as u64)?;
             gauge(&mut family, &labels("pinned"), u64::from(backend.pinned_connections))
         })?;
-        let mut family = families.counter("ropewalk_health_checks", "Health probes that have ended.")?;
+        let mut family = families.counter("ropewalk_health_checks", "Finished health probes.")?;
         self.each_backend(|pool, backend| {
             let labels = |result| [("pool", pool), ("backend", backend.name.as_str()), ("result", result)];
             count(&mut family, &labels("success"), backend.probes_ok)?;
@@ -225,7 +224,7 @@ impl Snapshot {
         let Self { status, .. } = self;
         let connections = &status.connections;
         let at_work = connections.open.saturating_sub(connections.warm + connections.parked);
-        families.states("ropewalk_connections", "Client connections: at work, watched by a worker, or watched by the poller; tunnels are counted once more.", &[
+        families.states("ropewalk_connections", "Client connections: being served (active), polled by a worker (warm) or by the poller (parked); tunnels are counted again as tunnel.", &[
             ("active", at_work),
             ("warm", connections.warm),
             ("parked", connections.parked),
@@ -233,7 +232,7 @@ impl Snapshot {
         ])?;
         families.value(
             "ropewalk_connections_limit",
-            "Client connections that there may be.",
+            "Limit on client connections.",
             connections.limit as u64,
         )?;
         let mut family = families.counter(
@@ -243,40 +242,40 @@ impl Snapshot {
         family.encode_counter::<NoLabelSet, _, f64>(&connections.displaced, None)?;
         let mut family = families.counter(
             "ropewalk_connections_refused",
-            "Client connections answered with 503 on arrival, by the limit that was reached.",
+            "Client connections refused with 503 on arrival, by the limit that was reached.",
         )?;
         count(&mut family, &[("limit", "connections")], connections.refused)?;
         count(&mut family, &[("limit", "connections_per_client")], connections.refused_of_client)?;
         families.states(
             "ropewalk_workers",
-            "Threads that carry requests.",
+            "Worker threads.",
             &[("running", status.workers.running), ("idle", status.workers.idle)],
         )?;
         families.value(
             "ropewalk_ready_queue_length",
-            "Tasks that wait for a worker.",
+            "Tasks waiting for a worker.",
             status.ready_queue_length as u64,
         )?;
         let mut family = families.counter(
             "ropewalk_access_log_dropped",
-            "Lines of the access log that were lost because nobody took them.",
+            "Access log lines lost because the file or pipe was too slow.",
         )?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.access_log_dropped, None)?;
         let mut family = families.counter(
             "ropewalk_diagnostics_dropped",
-            "Lines of diagnostics dropped because stderr was not read.",
+            "Diagnostic lines dropped because stderr was not read.",
         )?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.diagnostics_dropped, None)?;
         families.value(
             "ropewalk_configurations",
-            "Configurations in memory: the current one, and older ones that requests still use.",
+            "Configurations in memory: the current one and older ones still in use.",
             status.configurations as u64,
         )?;
         let mut family = families.counter("ropewalk_config_reloads", "Reloads of the configuration.")?;
         count(&mut family, &[("result", "applied")], status.reloads.applied)?;
         count(&mut family, &[("result", "refused")], status.reloads.refused)?;
         let mut family =
-            families.counter("ropewalk_panics", "Panics that workers survived; anything but 0 is a bug.")?;
+            families.counter("ropewalk_panics", "Panics in workers; anything but 0 is a bug.")?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.panics, None)
     }
 
@@ -297,11 +296,11 @@ impl Snapshot {
     }
 }
 
-/// Where families of samples are begun.
+/// Starts metric families.
 struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    /// A counter; its name is given without `_total`.
+    /// A counter, named without `_total`.
     fn counter<'s>(&'s mut self, name: &'s str, help: &str) -> Result<MetricEncoder<'s>, fmt::Error> {
         self.0.encode_descriptor(name, help, None, MetricType::Counter)
     }
@@ -319,7 +318,7 @@ impl Families<'_> {
         self.gauge(name, help)?.encode_gauge(&value)
     }
 
-    /// A gauge for each state.
+    /// One gauge per state.
     fn states(&mut self, name: &str, help: &str, states: &[(&str, usize)]) -> fmt::Result {
         let mut family = self.gauge(name, help)?;
         for (state, value) in states {

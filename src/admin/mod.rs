@@ -1,11 +1,11 @@
-//! The admin listener: what an operator sees of a running balancer and may ask of it.
+//! The admin listener: where operators look at a running balancer and change it.
 //!
-//! One thread, `rw-admin`, with a `poll` of its own ([`AdminThread`]), so that it
-//! answers while every worker is busy and no client of the balancer waits for it. It knows the
-//! balancer through [`operations::Operations`] alone.
+//! One thread, `rw-admin`, with its own `poll` loop ([`AdminThread`]): it answers even when every
+//! worker is busy, and clients of the balancer never wait for it. It knows the balancer only through
+//! [`operations::Operations`].
 //!
-//! A request goes from `connection` (bytes) through `access` (who may ask) to `endpoint` (what
-//! is asked for), and comes back as a `response` out of one of the views.
+//! A request passes from `connection` (bytes) through `access` (permission) to `endpoint` (what is
+//! asked for), and comes back as a `response` from one of the views.
 
 mod access;
 mod connection;

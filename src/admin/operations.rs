@@ -1,5 +1,4 @@
-//! What the admin listener can find out and ask for. The balancer implements it; tests
-//! implement it too.
+//! What the admin listener can ask of a balancer. Implemented by the balancer, and by tests.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -10,30 +9,30 @@ use crate::observe::histogram::Histogram;
 
 /// A running balancer, as an operator sees it.
 pub trait Operations: Send + Sync {
-    /// How everything is. Cheap enough to be asked for every second.
+    /// The current status. Cheap enough to call every second.
     fn status(&self) -> Status;
 
-    /// The requests in flight, and the tunnels among them.
+    /// The requests in flight, including tunnels.
     fn requests(&self) -> RequestsInFlight;
 
-    /// What would happen to a request, as text for people, ending in a line end.
+    /// What would happen to a request, as text for people, ending in a newline.
     ///
     /// # Errors
     /// The URL or a field is malformed; the text says what is wrong with it.
     fn explain(&self, question: &Question) -> Result<String, String>;
 
-    /// Has the configuration file read again and applied, and returns at once. `done` is called,
-    /// perhaps from another thread, with what has changed, one line for each change. If the file has
-    /// mistakes or a listener cannot be bound nothing has changed, and the text says why.
+    /// Rereads and applies the configuration file. Returns at once; `done` is called later, perhaps on
+    /// another thread, with one line per change. If the file has errors or a listener cannot be bound,
+    /// nothing changes and the text says why.
     fn reload(&self, done: ReloadDone);
 
     /// What the running reload is doing and since when; empty if none is running.
     fn reload_progress(&self) -> String;
 
-    /// Changes a backend's share of requests, for all pools that have a backend of this name.
+    /// Changes the weight of a backend, in all pools that have a backend of this name.
     ///
     /// # Errors
-    /// There is no such backend; the text names those that there are.
+    /// There is no such backend; the text lists the existing ones.
     fn set_weight(&self, backend: &str, change: WeightChange) -> Result<String, String>;
 }
 
@@ -49,39 +48,39 @@ pub struct Question {
     pub url: String,
     /// Fields beside Host.
     pub headers: Vec<(String, String)>,
-    /// Names of backends that are to be taken for down.
+    /// Names of backends to treat as down.
     pub down: Vec<String>,
-    /// The address that it comes from; `None` for an example that the route serves.
+    /// The client's address; `None` picks an example that the route serves.
     pub client: Option<IpAddr>,
 }
 
-/// What becomes of a backend's weight.
+/// A change to a backend's weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightChange {
-    /// No new requests, for this long, or until it is enabled again.
+    /// No new requests for this long, or until it is enabled again.
     Drain(Option<Duration>),
-    /// What the configuration says again.
+    /// Back to the configured weight.
     Enable,
-    /// This weight, for this long, or until it is enabled again.
+    /// This weight for this long, or until it is enabled again.
     Weight(u32, Option<Duration>),
 }
 
-/// How a balancer is.
+/// The status of a balancer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// Of the program.
+    /// The version of ropewalk.
     pub version: &'static str,
-    /// The process's number.
+    /// The process id.
     pub pid: u32,
     /// Seconds since the start.
     pub uptime_s: u64,
-    /// Whether at least one backend is up and no stop was asked for.
+    /// Whether at least one backend takes requests and no stop has begun.
     pub ready: bool,
-    /// Whether a stop was asked for.
+    /// Whether a stop has begun.
     pub draining: bool,
-    /// Where clients connect.
+    /// Listeners for clients.
     pub listeners: Vec<ListenerStatus>,
-    /// Groups of backends.
+    /// Pools of backends.
     pub pools: Vec<PoolStatus>,
     /// Client connections.
     pub connections: ConnectionsStatus,
@@ -91,21 +90,22 @@ pub struct Status {
     pub ready_queue_length: usize,
     /// Requests that have ended, by listener, pool, backend and code.
     pub requests: Vec<RequestCount>,
-    /// Tries after the first, by what the one before came to.
+    /// Retries, by the outcome of the attempt before.
     #[serde(serialize_with = "as_map")]
     pub retries: Vec<(&'static str, u64)>,
-    /// Request fields that were dropped for the `_` in their name.
+    /// Request fields that were dropped because their name contains `_`.
     pub dropped_fields: u64,
-    /// How long requests took, for each pool.
+    /// Request durations, per pool.
     #[serde(skip)]
     pub durations: Vec<(String, Histogram)>,
-    /// Lines of the access log that were lost because nobody took them.
+    /// Access log lines that were lost because the sink was stalled or too slow.
     pub access_log_dropped: u64,
     /// Diagnostic lines dropped because stderr was not read.
     pub diagnostics_dropped: u64,
     /// Reloads since the start.
     pub reloads: ReloadsStatus,
-    /// Configurations in memory: the present one, and older ones that requests under way began with.
+    /// Configurations in memory: the current one, and older ones still used by requests that started
+    /// under them.
     pub configurations: usize,
     /// Panics that workers survived; anything but 0 is a bug.
     pub panics: u64,
@@ -123,18 +123,18 @@ fn as_map<S: Serializer>(counts: &[(&'static str, u64)], serializer: S) -> Resul
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
-    /// Where it listens.
+    /// Its address and port.
     pub address: String,
 }
 
-/// A group of backends.
+/// A pool of backends.
 #[derive(Clone, Debug, Serialize)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
     /// How a backend is chosen.
     pub strategy: &'static str,
-    /// Its members, in listed order.
+    /// Its backends, in configured order.
     pub backends: Vec<BackendStatus>,
 }
 
@@ -149,59 +149,59 @@ pub struct BackendStatus {
     pub up: bool,
     /// Its share of requests now; 0 means drained.
     pub weight: u32,
-    /// The share that the configuration gives it.
+    /// The configured weight.
     pub configured_weight: u32,
-    /// Whether an operator drained or weighted it.
+    /// Whether an operator drained it or changed its weight.
     pub overridden: bool,
-    /// For how many seconds that still holds; `None` when nothing was done, or until it is
-    /// enabled again.
+    /// Seconds until that ends; `None` if there is no override, or if it lasts until the backend is
+    /// enabled.
     pub override_left_s: Option<u64>,
     /// Requests in flight.
     pub active: u32,
-    /// Unused connections that are kept.
+    /// Idle connections that are kept open.
     pub idle_connections: usize,
-    /// Idle connections that are each reserved for the client that has logged in over it.
+    /// Idle connections reserved for the client that has logged in over them.
     pub pinned_connections: u32,
-    /// Requests that it has been given, since the start.
+    /// Requests sent to it since the start.
     pub requests: u64,
     /// Probes that succeeded, since the start.
     pub probes_ok: u64,
     /// Probes that failed, since the start.
     pub probes_failed: u64,
-    /// The last verdict's reason, such as `connection refused`, or that of its ejection; empty
-    /// while it is up and serves.
+    /// Why it is down, such as `connection refused`, or why it is ejected; empty while it is up and
+    /// serves.
     pub reason: String,
     /// Whether it is ejected, because requests to it failed too often.
     pub ejected: bool,
-    /// For how many seconds it still gets no requests at all; 0 when one at a time tries it.
+    /// Seconds until it gets requests again; 0 while one trial request at a time is let through.
     pub ejected_left_s: Option<u64>,
     /// Ejections since the start, by reason.
     #[serde(serialize_with = "as_map")]
     pub ejections: Vec<(&'static str, u64)>,
-    /// How often the keeping of its connections was suspended, by reason.
+    /// How often reuse of its connections was suspended, by reason.
     #[serde(serialize_with = "as_map")]
     pub keeping_suspended: Vec<(&'static str, u64)>,
-    /// How long requests to it took.
+    /// Durations of requests to it.
     #[serde(skip)]
     pub durations: Histogram,
-    /// Responses of each class from it, 1xx to 5xx, then what ended without one.
+    /// Responses from it by class, 1xx to 5xx, then requests that ended without one.
     pub responses: [u64; 6],
-    /// Tries that failed here and whose requests were then tried again, as a rule at another
-    /// backend. They are in none of the responses.
+    /// Failed attempts at this backend that were retried, usually at another one. Not counted in
+    /// `responses`.
     pub retried: u64,
     /// The last probes, oldest first.
     pub probes: Vec<ProbeStatus>,
 }
 
 impl BackendStatus {
-    /// Whether it is given new requests.
+    /// Whether it gets new requests.
     pub fn takes_requests(&self) -> bool {
         self.up && self.weight > 0 && !self.ejected
     }
 }
 
 impl PoolStatus {
-    /// How many of the backends are given new requests; with none, the pool answers 503.
+    /// How many of the backends get new requests; if none, the pool answers 503.
     pub fn usable(&self) -> usize {
         self.backends.iter().filter(|backend| backend.takes_requests()).count()
     }
@@ -219,37 +219,37 @@ pub struct ProbeStatus {
     pub ok: bool,
     /// How long it took, in milliseconds.
     pub latency_ms: f64,
-    /// What it came to: `ok`, `connection refused`, `status 503` ...
+    /// The outcome: `ok`, `connection refused`, `status 503` ...
     pub text: String,
 }
 
 /// Client connections, by what they are doing.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConnectionsStatus {
-    /// All that are open.
+    /// All open connections.
     pub open: usize,
-    /// How many there may be.
+    /// The limit on open connections.
     pub limit: usize,
-    /// Kept by a worker that looks at them all the time.
+    /// Polled by a worker.
     pub warm: usize,
-    /// Waiting with the poller.
+    /// Parked with the poller.
     pub parked: usize,
-    /// Tunnels, wherever they are.
+    /// Tunnels, which are also counted above.
     pub tunnel: usize,
-    /// Idle ones that were closed to make room, since the start.
+    /// Idle connections closed to make room, since the start.
     pub displaced: u64,
-    /// New ones over the limit on all connections, since the start.
+    /// New connections refused by the limit on all connections, since the start.
     pub refused: u64,
-    /// New ones over the limit per client, since the start.
+    /// New connections refused by the limit per client, since the start.
     pub refused_of_client: u64,
 }
 
 /// Threads that carry requests.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkersStatus {
-    /// Those that are at work.
+    /// Workers that are running.
     pub running: usize,
-    /// Those that sleep.
+    /// Workers that are asleep.
     pub idle: usize,
 }
 
@@ -262,9 +262,9 @@ pub struct RequestCount {
     pub pool: String,
     /// The backend's name.
     pub backend: String,
-    /// What the client was told; 499 when it left.
+    /// The status that the client got; 499 if it disconnected first.
     pub code: u16,
-    /// How many.
+    /// The number of requests.
     pub count: u64,
     /// Bytes of request bodies.
     pub bytes_in: u64,
@@ -275,18 +275,18 @@ pub struct RequestCount {
 /// Reloads since the start.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReloadsStatus {
-    /// Those that were applied.
+    /// Reloads that were applied.
     pub applied: u64,
-    /// Those that were refused.
+    /// Reloads that failed.
     pub refused: u64,
-    /// What the last one that was refused said; empty once one is applied.
+    /// The error of the last failed reload; empty once one succeeds.
     pub last_error: String,
 }
 
-/// Requests in flight, as far as they are listed.
+/// The requests in flight, or the oldest of them.
 #[derive(Clone, Debug, Default)]
 pub struct RequestsInFlight {
-    /// How many there are.
+    /// How many there are in total.
     pub total: usize,
     /// The oldest, oldest first: at most [`ADMIN_REQUESTS_MAX`](crate::base::limits::ADMIN_REQUESTS_MAX).
     pub oldest: Vec<RequestInFlight>,
@@ -297,9 +297,9 @@ pub struct RequestsInFlight {
 pub struct RequestInFlight {
     /// Its id.
     pub id: String,
-    /// What it is in the middle of, such as `waiting for the response head`.
+    /// What it is doing, such as `waiting for the response head`.
     pub stage: &'static str,
-    /// Where its task is: `worker 0`; or `parked`, which is with the poller.
+    /// Where its task is: `worker 0`, or `parked` if it is with the poller.
     pub place: String,
     /// The client's address.
     pub client: String,
@@ -313,8 +313,8 @@ pub struct RequestInFlight {
     pub backend: String,
     /// Milliseconds since it began.
     pub age_ms: u64,
-    /// Milliseconds until its next deadline, and negative since it passed.
+    /// Milliseconds until its next deadline; negative if it has passed.
     pub deadline_ms: Option<i64>,
-    /// Tries so far.
+    /// Attempts so far.
     pub attempts: usize,
 }

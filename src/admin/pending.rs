@@ -1,8 +1,8 @@
-//! An answer that is not ready yet: the result of a reload.
+//! A response that is not ready yet: the result of a reload.
 //!
-//! A reload may take as long as a slow file system, and the admin thread has other clients to
-//! serve. So a connection that asked for one waits, with a deadline, and the thread is woken when
-//! the reload ends.
+//! A reload may take as long as a slow file system does, and the admin thread has other clients to
+//! serve. So the connection that asked for it waits, with a deadline, and the thread is woken when the
+//! reload ends.
 
 use std::sync::Arc;
 
@@ -12,29 +12,29 @@ use super::operations::Operations;
 use super::response::Response;
 use crate::base::limits::RELOAD_WAIT;
 
-/// Makes the admin thread look at its connections.
+/// Wakes the admin thread to check its connections.
 pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The outcome of a request.
 pub(super) enum Answer {
-    /// This.
+    /// Answer now.
     Now(Response),
-    /// The result of a reload.
+    /// Answer with the result of a reload, once there is one.
     Later(Pending),
 }
 
-/// A reload that has not ended.
+/// A running reload.
 pub(super) struct Pending {
     operations: Arc<dyn Operations>,
-    /// LOCK: guards the outcome, for putting it in or taking it out.
+    /// LOCK: guards the outcome, held to store it or take it.
     outcome: Arc<Mutex<Option<Outcome>>>,
 }
 
-/// What has changed, or why nothing has.
+/// The changes made, or the reason there were none.
 type Outcome = Result<Vec<String>, String>;
 
 impl Pending {
-    /// Asks for a reload.
+    /// Starts a reload.
     pub(super) fn begin(operations: &Arc<dyn Operations>, wake: &Wake) -> Self {
         let outcome = Arc::new(Mutex::new(None));
         let (put, wake) = (Arc::clone(&outcome), Arc::clone(wake));
@@ -45,7 +45,7 @@ impl Pending {
         Self { operations: Arc::clone(operations), outcome }
     }
 
-    /// The answer, once there is one.
+    /// The response, once the reload has ended.
     pub(super) fn take(&self) -> Option<Response> {
         let outcome = self.outcome.lock().take()?;
         Some(match outcome {
@@ -55,7 +55,7 @@ impl Pending {
         })
     }
 
-    /// The answer for a client that has waited long enough.
+    /// The response for a client that has waited long enough.
     pub(super) fn give_up(&self) -> Response {
         let progress = self.operations.reload_progress();
         let text = format!(

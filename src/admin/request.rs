@@ -1,13 +1,13 @@
-//! A request to the admin listener: what is left of its head once it has been understood.
+//! A request to the admin listener, parsed from its head.
 //!
-//! Queries are strict. A parameter that is misspelt, repeated or not decodable is refused:
-//! `drain?fro=5m` must not drain for ever.
+//! Queries are strict: misspelt, repeated or undecodable parameters are refused. `drain?fro=5m` must
+//! not drain for ever.
 
 use percent_encoding::percent_decode_str;
 
 use crate::http::{self, Known, RequestHead};
 
-/// The methods that mean something here.
+/// The methods that are distinguished here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -16,14 +16,14 @@ pub(super) enum Method {
     Other,
 }
 
-/// A request, without the bytes it came in.
+/// A request that owns its data.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
-    /// The parts of the path between slashes, decoded; of `/` none.
+    /// The decoded path segments; empty for `/`.
     pub(super) path: Vec<String>,
     pub(super) query: Query,
-    /// The authority that was asked for; only HTTP/1.0 may leave it out.
+    /// The requested authority; only HTTP/1.0 may omit it.
     pub(super) host: Option<String>,
     pub(super) origin: Option<Vec<u8>>,
     pub(super) authorization: Option<Vec<u8>>,
@@ -32,7 +32,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Takes what is needed out of a head.
+    /// Extracts what is needed from a head.
     ///
     /// # Errors
     /// The target cannot be decoded; the text says where.
@@ -48,7 +48,7 @@ impl Request {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = if path.is_empty() { Vec::new() } else { path.split('/').map(decoded).collect() };
         let path = path.into_iter().collect::<Result<Vec<_>, _>>()?;
-        // If a field is there twice, it is unclear which one counts. Joined, they match no valid
+        // If a field is repeated, it is unclear which one counts. Joined together they match no valid
         // value, so the request is refused.
         let value = |name: &str| {
             let fields = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
@@ -83,10 +83,10 @@ impl Query {
         Ok(Self(pairs.collect::<Result<_, String>>()?))
     }
 
-    /// Refuses parameters other than these. Those in `once` may not be repeated.
+    /// Refuses parameters other than these. Those in `once` must not be repeated.
     ///
     /// # Errors
-    /// There is one; the text names it and what is allowed.
+    /// There is such a parameter; the text names it and lists the allowed ones.
     pub(super) fn allow(&self, once: &[&str], often: &[&str]) -> Result<(), String> {
         for (index, (name, _)) in self.0.iter().enumerate() {
             let is = |allowed: &&str| allowed == name;
@@ -96,12 +96,12 @@ impl Query {
             if !once.iter().any(is) {
                 let allowed = [once, often].concat();
                 return Err(match allowed.as_slice() {
-                    [] => format!("there is no parameter {name:?}; this takes none"),
-                    _ => format!("there is no parameter {name:?}; allowed here: {}", allowed.join(", ")),
+                    [] => format!("unknown parameter {name:?}; this endpoint takes none"),
+                    _ => format!("unknown parameter {name:?}; allowed: {}", allowed.join(", ")),
                 });
             }
             if self.0.iter().take(index).any(|(earlier, _)| earlier == name) {
-                return Err(format!("the parameter {name:?} is there twice"));
+                return Err(format!("the parameter {name:?} is given twice"));
             }
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Query {
 fn decoded(text: &str) -> Result<String, String> {
     match percent_decode_str(text).decode_utf8() {
         Ok(decoded) => Ok(decoded.into_owned()),
-        Err(_) => Err(format!("{text:?} is not UTF-8 once it is decoded")),
+        Err(_) => Err(format!("{text:?} does not decode to UTF-8")),
     }
 }
 
@@ -147,16 +147,16 @@ mod tests {
 
     #[test]
     fn what_is_not_text_is_refused() {
-        assert!(request("/%ff").unwrap_err().contains("not UTF-8"));
-        assert!(request("/?a=%ff").unwrap_err().contains("not UTF-8"));
+        assert!(request("/%ff").unwrap_err().contains("UTF-8"));
+        assert!(request("/?a=%ff").unwrap_err().contains("UTF-8"));
     }
 
     #[test]
-    fn parameters_that_mean_nothing_are_refused() {
+    fn unknown_and_repeated_parameters_are_refused() {
         let query = |text| Query::parse(text).unwrap();
         assert_eq!(query("for=5m").allow(&["for"], &[]), Ok(()));
         assert_eq!(query("down=a&down=b").allow(&[], &["down"]), Ok(()));
-        assert!(query("fro=5m").allow(&["for"], &[]).unwrap_err().contains("allowed here: for"));
+        assert!(query("fro=5m").allow(&["for"], &[]).unwrap_err().contains("allowed: for"));
         assert!(query("x").allow(&[], &[]).unwrap_err().contains("takes none"));
         assert!(query("for=5m&for=6m").allow(&["for"], &[]).unwrap_err().contains("twice"));
     }

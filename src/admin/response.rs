@@ -1,15 +1,15 @@
-//! An answer of the admin listener, and the bytes it becomes.
+//! A response of the admin listener, and its bytes.
 //!
-//! Every answer closes its connection: admin clients come seldom, and a connection that serves
-//! one request has one deadline. Every answer also says what a browser may do with it, whatever
-//! it is: nothing is kept, nothing is guessed, nothing runs.
+//! Every response closes its connection: admin requests are rare, and a connection with one request
+//! needs only simple deadlines. Every response also tells browsers not to cache it, not to guess its
+//! type, and not to run anything.
 
 use std::fmt::Write;
 
 use super::request::Method;
 use crate::http::reason_phrase;
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
@@ -21,17 +21,17 @@ pub(super) struct Response {
 /// Plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What a page may load: the stylesheet from here, the empty icon, and nothing that runs.
+/// What a page may load: our stylesheet and the empty icon, but no scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; \
                                        form-action 'none'; frame-ancestors 'none'";
 
 impl Response {
-    /// An answer of a content type.
+    /// A response with this content type.
     pub(super) fn new(status: u16, kind: &'static str, body: String) -> Self {
         Self { status, kind, fields: Vec::new(), body }
     }
 
-    /// Text for people; a line end is added if there is none.
+    /// Plain text; a newline is added if there is none.
     pub(super) fn text(status: u16, text: impl Into<String>) -> Self {
         let mut body = text.into();
         if !body.ends_with('\n') {
@@ -51,13 +51,13 @@ impl Response {
         }
     }
 
-    /// The same with one more field.
+    /// Adds a field.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    /// What goes over the wire in answer to a request with this method.
+    /// The bytes to send in response to a request with this method.
     pub(super) fn into_bytes(self, method: Method) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         let length = self.body.len();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_to_head_is_that_to_get_without_its_body() {
+    fn the_response_to_head_is_that_to_get_without_its_body() {
         let get = Response::text(200, "alive").into_bytes(Method::Get);
         let head = Response::text(200, "alive").into_bytes(Method::Head);
         assert_eq!(get, [head.as_slice(), b"alive\n"].concat());

@@ -1,9 +1,9 @@
-//! Tables of text, for terminals and for curl.
+//! Text tables for terminals and curl.
 //!
-//! Some cells hold what a client sent. A terminal obeys control characters, so none is let
-//! through.
+//! Some cells contain what a client sent. Terminals interpret control characters, so all of them are
+//! escaped.
 
-/// Rows of cells. The first row is the head.
+/// Rows of cells. The first row is the header.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -16,7 +16,7 @@ impl Table {
         Self { rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()], right: Vec::new() }
     }
 
-    /// Sets columns, counted from 0, flush right: numbers.
+    /// Right-aligns columns of numbers, counted from 0.
     pub(super) fn right(mut self, columns: &[usize]) -> Self {
         self.right = columns.to_vec();
         self
@@ -59,7 +59,7 @@ impl Table {
     }
 }
 
-/// The text with `\u{..}` in the place of each control character.
+/// Replaces each control character with `\u{..}`.
 pub(super) fn without_controls(text: &str) -> String {
     if !text.contains(is_control) {
         return text.to_owned();
@@ -68,7 +68,7 @@ pub(super) fn without_controls(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Control characters, and those that change the text direction.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_one_below_the_other() {
+    fn columns_are_aligned() {
         let mut table = Table::new(&["NAME", "N", "WHY"]).right(&[1]);
         table.row(["a".into(), "10".into(), String::new()]);
         table.row(["bbbbbb".into(), "1".into(), "é\u{1b}[31m".into()]);

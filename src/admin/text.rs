@@ -1,4 +1,4 @@
-//! `/status` and `/requests`: the documents for programs, and the same as text for people.
+//! `/status` and `/requests`: as JSON for programs and as text for people.
 
 use std::fmt::Write;
 
@@ -84,7 +84,7 @@ fn write_summary(text: &mut String, status: &Status, total: &Figures) {
     line(
         "workers",
         format!(
-            "{} running, {} idle, {} queued for them",
+            "{} running, {} idle, {} queued",
             workers.running,
             workers.idle,
             Counted(status.ready_queue_length, "connection")
@@ -95,7 +95,7 @@ fn write_summary(text: &mut String, status: &Status, total: &Figures) {
         line("reloads", format!("{} applied, {} refused", reloads.applied, reloads.refused));
     }
     if !reloads.last_error.is_empty() {
-        line("", format!("the last was refused: {}", reloads.last_error.trim_end().replace('\n', "; ")));
+        line("", format!("last error: {}", reloads.last_error.trim_end().replace('\n', "; ")));
     }
     if status.access_log_dropped > 0 {
         line("access log", format!("{} lost", Counted(status.access_log_dropped as usize, "line")));
@@ -118,8 +118,8 @@ fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 12] {
     notes.extend(ejected_for(backend));
     if backend.overridden {
         notes.push(match backend.override_left_s {
-            Some(left) => format!("weight set by hand, for another {}", figures::time(left)),
-            None => "weight set by hand, until it is enabled".to_owned(),
+            Some(left) => format!("weight set by hand for another {}", figures::time(left)),
+            None => "weight set by hand until enabled".to_owned(),
         });
     }
     [
@@ -138,7 +138,7 @@ fn backend_row(backend: &BackendStatus, figures: &Figures) -> [String; 12] {
     ]
 }
 
-/// Whether a balancer takes requests, in a word.
+/// One word for whether a balancer takes requests.
 pub(super) fn readiness(status: &Status) -> &'static str {
     match (status.draining, status.ready) {
         (true, _) => "draining",
@@ -147,7 +147,7 @@ pub(super) fn readiness(status: &Status) -> &'static str {
     }
 }
 
-/// Whether a backend takes requests, in a word.
+/// One word for whether a backend takes requests.
 pub(super) fn state(backend: &BackendStatus) -> &'static str {
     match (backend.up, backend.weight) {
         (false, _) => "DOWN",
@@ -157,7 +157,7 @@ pub(super) fn state(backend: &BackendStatus) -> &'static str {
     }
 }
 
-/// How much longer a backend is ejected.
+/// How much longer a backend stays ejected.
 pub(super) fn ejected_for(backend: &BackendStatus) -> Option<String> {
     let left = backend.ejected_left_s.filter(|_| state(backend) == "EJECTED")?;
     Some(match left {
@@ -170,7 +170,7 @@ fn latency(ms: Option<f64>) -> String {
     ms.map(figures::latency).unwrap_or_default()
 }
 
-/// `/requests`: the oldest that are in flight, and how many there are.
+/// `/requests`: the oldest requests in flight, and how many there are in total.
 #[derive(Serialize)]
 pub(super) struct RequestsDocument {
     total: usize,
@@ -189,7 +189,7 @@ impl RequestsDocument {
     /// The same as text.
     pub(super) fn text(&self) -> String {
         if self.requests.is_empty() {
-            return "nothing is in flight\n".to_owned();
+            return "no requests in flight\n".to_owned();
         }
         let mut table = Table::new(&[
             "AGE",
@@ -234,7 +234,7 @@ impl RequestsDocument {
     }
 }
 
-/// Every request in flight as a table for people, as `/requests` shows it.
+/// The requests in flight as a table for people, as in `/requests`.
 pub fn requests_table(requests: RequestsInFlight) -> String {
     RequestsDocument::new(requests).text()
 }

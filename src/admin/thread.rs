@@ -1,7 +1,7 @@
 //! The `rw-admin` thread: accepts admin clients, serves them, and samples the balancer.
 //!
-//! It waits in one `poll` over everything it has, for as long as the nearest deadline allows.
-//! What the views show costs it time; what a client does not.
+//! It waits in a single `poll` until the nearest deadline. Rendering a view takes time on this thread;
+//! a slow client does not.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use super::operations::Operations;
 use super::pending::Answer;
 use super::response::Response;
 
-/// The running admin listener. Dropping it closes it and waits for the end of its thread.
+/// The running admin listener. Dropping it closes the listener and joins its thread.
 pub struct AdminThread {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -41,11 +41,11 @@ struct Shared {
 }
 
 impl AdminThread {
-    /// Binds `address` and begins to serve. With a token, every request but those of probes has
-    /// to show it.
+    /// Binds `address` and starts to serve. If there is a token, every request except health and
+    /// readiness probes must present it.
     ///
     /// # Errors
-    /// The address cannot be bound, or the system refuses a thread or a descriptor.
+    /// The address cannot be bound, or the system cannot create a thread or a file descriptor.
     pub fn spawn(
         address: SocketAddr,
         token: Option<String>,
@@ -73,7 +73,7 @@ impl AdminThread {
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
-    /// The address that was bound, with the port that was given for port 0.
+    /// The bound address, with the actual port if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -92,7 +92,7 @@ impl Drop for AdminThread {
 }
 
 impl Shared {
-    /// Makes the thread look at everything.
+    /// Wakes the thread to check everything.
     fn wake(&self) {
         // A full counter means that a wake-up is pending.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
@@ -103,9 +103,9 @@ impl Shared {
 struct Server {
     shared: Arc<Shared>,
     listener: Listener,
-    /// Out of descriptors: nothing is accepted before this moment.
+    /// Accepting is paused until this moment, after file descriptors ran out.
     resume_at: Moment,
-    /// In the order in which they were accepted.
+    /// In the order they were accepted.
     connections: Vec<Connection>,
     buffers: BufferPool,
     desk: Router,
@@ -133,7 +133,7 @@ impl Server {
         Ok(())
     }
 
-    /// Takes a sample. A bug in what is asked must not end the listener that shows it.
+    /// Takes a sample. A panic while collecting the status must not end the listener.
     fn sample(&mut self, now: Moment) {
         if catch_unwind(AssertUnwindSafe(|| self.desk.sample(now))).is_err() {
             log::error!("the admin listener survived a panic while it took a sample");
@@ -160,7 +160,7 @@ impl Server {
             Err(error) => return Err(error),
         }
         if fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
-            // Nothing was written if it fails.
+            // If this fails, nothing was written.
             let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -172,7 +172,7 @@ impl Server {
         Ok(ready.get(1).copied().unwrap_or(false))
     }
 
-    /// Advances every connection, and closes those that are done or late.
+    /// Advances every connection and closes those that are finished or late.
     fn serve(&mut self, now: Moment) {
         let mut index = 0;
         while let Some(connection) = self.connections.get_mut(index) {
@@ -187,9 +187,9 @@ impl Server {
         }
     }
 
-    /// Closes the oldest connections whose answers are not taken, until the others hold no more bytes
-    /// than they may. The one at `newest` is not closed and does not count: it has just got its answer.
-    /// Returns how many before it were closed.
+    /// Closes the oldest connections with unread responses until the rest are within the byte limit.
+    /// The connection at `newest` is neither closed nor counted: it has just got its response. Returns
+    /// how many connections before it were closed.
     fn bound_answers(&mut self, newest: usize) -> usize {
         let held = |connections: &[Connection]| connections.iter().map(Connection::held).sum::<usize>();
         let own = self.connections.get(newest).map_or(0, Connection::held);
@@ -204,8 +204,8 @@ impl Server {
         closed
     }
 
-    /// Accepts whoever waits. Each is looked at at once, since most have sent their request by
-    /// then and so never take a place.
+    /// Accepts waiting clients. Each is advanced immediately: most have already sent their request by
+    /// then and never take up a slot.
     fn accept(&mut self, now: Moment) {
         for _ in 0..ADMIN_CONNECTIONS_MAX {
             match self.listener.accept() {
@@ -227,8 +227,7 @@ impl Server {
         }
     }
 
-    /// Closes a connection if there are as many as there may be: the oldest that has its answer,
-    /// or else the oldest.
+    /// At the limit, closes a connection: the oldest that has been answered, or else the oldest.
     fn make_room(&mut self) {
         if self.connections.len() >= ADMIN_CONNECTIONS_MAX {
             let oldest = self.connections.iter().position(Connection::is_answered).unwrap_or(0);
@@ -237,7 +236,7 @@ impl Server {
     }
 }
 
-/// Advances a connection. A bug in a view closes the one connection that asked for it.
+/// Advances a connection. A panic in a view closes only the connection that asked for it.
 fn advance(
     connection: &mut Connection,
     now: Moment,

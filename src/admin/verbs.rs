@@ -1,4 +1,4 @@
-//! What an operator may ask a running balancer to do.
+//! The changes that an operator can make to a running balancer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::pending::{Answer, Pending, Wake};
 use super::request::Query;
 use super::response::Response;
 
-/// A change, and the name of the backend that it is about.
+/// A change, with the name of the backend it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb<'a> {
     Reload,
@@ -20,10 +20,10 @@ pub(super) enum Verb<'a> {
     Weight(&'a str),
 }
 
-/// Does it.
+/// Makes the change.
 ///
 /// # Errors
-/// The refusal to answer with: nothing has changed.
+/// The error response. Nothing has changed.
 pub(super) fn run(
     verb: Verb<'_>,
     query: &Query,
@@ -56,10 +56,10 @@ pub(super) fn run(
 }
 
 fn weight(query: &Query) -> Result<u32, String> {
-    let typed = query.one("value").ok_or("which weight? write weight?value=3")?;
+    let typed = query.one("value").ok_or("missing parameter: write weight?value=3")?;
     match typed.parse::<u32>() {
         Ok(weight) if weight <= WEIGHT_MAX => Ok(weight),
-        _ => Err(format!("{typed:?} is not a weight, which is a whole number from 0 to {WEIGHT_MAX}")),
+        _ => Err(format!("{typed:?} is not a weight: expected a whole number from 0 to {WEIGHT_MAX}")),
     }
 }
 
@@ -67,10 +67,10 @@ fn period(query: &Query) -> Result<Option<Duration>, String> {
     let Some(typed) = query.one("for") else { return Ok(None) };
     match humantime::parse_duration(typed) {
         Ok(period) if period.is_zero() => {
-            Err("for=0s would change nothing; leave it out for no end".to_owned())
+            Err("for=0s would have no effect; omit it for no time limit".to_owned())
         }
         Ok(period) if period.as_secs() <= DURATION_SECS_MAX => Ok(Some(period)),
-        Ok(_) => Err(format!("{typed:?} is longer than 30 days; leave `for` out for no end")),
+        Ok(_) => Err(format!("{typed:?} is longer than 30 days; omit `for` for no time limit")),
         Err(_) => {
             Err(format!("{typed:?} is not a duration; write a number and a unit, like \"90s\" or \"5m\""))
         }

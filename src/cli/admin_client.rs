@@ -1,4 +1,4 @@
-//! Talks to the admin listener of a running ropewalk, and says what to do when it cannot.
+//! A client for the admin listener of a running ropewalk, whose errors say what to do.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,33 +16,32 @@ use ureq::{Agent, Body, Error};
 use super::args;
 use super::exit::Exit;
 
-/// Which ropewalk is meant.
+/// How to reach the admin listener.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdminOptions {
-    /// Take the address and the token of the admin listener from this configuration file
+    /// Take the address and token of the admin listener from this configuration file
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The address of the admin listener [default: ROPEWALK_ADMIN, else 127.0.0.1:9900]
+    /// Address of the admin listener [default: ROPEWALK_ADMIN, or else 127.0.0.1:9900]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
-    /// A file that holds the token of the admin listener
+    /// File with the token of the admin listener
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
-    /// The token itself, which every user of this machine can read in the list of processes:
-    /// prefer --token-file or ROPEWALK_ADMIN_TOKEN
+    /// The token itself. Every user of this machine can see it in the process list: prefer --token-file
+    /// or ROPEWALK_ADMIN_TOKEN
     #[arg(long)]
     token: Option<String>,
 }
 
-/// Where to ask, and what to show there.
+/// The address to connect to, and the token.
 struct Target {
     address: String,
     token: Option<String>,
 }
 
 impl AdminOptions {
-    /// A flag that names the value itself counts most, then the file of `--config`, then the
-    /// environment.
+    /// A flag with the value takes precedence, then the file of `--config`, then the environment.
     fn target(self) -> Result<Target, Unanswered> {
         let file = self.config.as_deref().map(admin_of).transpose()?;
         let (file_address, file_token) =
@@ -60,24 +59,24 @@ impl AdminOptions {
 const ADDRESS_VARIABLE: &str = "ROPEWALK_ADMIN";
 const TOKEN_VARIABLE: &str = "ROPEWALK_ADMIN_TOKEN";
 
-/// Where to ask when nothing says where.
+/// The default address.
 const USUAL_ADDRESS: &str = "127.0.0.1:9900";
 
-/// LIMIT: bytes of a file that holds a token.
+/// LIMIT: bytes of a token file.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 
-/// The admin listener of a configuration file: where to connect, and the token.
+/// The admin listener in a configuration file: its address and token.
 fn admin_of(path: &Path) -> Result<(String, Option<String>), Unanswered> {
     let refused = |errors: ConfigErrors| Unanswered::Refused(errors.to_string());
     let admin = args::read(path).and_then(|document| document.admin()).map_err(refused)?;
     let Some(AdminPlan { mut address, token }) = admin else {
         return Err(Unanswered::Refused(format!(
-            "{} has no admin listener; give it \"admin\": \"{USUAL_ADDRESS}\" and restart ropewalk, or name the \
+            "{} has no admin listener; give it \"admin\": \"{USUAL_ADDRESS}\" and restart ropewalk, or give the \
              address with --admin",
             path.display()
         )));
     };
-    // It listens on every address of this machine, and this is one that can be connected to.
+    // It listens on all addresses of this machine; connect to loopback.
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -101,32 +100,32 @@ fn token_in(path: &Path) -> Result<String, Unanswered> {
     }
 }
 
-/// A ropewalk that can be asked.
+/// A client of one admin listener.
 pub(crate) struct AdminClient {
     agent: Agent,
     address: String,
     token: Option<String>,
 }
 
-/// Why a question was not answered as hoped.
+/// Why a request did not succeed.
 #[derive(Debug)]
 pub(crate) enum Unanswered {
-    /// There was no answer, or not one of an admin listener.
+    /// No response, or not from an admin listener.
     Lost(String),
-    /// It was refused: the question was wrong. The text is the listener's own.
+    /// The request was refused. The text is the listener's, if it came from there.
     Refused(String),
 }
 
-/// LIMIT: how long one question may take. A reload reads a file and resolves names.
+/// LIMIT: how long one request may take. A reload reads a file and resolves names.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// LIMIT: bytes of an answer. The longest list of requests in flight takes a tenth.
+/// LIMIT: bytes of a response. The longest list of requests in flight takes a tenth.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What an admin listener calls itself.
+/// How the `Server` field of an admin listener starts.
 const SERVER: &str = "ropewalk-admin/";
 
-/// What cannot stand for itself in a path segment or a parameter.
+/// Characters to escape in a path segment or a parameter.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -141,7 +140,7 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'?');
 
 impl AdminClient {
-    /// A client for what was typed. Errors when a file that was named cannot be used.
+    /// A client for these options. Fails if a file they name cannot be used.
     pub(crate) fn new(options: AdminOptions) -> Result<Self, Unanswered> {
         let Target { address, token } = options.target()?;
         let config = Agent::config_builder()
@@ -150,14 +149,14 @@ impl AdminClient {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("ropewalk/", env!("CARGO_PKG_VERSION")))
-            // A proxy from the environment is for other places than this.
+            // Ignore proxies from the environment: they are not for local administration.
             .proxy(None)
             .build();
         let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
         Ok(Self { agent: config.new_agent(), address, token })
     }
 
-    /// Asks for a view.
+    /// Fetches a view.
     pub(crate) fn get(&self, path: &str) -> Result<String, Unanswered> {
         let mut request = self.agent.get(self.url(path)?);
         if let Some(bearer) = self.bearer() {
@@ -166,7 +165,7 @@ impl AdminClient {
         self.read(request.call())
     }
 
-    /// Asks for a change.
+    /// Requests a change.
     pub(crate) fn post(&self, path: &str) -> Result<String, Unanswered> {
         let mut request = self.agent.post(self.url(path)?);
         if let Some(bearer) = self.bearer() {
@@ -175,7 +174,7 @@ impl AdminClient {
         self.read(request.send_empty())
     }
 
-    /// Where to ask. Refuses an address that would lead to another port than what was meant.
+    /// The URL to request. Refuses an address without a port, which would lead to port 80.
     fn url(&self, path: &str) -> Result<String, Unanswered> {
         let address = &self.address;
         if !has_host_and_port(address) {
@@ -196,8 +195,8 @@ impl AdminClient {
         let server = answer.headers().get("server").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !server.starts_with(SERVER) {
             return Err(Unanswered::Lost(format!(
-                "what listens on {address} is not an admin listener of ropewalk; name it with --admin ADDRESS, or \
-                 the file that does with --config FILE"
+                "the server on {address} is not a ropewalk admin listener; give the right address with --admin ADDRESS or \
+                 --config FILE"
             )));
         }
         let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
@@ -205,9 +204,9 @@ impl AdminClient {
         match answer.status().as_u16() {
             200..=299 => Ok(text),
             401 => Err(Unanswered::Refused(format!(
-                "{address} asks for a token, and {}; give it with --config FILE, with --token-file FILE or in \
+                "{address} requires a token, and {}; give it with --config FILE, --token-file FILE or \
                  ROPEWALK_ADMIN_TOKEN",
-                if self.token.is_some() { "the one that was given is wrong" } else { "none was given" }
+                if self.token.is_some() { "the one given is wrong" } else { "none was given" }
             ))),
             400..=499 => Err(Unanswered::Refused(text.trim_end().to_owned())),
             _ => Err(Unanswered::Lost(text.trim_end().to_owned())),
@@ -220,7 +219,7 @@ impl AdminClient {
             Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => format!(
                 "nothing listens on {address}. The admin listener is off unless the configuration has \
                  \"admin\": \"127.0.0.1:9900\", or ropewalk runs with --admin 127.0.0.1:9900; \
-                 if it is elsewhere, name it with --admin ADDRESS, or the file that does with --config FILE"
+                 if it is elsewhere, give the address with --admin ADDRESS or --config FILE"
             ),
             Error::ConnectionFailed => format!("cannot connect to {address}"),
             Error::HostNotFound => format!("there is no host {address}"),
@@ -232,18 +231,18 @@ impl AdminClient {
     }
 }
 
-/// Whether an address says where to connect: one without a port would lead to port 80.
+/// Whether an address has a host and a port.
 fn has_host_and_port(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// A name as it stands in a path or a parameter.
+/// A name, escaped for a path or a parameter.
 pub(crate) fn encoded(name: &str) -> String {
     utf8_percent_encode(name, ENCODED).to_string()
 }
 
 impl Unanswered {
-    /// What is said, and how the command ends.
+    /// Prints the error and returns the exit status.
     pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Lost(text) => {

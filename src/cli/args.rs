@@ -1,8 +1,8 @@
-//! What was typed on the command line, and how flags are laid over the file.
+//! The command line, and how flags override the file.
 //!
-//! Flags that are settings stay text here. They go into the same [`Document`] as the file
-//! and are checked by the same code, so that their mistakes too come all at once, with the
-//! flag in the place of line and column.
+//! Flags that are settings stay text here. They go into the same [`Document`] as the file and are
+//! checked by the same code, so that all mistakes are reported together, with the flag in place of line
+//! and column.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -38,20 +38,20 @@ Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
 const AFTER_HELP: &str = "Without a command, ropewalk runs.
 Exit status: 0 fine, 1 failed while running, 2 bad usage or configuration.";
 
-/// Everything but running.
+/// All subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check a configuration: all mistakes at once, each with its place and a remedy
+    /// Check a configuration: list all mistakes, each with its position and a remedy
     Check {
         #[command(flatten)]
         settings: Settings,
         /// The configuration file, as with --config
         #[arg(value_name = "FILE", conflicts_with = "config")]
         file: Option<PathBuf>,
-        /// The configuration is for another host: do not read or test the files that it names
+        /// The configuration is for another host: do not read or test the files it names
         #[arg(long)]
         elsewhere: bool,
-        /// How to report
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Plan {
         /// The configuration that is running
         before: PathBuf,
-        /// The configuration that would take its place
+        /// The configuration that would replace it
         after: PathBuf,
     },
     /// Print the JSON Schema of the configuration, for editors
@@ -81,26 +81,26 @@ pub(crate) enum Command {
     Operate(Operation),
 }
 
-/// How a command reports.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Lines, for people.
+    /// Text for people.
     Text,
-    /// One JSON object, for programs.
+    /// One JSON object for programs.
     Json,
 }
 
 /// A request that `explain` is asked about.
 #[derive(Debug, Args)]
 pub(crate) struct QuestionOptions {
-    /// Its method
+    /// The request method
     pub(crate) method: String,
-    /// Its URL, such as http://example.com/path
+    /// The request URL, such as http://example.com/path
     pub(crate) url: String,
-    /// A field of its head; repeat for several
+    /// A header field; repeat for several
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
-    /// Take this backend for down; repeat for several
+    /// Treat this backend as down; repeat for several
     #[arg(long, value_name = "NAME")]
     pub(crate) down: Vec<String>,
     /// The client's address [default: an example that the route serves]
@@ -112,22 +112,22 @@ pub(crate) struct QuestionOptions {
 #[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub(crate) struct OriginOptions {
-    /// The port to listen on, on 127.0.0.1; 0 takes a free one
+    /// The port to listen on at 127.0.0.1; 0 picks a free one
     #[arg(long, required_unless_present = "listen", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,
-    /// The address to listen on, such as 0.0.0.0:9001: it answers anyone who can reach it
+    /// The address to listen on, such as 0.0.0.0:9001, which answers anyone who can reach it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<std::net::SocketAddr>,
-    /// What it calls itself in its answers
+    /// Its name in responses
     #[arg(long)]
     pub(crate) name: String,
-    /// End when the process that started it ends
+    /// Exit when the process that started it exits
     #[arg(long)]
     pub(crate) end_with_parent: bool,
-    /// Answer after this time, such as 50ms (but /health at once)
+    /// Delay responses by this time, such as 50ms (except /health)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) delay: std::time::Duration,
-    /// Answer with this status (but /health with 200)
+    /// Respond with this status (except /health, which gets 200)
     #[arg(long, value_parser = clap::value_parser!(u16).range(200..=599), default_value_t = 200)]
     pub(crate) status: u16,
 }
@@ -141,7 +141,7 @@ pub(crate) struct Settings {
     /// Listen on this address, such as 127.0.0.1:8080; repeat for several
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Listen on this port of every IPv4 address [default: 8080]
+    /// Listen on this port on all IPv4 addresses [default: 8080]
     #[arg(long, value_name = "PORT", conflicts_with = "listen")]
     port: Option<String>,
     /// round-robin, weighted-round-robin, least-connections or random [default: round-robin]
@@ -150,19 +150,19 @@ pub(crate) struct Settings {
     /// A backend, such as http://127.0.0.1:9001, or with a weight ...:9001=3; repeat for several
     #[arg(long, value_name = "URL[=WEIGHT]")]
     backend: Vec<String>,
-    /// How long a request may take until its response head; 0s for no limit [default: 60s]
+    /// Time limit for the response head of a request; 0s for no limit [default: 60s]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<String>,
-    /// From one health probe to the next [default: 5s]
+    /// Time between health probes [default: 5s]
     #[arg(long, value_name = "DURATION")]
     health_interval: Option<String>,
-    /// Threads that carry requests [default: one for each core, at least 2]
+    /// Worker threads [default: one per core, at least 2]
     #[arg(long, value_name = "NUMBER")]
     workers: Option<String>,
-    /// Where operators connect for status and metrics, such as 127.0.0.1:9900 [default: nowhere]
+    /// Address of the admin listener for status and metrics, such as 127.0.0.1:9900 [default: none]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
-    /// Reload the configuration whenever its file changes
+    /// Reload the configuration when its file changes
     #[arg(long, requires = "config")]
     pub(crate) watch: bool,
     /// off, error, warn, info, debug or trace [default: info]
@@ -171,8 +171,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The file with the flags laid over it; `None` when there is neither a file nor a
-    /// backend. Errors when the file cannot be read or is not JSON.
+    /// The file, overridden by the flags; `None` if there is neither a file nor a backend. Fails if the
+    /// file cannot be read or is not JSON.
     pub(crate) fn document(&self) -> Result<Option<Document>, ConfigErrors> {
         let mut document = match &self.config {
             Some(path) => read(path)?,
@@ -183,17 +183,17 @@ impl Settings {
         Ok(Some(document))
     }
 
-    /// The settings of a file alone.
+    /// The settings of a file, without flags.
     pub(crate) fn of_file(path: PathBuf) -> Self {
         Self { config: Some(path), ..Self::default() }
     }
 
-    /// The same settings, of a file that was named without `--config`.
+    /// The same settings with a file that was named without `--config`.
     pub(crate) fn or_of_file(self, file: Option<PathBuf>) -> Self {
         Self { config: file.or(self.config), ..self }
     }
 
-    /// The configuration file, if there is one that can be read again.
+    /// The configuration file, if it can be read again.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.config.as_deref().filter(|path| !is_stdin(path))
     }
@@ -203,7 +203,7 @@ impl Settings {
         self.config.as_deref().is_some_and(is_stdin)
     }
 
-    /// What a report calls the configuration.
+    /// The name of the configuration in reports.
     pub(crate) fn name(&self) -> String {
         match &self.config {
             Some(path) if is_stdin(path) => "stdin".to_owned(),
@@ -224,7 +224,7 @@ impl Settings {
         if self.port.is_some() {
             document.remove("listen");
         }
-        // The token of the file goes with whatever address.
+        // Keep the file's token with the new address.
         let admin: &[&str] = if document.holds_object("admin") { &["admin", "address"] } else { &["admin"] };
         let flags: [(&'static str, &[&str], &Option<String>); 7] = [
             ("--port", &["port"], &self.port),
@@ -243,17 +243,17 @@ impl Settings {
     }
 }
 
-/// Reads a configuration that `--config` names.
+/// Reads the configuration that `--config` names.
 pub(crate) fn read(path: &Path) -> Result<Document, ConfigErrors> {
     if is_stdin(path) { Document::from_stdin() } else { Document::from_file(path) }
 }
 
-/// As elsewhere, `-` in place of a file. A file of that name is `./-`.
+/// By convention `-` means standard input. A file of that name is `./-`.
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// `URL=WEIGHT`. A URL of ours holds no `=`, so what follows one is a weight.
+/// `URL=WEIGHT`. Backend URLs contain no `=`, so what follows one is a weight.
 fn backend(typed: &str) -> Value {
     match typed.rsplit_once('=') {
         Some((url, weight)) if !url.contains(['?', '#']) => {
@@ -263,8 +263,8 @@ fn backend(typed: &str) -> Value {
     }
 }
 
-/// Names that completions offer for a flag. Every value is accepted here: the configuration's own
-/// check refuses a wrong one, says which was meant, and reports the other mistakes with it.
+/// Values that shell completions offer for a flag. Any value is accepted here: the configuration check
+/// refuses wrong ones, suggests the right one, and reports all other mistakes with it.
 #[derive(Clone, Debug)]
 struct OfferedNames(Vec<&'static str>);
 
@@ -295,7 +295,7 @@ impl TypedValueParser for OfferedNames {
     }
 }
 
-/// A flag has no quotes to tell `8080` from `"8080"` by.
+/// Flags have no quotes to tell `8080` from `"8080"`.
 fn number_or_text(typed: &str) -> Value {
     typed.parse::<i64>().map_or_else(|_| Value::from(typed), Value::from)
 }

@@ -1,7 +1,6 @@
-//! `ropewalk check`: say what is wrong with a configuration, and do nothing else.
+//! `ropewalk check`: report what is wrong with a configuration, and nothing else.
 //!
-//! [`load`] is what a run does first, so that a configuration which `check` calls good is
-//! one that a run will take.
+//! [`load`] is also the first thing that a run does, so a configuration that passes `check` can be run.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,10 +14,10 @@ use serde_json::{Value, json};
 use super::args::{Format, Settings};
 use super::exit::{Exit, complain, say};
 
-/// The host that a configuration is for.
+/// The host that a configuration is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// This one, so that the files it names are tested too.
+    /// This one: the files it names are tested too.
     This,
     /// Another one.
     Another,
@@ -64,12 +63,12 @@ fn load_for(settings: &Settings, host: Host) -> Result<Checked, Unusable> {
     document.check().map_err(Unusable::Wrong)
 }
 
-/// Why there is nothing to run.
+/// Why there is no usable configuration.
 #[derive(Debug)]
 pub(crate) enum Unusable {
     /// Neither a file nor a backend was named.
     Missing,
-    /// It could not be read to its end.
+    /// It could not be parsed to the end.
     Unread(ConfigErrors),
     /// It has mistakes.
     Wrong(ConfigErrors),
@@ -85,7 +84,7 @@ impl fmt::Display for Unusable {
                     false => write!(f, "{errors}")?,
                 }
                 match errors.problems().iter().any(|problem| problem.line().is_some()) {
-                    true => write!(f, "\n1 error; the rest of the file is checked once this is corrected"),
+                    true => write!(f, "\n1 error; the rest of the file is checked once this is fixed"),
                     false => write!(f, "\n1 error"),
                 }
             }
@@ -123,7 +122,7 @@ ropewalk needs backends to send requests to. Name them on the command line or in
 
 ropewalk --help lists everything.";
 
-/// What a good configuration amounts to, in a few words.
+/// A valid configuration in a few words.
 struct Summary<'a>(&'a Checked);
 
 impl fmt::Display for Summary<'_> {
@@ -146,7 +145,7 @@ impl fmt::Display for Summary<'_> {
 
 const WHEN_ALL_IS_FULL: &str = "with every connection stuck and every buffer full";
 
-/// What is as it should be, and other programs do differently.
+/// Notes on what works as intended here but differs from other programs.
 fn notes(plan: &Plan) -> impl Iterator<Item = String> {
     let all_of_ipv6 = plan
         .listeners
@@ -163,7 +162,7 @@ fn notes(plan: &Plan) -> impl Iterator<Item = String> {
     })
 }
 
-/// The report for programs: `ok`, the counts when it is, and the problems.
+/// The report for programs: `ok`, the counts if it is, and the problems.
 fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) -> Value {
     let mut report = json!({
         "config": settings.name(),
@@ -179,7 +178,7 @@ fn report(settings: &Settings, problems: &[Problem], checked: Option<&Checked>) 
     report
 }
 
-/// An ordinary day and the worst case, in bytes.
+/// Memory in bytes: typical and worst case.
 fn memory_json(worst: &WorstCase, typical: Typical) -> Value {
     let terms = worst
         .terms

@@ -1,10 +1,9 @@
-//! The `rw-diag` thread: writes diagnostics to stderr, so that no other thread waits for the
-//! reader.
+//! The `rw-diag` thread: writes diagnostics to stderr, so that no other thread waits for its reader.
 //!
-//! Stderr is inherited. It may be a pipe to a log driver that has stalled, a terminal stopped with
-//! Ctrl-S, or a file on a hung disk, and writing to it may then block. So lines go into a bounded
-//! queue. When the queue is full, lines are dropped and counted, and a later line says how many.
-//! Once this thread runs, no other thread writes to stderr.
+//! Stderr is inherited. It may be a pipe to a stalled log driver, a terminal stopped with Ctrl-S, or a
+//! file on a hung disk, and then writing blocks. So lines go into a bounded queue. If the queue is
+//! full, lines are dropped and counted, and a later line reports how many. Once this thread runs, no
+//! other thread writes to stderr.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -22,26 +21,26 @@ use ropewalk::base::limits::{
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// Where lines are put; the other end belongs to the thread.
+/// The queue of lines; the receiving end belongs to the thread.
 pub(super) struct Queue {
     items: Sender<Item>,
     counts: Arc<Counts>,
 }
 
-/// What the queue holds and what was dropped. Ordering: Relaxed, for these are counts and the
+/// What the queue holds and what was dropped. Ordering: Relaxed, since these are only counts and the
 /// channel orders the lines themselves.
 #[derive(Default)]
 struct Counts {
-    /// Bytes of lines that are not written yet.
+    /// Bytes of lines not written yet.
     waiting: AtomicUsize,
-    /// Lines that were dropped since the start.
+    /// Lines dropped since the start.
     dropped: Arc<AtomicU64>,
 }
 
 enum Item {
     /// One line, with its line end.
     Line(Vec<u8>),
-    /// Everything before this has been written when the sender is dropped.
+    /// The sender is dropped once everything before this is written.
     Flush(Sender<()>),
 }
 
@@ -50,7 +49,7 @@ impl Queue {
     /// ones.
     ///
     /// # Errors
-    /// The system refuses a thread.
+    /// The system cannot create a thread.
     pub(super) fn start(
         sink: impl AsFd + Send + 'static,
         missing: impl Fn(u64) -> Vec<u8> + Send + 'static,
@@ -59,7 +58,7 @@ impl Queue {
         let counts = Arc::new(Counts::default());
         let mut writer = Writer { sink, received, counts: Arc::clone(&counts), reported: 0, missing };
         Builder::new().name("rw-diag".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(move || {
-            // Nothing can be logged any more, so the process should be restarted.
+            // Nothing can be logged any more, so exit and be restarted.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 process::exit(1);
             }
@@ -67,7 +66,7 @@ impl Queue {
         Ok(Self { items, counts })
     }
 
-    /// Takes a line, or drops and counts it. Never waits.
+    /// Queues a line, or drops and counts it. Never blocks.
     pub(super) fn put(&self, line: Vec<u8>) {
         let bytes = line.len();
         let before = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -83,7 +82,7 @@ impl Queue {
         let (written, done) = bounded(0);
         if self.items.send_timeout(Item::Flush(written), DIAGNOSTICS_FLUSH_WAIT).is_ok() {
             let left = DIAGNOSTICS_FLUSH_WAIT.saturating_sub(clock::now().since(began));
-            // An error either way: the writer has dropped its end, or it is too late.
+            // This fails either way: the writer has dropped its end, or time is up.
             let _: Result<(), _> = done.recv_timeout(left);
         }
     }
@@ -142,7 +141,7 @@ impl<S: AsFd, M: Fn(u64) -> Vec<u8>> Writer<S, M> {
     }
 }
 
-/// Writes everything, for as long as that takes.
+/// Writes everything, however long it takes.
 fn write_all(sink: &impl AsFd, mut rest: &[u8]) -> Result<(), Errno> {
     while !rest.is_empty() {
         match rustix::io::write(sink, rest) {
@@ -172,17 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_stopped_costs_lines_and_no_time() {
+    fn a_stalled_reader_costs_lines_and_never_blocks() {
         let (mut reader, sink) = pipe().unwrap();
         let queue = Queue::start(sink, missing).unwrap();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<u8>>();
-        // More than the pipe and the queue hold together. This returns at all: nothing is waited for.
+        // More than the pipe and the queue hold together. That this returns at all shows that nothing
+        // blocks.
         let count = 2 * DIAGNOSTIC_BYTES_MAX / line.len() + 64;
         (0..count).for_each(|_| queue.put(line.clone()));
         let dropped = queue.dropped().load(Ordering::Relaxed);
         assert!(dropped > 0 && dropped < count as u64, "{dropped} of {count}");
 
-        // Once it reads again it gets all that was kept, and how many are missing.
+        // When the reader resumes, it gets all kept lines and the number of missing ones.
         let written = (count as u64 - dropped) as usize * line.len();
         let mut text = vec![0; written];
         reader.read_exact(&mut text).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_waits_for_what_was_put_and_not_for_ever() {
+    fn a_flush_waits_for_queued_lines_but_not_for_ever() {
         let (mut reader, sink) = pipe().unwrap();
         let queue = Queue::start(sink, missing).unwrap();
         queue.put(b"first\n".to_vec());
@@ -205,7 +205,7 @@ mod tests {
         reader.read_exact(&mut text).unwrap();
         assert_eq!(&text, b"first\n");
 
-        // More than a pipe holds, which the reader leaves there.
+        // More than a pipe holds; the reader does not read it.
         (0..512).for_each(|_| queue.put([b'y'; 512].to_vec()));
         let began = clock::now();
         queue.flush();
@@ -217,7 +217,7 @@ mod tests {
         let (reader, sink) = pipe().unwrap();
         drop(reader);
         let queue = Queue::start(sink, missing).unwrap();
-        queue.put(b"nobody\n".to_vec());
+        queue.put(b"lost\n".to_vec());
         queue.flush();
         assert_eq!(queue.dropped().load(Ordering::Relaxed), 1);
     }

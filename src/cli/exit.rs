@@ -1,4 +1,4 @@
-//! How a command ends: the exit status, and what is said first.
+//! How a command ends: exit status and final messages.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,11 +11,11 @@ use super::logging;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It did what it was asked to.
+    /// Success.
     Fine,
-    /// It failed while running: a port in use, for example.
+    /// Failed while running: a port in use, for example.
     Failed,
-    /// What it was asked makes no sense: bad usage or configuration.
+    /// Bad usage or configuration.
     Refused,
 }
 
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Starts a thread of the command line; if it panics, the process exits.
+/// Starts a thread without which the process cannot go on: if it panics, the process exits.
 pub(crate) fn spawn_vital(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Builder::new().name(name.to_owned()).spawn(move || {
         // The panic itself has been logged.
@@ -43,13 +43,13 @@ pub(crate) fn spawn_vital(name: &str, run: impl FnOnce() + Send + 'static) -> io
     Ok(())
 }
 
-/// Writes a line to stdout. `println!` would panic when the reader has gone, as in
-/// `ropewalk check | head -0`.
+/// Writes a line to stdout. `println!` would panic if the reader has gone, as in `ropewalk check | head
+/// -0`.
 pub(crate) fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line to stderr, likewise. In a running balancer it never waits for the reader.
+/// Writes a line to stderr, likewise. Never blocks in a running balancer.
 pub(crate) fn complain(line: impl fmt::Display) {
     logging::write(&line.to_string());
 }

@@ -1,4 +1,4 @@
-//! `ropewalk explain` and `ropewalk plan`: what would happen, without making it happen.
+//! `ropewalk explain` and `ropewalk plan`: dry runs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,7 +52,7 @@ fn question(options: &QuestionOptions) -> Result<Question, String> {
     })
 }
 
-/// An address as people write it: bare, in brackets, or with a port.
+/// An IP address as people write it: bare, in brackets, or with a port.
 fn address(typed: &str) -> Result<IpAddr, String> {
     let bare = typed.trim_start_matches('[').trim_end_matches(']');
     let with_port = || typed.parse::<SocketAddr>().ok().map(|address| address.ip());

@@ -5,7 +5,7 @@
 //! which has its own timestamps, a line begins with its priority instead, as sd-daemon(3)
 //! describes.
 //!
-//! Logging a line never waits; [`diagnostics`](super::diagnostics) says why and how.
+//! Logging never blocks; [`diagnostics`](super::diagnostics) says why and how.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write as _};
@@ -31,7 +31,7 @@ struct Logger {
     style: Style,
 }
 
-/// What stands before the text of a line.
+/// The prefix of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     /// Time and level.
@@ -40,12 +40,11 @@ enum Style {
     Priority,
 }
 
-/// Starts logging at a level. A panic is logged from now on like everything else.
+/// Starts logging at a level. From now on panics are logged like everything else.
 pub(crate) fn start(level: LevelFilter) {
     let style = Style::of_stderr();
     let missing = move |count| {
-        let text =
-            format_args!("{count} lines of diagnostics were dropped here: stderr was not read in time");
+        let text = format_args!("{count} diagnostic lines were dropped here: stderr was not read in time");
         line(style, Level::Warn, text)
     };
     let logger = match Queue::start(io::stderr(), missing) {
@@ -67,7 +66,7 @@ pub(crate) fn start(level: LevelFilter) {
     }));
 }
 
-/// Writes text to stderr as it is, without waiting once logging has been started.
+/// Writes text to stderr unchanged. Does not block once logging has started.
 pub(crate) fn write(text: &str) {
     match LOGGER.get() {
         Some(logger) => text.lines().for_each(|line| logger.queue.put(format!("{line}\n").into_bytes())),
@@ -82,13 +81,13 @@ pub(crate) fn flush() {
     }
 }
 
-/// How many lines were dropped because stderr was not read; `None` if logging has not been started.
+/// How many lines were dropped because stderr was not read; `None` if logging has not started.
 pub(crate) fn dropped() -> Option<Arc<AtomicU64>> {
     LOGGER.get().map(|logger| logger.queue.dropped())
 }
 
 impl Log for Logger {
-    /// At these levels libraries log their own internals.
+    /// Only our own records: libraries log their internals at these levels.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
         target == "ropewalk" || target.starts_with("ropewalk::")
@@ -144,7 +143,7 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Text of bounded length in which every control character is escaped.
+/// Text of bounded length with every control character escaped.
 struct Line {
     text: String,
 }
@@ -153,7 +152,7 @@ impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             if self.text.len() >= DIAGNOSTIC_LINE_BYTES_MAX {
-                // The rest is left out: an error ends the formatting.
+                // Returning an error stops the formatting; the rest is omitted.
                 self.text.push('…');
                 return Err(fmt::Error);
             }

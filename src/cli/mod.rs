@@ -1,9 +1,9 @@
-//! Floor 7: the command line. One file for each command, and what they share.
+//! Floor 7: the command line. One file per command, and what they share.
 //!
 //! The commands for a running ropewalk are in [`operate`].
 //!
-//! [`args`] holds what was typed; [`exit`] how a command ends; [`logging`] what diagnostics look
-//! like and [`diagnostics`] how they are written; [`notify`] what the service manager is told.
+//! [`args`] parses the command line; [`exit`] is how a command ends; [`logging`] formats diagnostics
+//! and [`diagnostics`] writes them; [`notify`] talks to the service manager.
 
 pub(crate) mod admin_client;
 pub(crate) mod args;

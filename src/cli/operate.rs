@@ -1,5 +1,5 @@
-//! The commands that talk to a running ropewalk: `status`, `requests`, `reload`, `drain`,
-//! `enable`, `weight`. Each is a question to its admin listener, whose answer is printed.
+//! The commands for a running ropewalk: `status`, `requests`, `reload`, `drain`, `enable`, `weight`.
+//! Each sends a request to the admin listener and prints the response.
 
 use std::time::Duration;
 
@@ -14,47 +14,47 @@ use super::exit::{Exit, complain, say};
 /// A command for a running ropewalk.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operation {
-    /// Show the status of a running ropewalk; fails if a pool has no backend that takes requests
+    /// Show the status of a running ropewalk; fails if a pool has no usable backend
     Status(ViewOptions),
-    /// List the requests that are in flight, the oldest first
+    /// List the requests in flight, oldest first
     Requests(ViewOptions),
-    /// Have it read its configuration file again
+    /// Reload the configuration file
     Reload {
         #[command(flatten)]
         admin: AdminOptions,
     },
-    /// Give a backend no new requests
+    /// Stop sending new requests to a backend
     Drain(DrainOptions),
-    /// Give a backend the weight of the configuration again
+    /// Restore a backend's configured weight
     Enable {
         /// The backend's name
         name: String,
         #[command(flatten)]
         admin: AdminOptions,
     },
-    /// Give a backend another share of the requests
+    /// Change a backend's share of requests
     Weight(WeightOptions),
 }
 
-/// What is to be shown.
+/// Options for views.
 #[derive(Debug, Args)]
 pub(crate) struct ViewOptions {
-    /// How to show it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
     admin: AdminOptions,
 }
 
-/// What is to be drained.
+/// Options of `drain`.
 #[derive(Debug, Args)]
 pub(crate) struct DrainOptions {
     /// The backend's name
     name: String,
-    /// For this long, such as 5m; without it, until it is enabled
+    /// For this long, such as 5m; otherwise until it is enabled
     #[arg(long = "for", value_name = "DURATION")]
     period: Option<String>,
-    /// Wait until it has no request in flight, for at most this long
+    /// Wait until no requests are in flight there, for at most this long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
           value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
@@ -67,16 +67,16 @@ pub(crate) struct DrainOptions {
 pub(crate) struct WeightOptions {
     /// The backend's name
     name: String,
-    /// Its share of the requests beside those of the others; 0 drains it
+    /// Its weight relative to the other backends; 0 drains it
     weight: String,
-    /// For this long, such as 5m; without it, until it is enabled
+    /// For this long, such as 5m; otherwise until it is enabled
     #[arg(long = "for", value_name = "DURATION")]
     period: Option<String>,
     #[command(flatten)]
     admin: AdminOptions,
 }
 
-/// Asks, and prints the answer.
+/// Runs the command and prints the response.
 pub(crate) fn operate(operation: Operation) -> Exit {
     let end = match operation {
         Operation::Status(options) => status(options),
@@ -109,8 +109,8 @@ fn view(client: &AdminClient, path: &str, format: Format) -> Result<Exit, Unansw
     Ok(Exit::Fine)
 }
 
-/// Shows the status. Fails when a pool cannot answer its requests, so that a health check of a
-/// container may be this command.
+/// Shows the status. Fails if a pool cannot serve requests, so that this command can be the health
+/// check of a container.
 fn status(ViewOptions { format, admin }: ViewOptions) -> Result<Exit, Unanswered> {
     let client = AdminClient::new(admin)?;
     let text = client.get("/status?format=json")?;
@@ -138,8 +138,7 @@ fn drain(DrainOptions { name, period, wait, admin }: DrainOptions) -> Result<Exi
     }
 }
 
-/// Looks until the backend has no request in flight, and says each time that their number has
-/// changed.
+/// Polls until the backend has no requests in flight, and prints their number whenever it changes.
 fn wait_until_drained(client: &AdminClient, name: &str, bound: Duration) -> Result<Exit, Unanswered> {
     let give_up = clock::now() + bound;
     let mut said = None;
@@ -158,15 +157,15 @@ fn wait_until_drained(client: &AdminClient, name: &str, bound: Duration) -> Resu
             ));
             return Ok(Exit::Failed);
         }
-        // Nothing unparks this thread; should it wake early, it looks once more.
+        // Nothing unparks this thread. If it wakes up early, it just checks once more.
         std::thread::park_timeout(LOOK_EVERY);
     }
 }
 
-/// How often a drain is looked at.
+/// How often to check on a drain.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Requests in flight at the backends of a name, in all pools.
+/// Requests in flight at all backends of this name, in all pools.
 fn active(client: &AdminClient, name: &str) -> Result<u64, Unanswered> {
     let status = read_status(&client.get("/status?format=json")?)?;
     let backends = status.pools.iter().flat_map(|pool| &pool.backends);
@@ -174,11 +173,10 @@ fn active(client: &AdminClient, name: &str) -> Result<u64, Unanswered> {
 }
 
 fn read_status(text: &str) -> Result<Status, Unanswered> {
-    serde_json::from_str(text)
-        .map_err(|error| Unanswered::Lost(format!("the status cannot be read: {error}")))
+    serde_json::from_str(text).map_err(|error| Unanswered::Lost(format!("cannot parse the status: {error}")))
 }
 
-/// What the commands look at of `/status`.
+/// The part of `/status` that the commands read.
 #[derive(Deserialize)]
 struct Status {
     pools: Vec<Pool>,

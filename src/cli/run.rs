@@ -78,8 +78,9 @@ pub(crate) fn run(settings: &Settings) -> Exit {
     })
 }
 
-/// Starts the balancer, has it prepared for signals, shows it to `started`, and waits for its end. `inherited` are listeners
-/// that are bound already; `manager` hears when clients are served, and what signals do.
+/// Starts the balancer, calls `prepare` before signals reach it, calls `started`, and waits for the
+/// balancer's end. `inherited` are listeners that are already bound; `manager` is told when clients are
+/// served, and what signals do.
 pub(crate) fn balance(
     plan: Plan,
     inherited: Vec<Listener>,
@@ -102,7 +103,7 @@ pub(crate) fn balance(
             return Exit::Failed;
         }
     };
-    // Before the start is announced: a signal that follows at once must find the balancer, and an
+    // Before the start is announced: a signal that follows immediately must find the balancer, and an
     // earlier SIGHUP must find the source of its configuration.
     prepare(&balancer.handle());
     signals.serve(balancer.handle(), manager);
@@ -115,15 +116,15 @@ pub(crate) fn balance(
             log::info!("stopped");
             Exit::Fine
         }
-        // It has been logged. The service manager restarts the process.
+        // Already logged. The service manager restarts the process.
         Err(_) => Exit::Failed,
     }
 }
 
-/// Asks for as many descriptors as the system allows: the soft limit is for programs that use
+/// Raises the descriptor limit to what the system allows. The soft limit is meant for programs that use
 /// select(2), and this one does not.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Should it be refused, the limit on connections follows from what there is.
+    // If this fails, the limit on connections adapts to the descriptors there are.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -1,8 +1,7 @@
-//! Signals, in the words of the operator who sends them.
+//! Signal handling.
 //!
-//! SIGINT and SIGTERM: requests in flight finish; a second one stops at once. SIGHUP: the
-//! configuration is read again. SIGUSR1: the access log is opened anew. SIGQUIT: what every
-//! task in flight is doing is printed.
+//! SIGINT and SIGTERM drain: requests in flight finish; a second one stops at once. SIGHUP rereads the
+//! configuration. SIGUSR1 reopens the access log. SIGQUIT prints what every task in flight is doing.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +18,20 @@ use super::exit::{complain, spawn_vital};
 use super::logging;
 use super::notify::Manager;
 
-/// Signals that are caught, and the balancer that they are meant for once there is one.
+/// The caught signals, and the balancer they are for once there is one.
 pub(crate) struct Signals(Arc<Caught>);
 
-/// What the threads that catch signals share.
+/// State shared by the threads that catch signals.
 #[derive(Default)]
 struct Caught {
     served: OnceLock<Served>,
-    /// A SIGHUP came before there was a balancer. The file may have changed after it was read, so a
-    /// reload follows. SeqCst: either the signal thread sees the balancer, or the thread that
-    /// publishes the balancer sees the flag.
+    /// A SIGHUP arrived before there was a balancer. The file may have changed after it was read, so a
+    /// reload follows. SeqCst: either the signal thread sees the balancer, or the thread that publishes
+    /// the balancer sees the flag.
     hangup: AtomicBool,
 }
 
-/// A balancer, and who is told what becomes of it.
+/// A balancer, and the service manager to notify.
 #[derive(Clone)]
 struct Served {
     handle: Handle,
@@ -40,12 +39,11 @@ struct Served {
 }
 
 impl Signals {
-    /// Starts to catch signals. Until there is a balancer, one that would stop it ends the
-    /// process: nothing is in flight that could finish. A SIGHUP is remembered; others mean nothing
-    /// yet.
+    /// Starts to catch signals. Until there is a balancer, a stop signal ends the process, since
+    /// nothing is in flight; a SIGHUP is remembered; other signals are ignored.
     ///
     /// # Errors
-    /// Somebody else in this process handles these signals.
+    /// These signals are already handled elsewhere in this process.
     pub(crate) fn begin() -> Result<Self, Box<dyn Error>> {
         let caught = Arc::new(Caught::default());
         let of_interrupt = Arc::clone(&caught);
@@ -72,8 +70,8 @@ impl Signals {
         Ok(Self(caught))
     }
 
-    /// From now on, signals are for the balancer behind `handle`, which serves clients; `manager`
-    /// is told so.
+    /// From now on, signals go to the balancer behind `handle`, which serves clients; `manager` is
+    /// notified.
     pub(crate) fn serve(&self, handle: Handle, manager: Manager) {
         // A second balancer would be a second process.
         let served = self.0.served.get_or_init(|| Served { handle, manager: Arc::new(manager) });
@@ -83,7 +81,7 @@ impl Signals {
 }
 
 impl Caught {
-    /// Asks for a reload if a SIGHUP has come and there is a balancer.
+    /// Requests a reload if a SIGHUP has arrived and there is a balancer.
     fn reload_if_asked(&self) {
         if let Some(served) = self.served.get()
             && self.hangup.swap(false, Ordering::SeqCst)
@@ -94,7 +92,7 @@ impl Caught {
 }
 
 impl Served {
-    /// Asks for a reload and returns at once. The result is logged.
+    /// Requests a reload and returns at once. The result is logged.
     fn reload(&self) {
         self.manager.reloading();
         let served = self.clone();
@@ -107,7 +105,7 @@ impl Served {
         });
     }
 
-    /// What there is to say while nothing special happens.
+    /// The status line for normal operation.
     fn status(&self) -> String {
         let addresses: Vec<_> =
             self.handle.addresses().iter().map(|address| format!("http://{address}")).collect();

@@ -1,8 +1,8 @@
-//! `--watch`: a reload whenever the configuration file has changed.
+//! `--watch`: reloads when the configuration file changes.
 //!
-//! The file is looked at once a second rather than watched with inotify: editors, configuration
-//! management and Kubernetes replace files by renaming, through links, on file systems that
-//! send no events. One look costs a microsecond.
+//! The file is checked once a second rather than watched with inotify: editors, configuration
+//! management and Kubernetes replace files by renaming, through links, on file systems that send no
+//! events. One check costs a microsecond.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use ropewalk::Handle;
 
 use super::exit::spawn_vital;
 
-/// How often the file is looked at.
+/// How often to check the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Watches `file` for as long as the process lives.
@@ -22,7 +22,7 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
     let seen = Version::of(&file);
     let watch = move || {
         let mut seen = seen;
-        // A file that is being written changes from look to look: it is read when it has not.
+        // A file that is being written keeps changing: reload once it is stable.
         let mut unread = false;
         while !handle.is_stopping() {
             thread::park_timeout(LOOK_EVERY);
@@ -35,7 +35,7 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
                 unread = now.is_some();
             } else if std::mem::take(&mut unread) {
                 log::info!("{} has changed", file.display());
-                // What came of it is logged.
+                // The result is logged.
                 handle.request_reload(drop);
             }
         }
@@ -45,11 +45,11 @@ pub(crate) fn start(file: PathBuf, handle: Handle) {
     }
 }
 
-/// Tells one version of the file from another.
+/// Identifies a version of the file.
 ///
-/// The modification time alone does not: package stores and reproducible images give every file the
-/// same one, and a file may be replaced by one of equal length. The change time cannot be set by
-/// programs, and a file that replaces another has its own inode.
+/// The modification time alone is not enough: package stores and reproducible images give every file
+/// the same one, and a file may be replaced by one of equal length. Programs cannot set the change
+/// time, and a replacement has its own inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     device: u64,
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// A file as a package store or a reproducible image has it: modified one second after 1970.
+    /// A file as in a package store or a reproducible image: modified one second after 1970.
     fn store(path: &Path, text: &str) {
         fs::write(path, text).unwrap();
         let file = File::options().write(true).open(path).unwrap();

@@ -34,13 +34,13 @@ fn a_backend_is_drained_enabled_and_weighted() {
 fn what_makes_no_sense_changes_nothing_and_says_why() {
     let admin = Admin::start();
     for (target, says) in [
-        ("drain?fro=5m", "there is no parameter \"fro\"; allowed here: for"),
+        ("drain?fro=5m", "unknown parameter \"fro\"; allowed: for"),
         ("drain?for=5", "\"5\" is not a duration"),
-        ("drain?for=0s", "leave it out for no end"),
+        ("drain?for=0s", "omit it for no time limit"),
         ("drain?for=31d", "longer than 30 days"),
         ("drain?for=5m&for=6m", "twice"),
-        ("enable?for=5m", "this takes none"),
-        ("weight", "which weight?"),
+        ("enable?for=5m", "takes none"),
+        ("weight", "missing parameter: write weight?value=3"),
         ("weight?value=257", "a whole number from 0 to 256"),
         ("weight?value=-1", "a whole number from 0 to 256"),
         ("weight?value=", "a whole number from 0 to 256"),

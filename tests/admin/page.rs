@@ -41,13 +41,13 @@ fn the_page_shows_what_matters_in_words() {
 #[test]
 fn a_pool_without_a_backend_for_requests_is_announced() {
     let admin = Admin::start();
-    assert!(!admin.get("/").body.contains("No backend takes requests"));
+    assert!(!admin.get("/").body.contains("No usable backend"));
     admin.fake.change(|status| {
         let [first, second] = status.pools[1].backends.as_mut_slice() else { panic!("two backends") };
         (first.up, second.weight) = (false, 0);
     });
     let page = admin.get("/").body;
-    assert!(page.contains("<b>No backend takes requests</b> in web: all are down or drained"), "{page}");
+    assert!(page.contains("<b>No usable backend</b> in web: all are down, ejected or drained"), "{page}");
 }
 
 #[test]

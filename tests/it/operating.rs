@@ -177,7 +177,7 @@ fn probes_are_told_that_it_stops_while_it_finishes() {
     wait::until("it is at the backend", || balancer.backend("a")["active"] == 1);
     balancer.process().terminate();
     wait::until("it is not ready any more", || balancer.get("/readyz").head.status() == 503);
-    assert!(balancer.get("/readyz").text().contains("a stop was asked for"));
+    assert!(balancer.get("/readyz").text().contains("stopping"));
     assert_eq!(balancer.get("/healthz").head.status(), 200);
     assert_eq!(balancer.status()["draining"], true);
     // Nor is there anything to change any more.

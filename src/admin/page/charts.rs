@@ -1,7 +1,7 @@
-//! The small pictures of the status page, as SVG in the page itself.
+//! The charts of the status page, as inline SVG.
 //!
-//! Sizes and positions are attributes, because the page allows no style but the stylesheet's.
-//! Each picture says in words what it shows.
+//! Sizes and positions are attributes, because the page allows no styles but those of the stylesheet.
+//! Each chart describes itself in words.
 
 use std::fmt::Write;
 
@@ -14,10 +14,10 @@ use crate::base::limits::ADMIN_RATES_MAX;
 
 const HEIGHT: f64 = 20.0;
 
-/// The rates of the last minute as a line; the present is at its right end.
+/// The rates of the last minute as a line, with the latest at the right.
 pub(super) fn sparkline(rates: &[f64], size: &str) -> Markup {
     let highest = rates.iter().copied().fold(0.0, f64::max);
-    // Of a line that is flat at zero, nothing is to be blown up.
+    // Do not magnify a line that stays near zero.
     let scale = (HEIGHT - 2.0) / highest.max(1.0);
     let width = (ADMIN_RATES_MAX - 1) as f64;
     let first = width - rates.len().saturating_sub(1) as f64;
@@ -27,7 +27,7 @@ pub(super) fn sparkline(rates: &[f64], size: &str) -> Markup {
         let _ = write!(line, "{:.0},{:.2} ", first + index as f64, HEIGHT - 1.0 - rate * scale);
     }
     let area = format!("{first:.0},{HEIGHT} {line}{width:.0},{HEIGHT}");
-    let says = format!("requests per second over the last minute, at most {}", figures::rate(highest));
+    let says = format!("requests per second over the last minute, peak {}", figures::rate(highest));
     html! {
         svg.spark.(size) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(says) {
             title { (says) }
@@ -51,8 +51,8 @@ pub(super) fn meter(value: u64, limit: u64) -> Markup {
     }
 }
 
-/// The outcomes of requests, as parts of a bar and in words: the classes of responses, requests
-/// that ended without one, and tries that failed and were repeated.
+/// The outcomes of requests as a bar and in words: response classes, requests without a response, and
+/// failed attempts that were retried.
 pub(super) fn responses(counts: &[u64; 6], retried: u64) -> Markup {
     const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none", "retried"];
     let counts = || counts.iter().copied().chain([retried]);
@@ -80,11 +80,11 @@ pub(super) fn responses(counts: &[u64; 6], retried: u64) -> Markup {
     }
 }
 
-/// The last probes, oldest first: a failed one is taller and of another colour.
+/// The last probes, oldest first. A failed one is taller and has another colour.
 pub(super) fn probes(probes: &[ProbeStatus]) -> Markup {
     let failed = probes.iter().filter(|probe| !probe.ok).count();
     let says = match probes.last() {
-        None => "no probe has ended".to_owned(),
+        None => "no probes yet".to_owned(),
         Some(last) => format!(
             "the last {} probes, {failed} failed; the last one {} s ago: {}",
             probes.len(),

@@ -1,8 +1,8 @@
-//! `GET /`: the status page. Made on the server, without scripts and without anything from
-//! elsewhere, so that it works wherever a browser does; it reloads itself.
+//! `GET /`: the status page. Rendered on the server, without scripts or external resources, so that it
+//! works in any browser. It reloads itself.
 //!
-//! Everything that is shown is put into `maud` markup as text, which escapes it. Colours always
-//! come with a word or a shape.
+//! All values are inserted as text into `maud` markup, which escapes them. Colours always come with a
+//! word or a shape.
 
 mod charts;
 mod pool;
@@ -25,7 +25,7 @@ impl Refresh {
     const USUAL: Self = Self(5);
     const SECONDS_MAX: u32 = 3_600;
 
-    /// What `?refresh=` says.
+    /// Parses `?refresh=`.
     ///
     /// # Errors
     /// It is not a number of seconds.
@@ -74,7 +74,7 @@ pub(super) fn page(status: &Status, recent: &Recent, refresh: Refresh) -> Respon
     Response::new(200, "text/html; charset=utf-8", document.into_string())
 }
 
-/// What a tab among many says: whether to look.
+/// The title says, even in a background tab, whether to look.
 fn title(status: &Status, state: &str) -> String {
     let backends = status.pools.iter().flat_map(|pool| &pool.backends);
     match backends.filter(|backend| !backend.up).count() {
@@ -110,30 +110,30 @@ fn header(status: &Status, state: &str, refresh: Refresh) -> Markup {
     }
 }
 
-/// What somebody should look after.
+/// What an operator should attend to.
 fn notices(status: &Status) -> Markup {
     let dead = status.pools.iter().filter(|pool| pool.usable() == 0);
     let dead: Vec<_> = dead.map(|pool| pool.name.as_str()).collect();
     html! {
         @if status.draining {
-            p.notice.note { b { "Draining." } " A stop was asked for; requests in flight are finishing." }
+            p.notice.note { b { "Draining." } " ropewalk is stopping; requests in flight are finishing." }
         }
         @if !dead.is_empty() {
             p.notice.bad {
-                b { "No backend takes requests" } " in " (dead.join(", "))
-                ": all are down or drained, and clients get 503."
+                b { "No usable backend" } " in " (dead.join(", "))
+                ": all are down, ejected or drained, and clients get 503."
             }
         }
         @if !status.reloads.last_error.is_empty() {
             div.notice.bad {
-                b { "The last reload was refused; what ran before runs on." }
+                b { "The last reload failed; the previous configuration is still in use." }
                 pre { (status.reloads.last_error.trim_end()) }
             }
         }
         @if status.access_log_dropped > 0 {
             p.notice.note {
                 b { (figures::count(status.access_log_dropped)) @if status.access_log_dropped == 1 { " line" } @else { " lines" } }
-                " of the access log lost: the disk or the pipe that takes them is too slow."
+                " of the access log lost: the disk or pipe is too slow."
             }
         }
         @if status.panics > 0 {
@@ -177,7 +177,7 @@ fn tiles(status: &Status, total: &Figures) -> Markup {
             div.tile {
                 h2 { "Workers" }
                 p.figure { (workers.running) small { "of " (workers.running + workers.idle) " running" } }
-                p.sub title="connections that are ready and wait for a worker" {
+                p.sub title="connections with work to do, waiting for a worker" {
                     b { (figures::count(status.ready_queue_length as u64)) } " queued"
                 }
             }
@@ -190,7 +190,7 @@ fn tiles(status: &Status, total: &Figures) -> Markup {
     }
 }
 
-/// What is seldom looked at.
+/// What is seldom needed.
 fn details(status: &Status) -> Markup {
     let connections = &status.connections;
     let answers = status.requests.iter().filter(|row| row.backend.is_empty());
@@ -215,7 +215,7 @@ fn details(status: &Status) -> Markup {
                 dd title="active a moment ago" {
                     "watched by workers " b { (figures::count(connections.warm as u64)) }
                 }
-                dd title="quiet for longer" {
+                dd title="quiet for a while" {
                     "watched by the poller " b { (figures::count(connections.parked as u64)) }
                 }
                 dd title="WebSockets and other upgraded connections, counted above too" {

@@ -1,4 +1,4 @@
-//! A pool on the status page: a row for each backend, which is a card on a narrow screen.
+//! A pool on the status page: one row per backend, shown as a card on narrow screens.
 
 use maud::{Markup, html};
 
@@ -23,7 +23,7 @@ pub(super) fn section<'a>(pool: &PoolStatus, figures: &mut impl Iterator<Item = 
                         th.w8 scope="col" { "State" }
                         th.number.w10 scope="col" { "Weight" }
                         th.number.w7 scope="col" { "In flight" }
-                        th.number.w5 scope="col" title="connections to it that are kept open for the next request" { "Idle" }
+                        th.number.w5 scope="col" title="connections kept open for the next request" { "Idle" }
                         th.number.w8 scope="col" { "Requests" }
                         th.number.w10 scope="col" { "Per second" }
                         th.number.w7 scope="col" { "p50" }
@@ -80,7 +80,7 @@ fn weight(backend: &BackendStatus) -> Markup {
     html! {
         (backend.weight)
         @if backend.overridden {
-            span.quiet.line { "usually " (backend.configured_weight) }
+            span.quiet.line { "configured " (backend.configured_weight) }
             @match backend.override_left_s {
                 Some(left) => span.quiet.line { (figures::time(left)) " left" },
                 None => span.quiet.line { "by hand" },
@@ -89,7 +89,7 @@ fn weight(backend: &BackendStatus) -> Markup {
     }
 }
 
-/// A latency, or a dash when there was no request.
+/// A latency, or a dash if there were no requests.
 pub(super) fn latency(ms: Option<f64>) -> String {
     ms.map_or_else(|| "–".to_owned(), figures::latency)
 }
