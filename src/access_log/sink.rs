@@ -74,9 +74,9 @@ impl Sink {
     /// Writes whole lines and counts those that cannot be written. Blocks as long as the sink does; a
     /// non-blocking sink is waited for until `stop`.
     pub(super) fn write(&mut self, lines: &[u8], now: Moment, stop: &AtomicBool) {
-        self.try_anew(now);
+        self.retry_open(now);
         match self.write_all(lines, stop) {
-            Ok(()) => self.went_well(now),
+            Ok(()) => self.succeeded(now),
             Err((errno, rest)) => {
                 let lost = lines_in(rest);
                 self.dropped.fetch_add(lost, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Sink {
     }
 
     /// Reopens a failing file now and then: the old one may be gone, as after a remount.
-    fn try_anew(&mut self, now: Moment) {
+    fn retry_open(&mut self, now: Moment) {
         if let (State::Failing { tried, .. }, Some(path)) = (&mut self.state, &self.path)
             && now.since(*tried) >= LOG_RETRY_EVERY
         {
@@ -142,7 +142,7 @@ impl Sink {
         self.fd = fd;
     }
 
-    fn went_well(&mut self, now: Moment) {
+    fn succeeded(&mut self, now: Moment) {
         // Not immediately, because a disk that keeps filling up would flood the diagnostics.
         if let State::Failing { failed, lost, .. } = self.state
             && now.since(failed) >= LOG_RETRY_EVERY

@@ -28,7 +28,7 @@ pub struct AccessLog {
     format: Format,
     intake: Intake,
     outlet: Outlet,
-    wishes: Arc<Wishes>,
+    requests: Arc<Requests>,
     dropped: Arc<AtomicU64>,
     /// Disconnected once the thread has ended.
     ended: Receiver<()>,
@@ -39,7 +39,7 @@ pub struct AccessLog {
 /// Requests to the thread. SeqCst: a pending ring of the bell must also serve a request made now, and a
 /// thread that has seen a stop must see the lines from before it.
 #[derive(Default)]
-struct Wishes {
+struct Requests {
     reopen: AtomicBool,
     stop: AtomicBool,
 }
@@ -53,9 +53,10 @@ impl AccessLog {
     pub fn open(plan: &AccessLogPlan, dropped: &Arc<AtomicU64>, threads: &Supervisor) -> io::Result<Self> {
         let sink = Sink::open(&plan.sink, Arc::clone(dropped))?;
         let (intake, outlet) = channel(Arc::clone(dropped));
-        let wishes = Arc::new(Wishes::default());
+        let requests = Arc::new(Requests::default());
         let (alive, ended) = bounded(0);
-        let writer = Writer { sink, outlet: outlet.clone(), wishes: Arc::clone(&wishes), lines: Vec::new() };
+        let writer =
+            Writer { sink, outlet: outlet.clone(), requests: Arc::clone(&requests), lines: Vec::new() };
         let thread = threads.spawn(Builder::new().name("rw-log".to_owned()), move || {
             writer.run(&alive);
             Ok(())
@@ -65,7 +66,7 @@ impl AccessLog {
             AccessLogFormat::Combined => Format::Combined,
         };
         let dropped = Arc::clone(dropped);
-        Ok(Self { format, intake, outlet, wishes, dropped, ended, thread: Some(thread) })
+        Ok(Self { format, intake, outlet, requests, dropped, ended, thread: Some(thread) })
     }
 
     /// A batch for one worker. Dropping it hands over everything that was appended.
@@ -81,7 +82,7 @@ impl AccessLog {
     /// Reopens the file after it was renamed. Lines handed over after this returns go into the new
     /// file; none is lost. Does nothing for standard output.
     pub fn reopen(&self) {
-        self.wishes.reopen.store(true, Ordering::SeqCst);
+        self.requests.reopen.store(true, Ordering::SeqCst);
         self.intake.ring();
     }
 
@@ -101,7 +102,7 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        self.wishes.stop.store(true, Ordering::SeqCst);
+        self.requests.stop.store(true, Ordering::SeqCst);
         self.intake.ring();
         let is_stuck = self.ended.recv_timeout(LOG_STOP_WAIT) == Err(RecvTimeoutError::Timeout);
         let left: u64 = self.outlet.filled.try_iter().map(|lines| lines_in(&lines)).sum();
@@ -120,7 +121,7 @@ impl Drop for AccessLog {
 struct Writer {
     sink: Sink,
     outlet: Outlet,
-    wishes: Arc<Wishes>,
+    requests: Arc<Requests>,
     /// Lines of several batches, for one write.
     lines: Vec<u8>,
 }
@@ -139,7 +140,7 @@ impl Writer {
         self.lines.reserve_exact(LOG_WRITE_BYTES);
         loop {
             // Read before taking lines: those that come after a stop are not waited for.
-            let stop = self.wishes.stop.load(Ordering::SeqCst);
+            let stop = self.requests.stop.load(Ordering::SeqCst);
             if self.take_all() == More::Never || stop {
                 return;
             }
@@ -171,13 +172,13 @@ impl Writer {
             }
         };
         self.write_out();
-        self.reopen_if_wished();
+        self.reopen_if_requested();
         more
     }
 
     fn take(&mut self, lines: Vec<u8>) {
         // Reopen between the lines from before the request and these, which may come from after it.
-        self.reopen_if_wished();
+        self.reopen_if_requested();
         if self.lines.len() + lines.len() > LOG_WRITE_BYTES {
             self.write_out();
         }
@@ -185,8 +186,8 @@ impl Writer {
         self.outlet.give_back(lines);
     }
 
-    fn reopen_if_wished(&mut self) {
-        if self.wishes.reopen.swap(false, Ordering::SeqCst) {
+    fn reopen_if_requested(&mut self) {
+        if self.requests.reopen.swap(false, Ordering::SeqCst) {
             self.write_out();
             self.sink.reopen();
         }
@@ -194,7 +195,7 @@ impl Writer {
 
     fn write_out(&mut self) {
         if !self.lines.is_empty() {
-            self.sink.write(&self.lines, clock::now(), &self.wishes.stop);
+            self.sink.write(&self.lines, clock::now(), &self.requests.stop);
             self.lines.clear();
         }
     }

@@ -48,7 +48,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Whether it needs no token. Health probes come from systems that have none, and reveal one word.
-    fn is_for_anybody(&self) -> bool {
+    fn is_public(&self) -> bool {
         matches!(self, Self::Health | Self::Readiness)
     }
 }
@@ -87,7 +87,7 @@ impl Router {
     /// The answer, or an error response.
     fn admitted(&self, request: &Request) -> Result<Answer, Response> {
         let endpoint = Endpoint::of(&request.path);
-        if !endpoint.as_ref().is_some_and(Endpoint::is_for_anybody) {
+        if !endpoint.as_ref().is_some_and(Endpoint::is_public) {
             self.access.admit(request)?;
         }
         let endpoint = endpoint.ok_or_else(|| Response::text(404, NOT_FOUND))?;

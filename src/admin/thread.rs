@@ -58,15 +58,15 @@ impl AdminThread {
             stop: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         });
-        let of_desk = Arc::clone(&shared);
-        let wake = Arc::new(move || of_desk.wake());
+        let waker = Arc::clone(&shared);
+        let wake = Arc::new(move || waker.wake());
         let server = Server {
             shared: Arc::clone(&shared),
             listener,
             resume_at: Moment::ZERO,
             connections: Vec::new(),
             buffers: BufferPool::new(),
-            desk: Router::new(token, operations, wake),
+            router: Router::new(token, operations, wake),
             sample_at: Moment::ZERO,
         };
         let thread = threads.spawn(Builder::new().name("rw-admin".to_owned()), move || server.run())?;
@@ -108,7 +108,7 @@ struct Server {
     /// In the order they were accepted.
     connections: Vec<Connection>,
     buffers: BufferPool,
-    desk: Router,
+    router: Router,
     sample_at: Moment,
 }
 
@@ -135,7 +135,7 @@ impl Server {
 
     /// Takes a sample. A panic while collecting the status must not end the listener.
     fn sample(&mut self, now: Moment) {
-        if catch_unwind(AssertUnwindSafe(|| self.desk.sample(now))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.router.sample(now))).is_err() {
             log::error!("the admin listener survived a panic while it took a sample");
         }
     }
@@ -176,7 +176,7 @@ impl Server {
     fn serve(&mut self, now: Moment) {
         let mut index = 0;
         while let Some(connection) = self.connections.get_mut(index) {
-            let stays = advance(connection, now, &mut self.buffers, &mut self.desk) == Progress::Waits
+            let stays = advance(connection, now, &mut self.buffers, &mut self.router) == Progress::Waits
                 && (now < connection.deadline() || connection.expire(now) == Progress::Waits);
             if stays {
                 index += 1;
@@ -211,7 +211,7 @@ impl Server {
             match self.listener.accept() {
                 Accept::Connection(fd, _) => {
                     let mut connection = Connection::new(fd, now);
-                    if advance(&mut connection, now, &mut self.buffers, &mut self.desk) == Progress::Waits {
+                    if advance(&mut connection, now, &mut self.buffers, &mut self.router) == Progress::Waits {
                         self.make_room();
                         self.connections.push(connection);
                         self.bound_answers(self.connections.len() - 1);
@@ -241,10 +241,10 @@ fn advance(
     connection: &mut Connection,
     now: Moment,
     buffers: &mut BufferPool,
-    desk: &mut Router,
+    router: &mut Router,
 ) -> Progress {
     connection.advance(now, buffers, &mut |request| {
-        catch_unwind(AssertUnwindSafe(|| desk.answer(request))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| router.answer(request))).unwrap_or_else(|_| {
             log::error!("the admin listener survived a panic over /{}", request.path.join("/"));
             Answer::Now(Response::text(500, "500: a bug in ropewalk; see the panic in its log"))
         })

@@ -179,7 +179,7 @@ impl Settings {
             None if self.backend.is_empty() => return Ok(None),
             None => Document::empty(),
         };
-        self.lay_over(&mut document);
+        self.override_file(&mut document);
         Ok(Some(document))
     }
 
@@ -212,7 +212,7 @@ impl Settings {
         }
     }
 
-    fn lay_over(&self, document: &mut Document) {
+    fn override_file(&self, document: &mut Document) {
         if !self.listen.is_empty() {
             document.remove("port");
             document.set("--listen", &["listen"], json!(self.listen));
