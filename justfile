@@ -18,6 +18,10 @@ exchanges word="":
 test-long:
     ROPEWALK_LONG_TESTS=1 cargo test --release --test it bodies
 
+# What a release must pass beyond `ci`: long bodies, and loom models with more preemptions.
+release: test-long
+    ROPEWALK_LONG_TESTS=1 cargo test --release --test loom
+
 # Manual pages and completions, after a change to the command line; the schema and the reference of the
 # configuration, after a change to its types; the messages of `check`, after a change to their wording.
 generate:

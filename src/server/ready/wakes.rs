@@ -54,10 +54,12 @@ impl<W: Wake> Wakes<W> {
 
     /// Wakes the first worker of the crew that sleeps, if any does.
     pub fn wake_another(&self) {
-        let sleeps = |slot: &&WorkerSlot<W>| {
-            slot.asleep.load(Ordering::Acquire) && slot.asleep.swap(false, Ordering::AcqRel)
+        // Of several threads one claims the sleeper. A worker that wakes by itself is left alone.
+        let claim = |slot: &&WorkerSlot<W>| {
+            slot.asleep.load(Ordering::Acquire)
+                && slot.asleep.compare_exchange(true, false, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        if let Some(slot) = self.crew_slots().iter().find(sleeps) {
+        if let Some(slot) = self.crew_slots().iter().find(claim) {
             slot.waker.ring();
         }
     }
@@ -108,7 +110,9 @@ impl<W: Wake> Wakes<W> {
     /// Says that a worker is at work again.
     pub fn end_poll(&self, worker: usize) {
         let slot = self.slot(worker);
-        slot.asleep.store(false, Ordering::Release);
+        // A swap, not a store: it reads the `false` of the thread that has claimed this worker, and
+        // so orders the worker's next `true` after it.
+        slot.asleep.swap(false, Ordering::AcqRel);
         slot.watches.store(false, Ordering::Release);
     }
 
