@@ -35,7 +35,7 @@ use crate::config::memory::WorstCase;
 use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::health::thread::HealthThread;
 use crate::net::listen::Listener;
-use crate::net::parking::Parking;
+use crate::net::parking::lot::Parking;
 use crate::net::pipe::PipeAllowance;
 use crate::observe::metrics::Shard;
 use crate::proxy::context::{ListenerInfo, Shared, TurnedAway};

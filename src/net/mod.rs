@@ -2,7 +2,7 @@
 //!
 //! There is one mechanism for waiting, however many kinds of wait there are: a [`wait::Wait`]
 //! says which sockets, which direction and until when; [`warm::WarmSet`] holds it for a moment
-//! with `poll`, and [`parking::Parking`] for as long as it takes with epoll.
+//! with `poll`, and [`parking::lot::Parking`] for as long as it takes with epoll.
 
 pub mod inherit;
 pub mod listen;

@@ -15,7 +15,8 @@ use std::collections::BinaryHeap;
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{LOOK_OVER_EVERY_MIN, LOOK_OVER_SHARE};
-use crate::net::parking::{ParkToken, Parking};
+use crate::net::parking::ParkToken;
+use crate::net::parking::lot::Parking;
 use crate::proxy::task::{Task, Unread};
 use crate::server::clients::{Client, Clients};
 

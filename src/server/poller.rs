@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::ACCEPT_SPACING;
-use crate::net::parking::Events;
+use crate::net::parking::lot::Events;
 use crate::proxy::task::Task;
 use crate::server::accept::Acceptor;
 use crate::server::state::ServerState;

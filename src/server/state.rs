@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::net::parking::{ParkToken, Parking, Unpark};
+use crate::net::parking::lot::Parking;
+use crate::net::parking::{ParkToken, Unpark};
 use crate::proxy::context::Shared;
 use crate::proxy::task::Task;
 use crate::server::accept::Change;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use crate::base::clock;
 use crate::base::limits::{TAKE_BATCH, TURN_BYTES, WARM_MAX};
-use crate::net::parking::{Events, Unpark};
+use crate::net::parking::Unpark;
+use crate::net::parking::lot::Events;
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};

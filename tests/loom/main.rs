@@ -17,6 +17,8 @@
 )]
 
 mod base;
+mod net;
+mod parking;
 mod server;
 mod wakes;
 
