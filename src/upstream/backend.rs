@@ -1,8 +1,8 @@
-//! One backend: its name, its address, its weight, what it is doing and how it is.
+//! One backend: its name, address, weight, health and current load.
 //!
-//! What the configuration says of it is new with every reload; what is known of it is not, and
-//! is shared by all configurations that name it. Everything that requests look at is an atomic;
-//! verdicts on its health are written here by whoever comes by one.
+//! The configured part is replaced with every reload; the state is not, and is shared by all
+//! configurations that name the backend. Everything that requests read is an atomic. Health results are
+//! stored here by the health thread.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -38,52 +38,52 @@ pub struct Backend {
     ward: Arc<Ward>,
 }
 
-/// What is known of a backend, whatever the configuration calls it.
+/// The state of a backend, which outlives its configuration.
 #[derive(Debug)]
 struct State {
     id: u32,
-    /// The addresses of its host, the preferred one first; none while a name is not resolved.
+    /// The addresses of its host, preferred one first; empty while its name is unresolved.
     addresses: ArcSwap<Vec<SocketAddr>>,
-    /// Where it asks for a probe; empty until the health thread watches it.
+    /// Where to ask for a probe; empty until the health thread watches it.
     probe_requests: OnceLock<ProbeRequests>,
-    /// Whether it has asked for a probe and the health thread has not looked yet. Ordering:
-    /// Relaxed; the channel that carries the request orders it.
+    /// Whether it has asked for a probe that the health thread has not seen yet. Ordering: Relaxed,
+    /// since the channel that carries the request orders it.
     probe_asked: AtomicBool,
-    /// LOCK: guards an operator's weight while it is set or taken back.
+    /// LOCK: guards an operator's weight override while it is set or removed.
     override_until: Mutex<Option<Moment>>,
-    /// An operator's weight, or [`AS_CONFIGURED`].
+    /// The weight set by an operator, or [`AS_CONFIGURED`].
     override_weight: AtomicU32,
-    /// Requests that there may be in flight, or [`UNBOUNDED`].
+    /// The limit on requests in flight, or [`UNBOUNDED`].
     max_connections: AtomicU32,
-    /// Requests in flight. Ordering: Relaxed; it orders nothing but itself. Of a bounded backend
-    /// it goes down under the queue's lock only.
+    /// Requests in flight. Ordering: Relaxed, since nothing else depends on it. For a bounded backend
+    /// it decreases only under the queue's lock.
     active: AtomicU32,
     requests: AtomicU64,
-    /// Tries that failed here and whose requests were then tried again.
+    /// Attempts that failed here and were retried.
     retried: AtomicU64,
-    /// The judgement's verdict, where requests can see it without the lock.
+    /// Whether the backend is up, for requests to read without the lock.
     up: AtomicBool,
-    /// Whether it is ejected, where requests can see it without the lock.
+    /// Whether the backend is ejected, for requests to read without the lock.
     seat: SeatCell,
-    /// Whether a request dials it again after it has refused a connection.
+    /// Whether a request is redialling it after it refused a connection.
     redial: RedialCell,
-    /// When it last sent a response head, in nanoseconds. Ordering: Relaxed; it is compared with
+    /// When it last sent a response head, in nanoseconds. Ordering: Relaxed, since it is compared with
     /// times that are seconds away.
     answered_at: AtomicU64,
-    /// LOCK: guards the verdict while a probe is counted.
+    /// LOCK: guards the health state while a probe is counted.
     judgement: Mutex<HealthState>,
     idle: IdleConnections,
-    /// Unused connections that belong to one client each. Ordering: Relaxed; shown and no more.
+    /// Idle connections that belong to one client each. Ordering: Relaxed, since it is only shown.
     pinned: AtomicU32,
 }
 
-/// There may be as many requests in flight as there are.
+/// No limit on requests in flight.
 const UNBOUNDED: u32 = u32::MAX;
 
-/// The operator leaves the weight to the configuration.
+/// No override: the configured weight applies.
 const AS_CONFIGURED: u32 = u32::MAX;
 
-/// Why a backend is not given a request.
+/// Why a backend gets no requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It is unhealthy.
@@ -95,7 +95,7 @@ pub enum Unusable {
 }
 
 impl Backend {
-    /// A backend that has not been probed: up until the first probe says otherwise.
+    /// A backend that has not been probed yet: up until its first probe says otherwise.
     pub fn new(plan: BackendPlan, check: Option<HealthCheck>, idle_max: usize) -> Self {
         let address = plan.host.parse().ok().map(|ip| SocketAddr::new(ip, plan.port));
         let state = Arc::new(State {
@@ -120,7 +120,7 @@ impl Backend {
         Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
 
-    /// The same backend as a new configuration describes it: what is known of it stays.
+    /// The same backend under a new configuration; its state is kept.
     pub fn again(&self, plan: BackendPlan, check: Option<HealthCheck>, idle_max: usize) -> Self {
         let state = Arc::clone(&self.state);
         {
@@ -133,18 +133,17 @@ impl Backend {
         Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
 
-    /// Whether this is what a plan means by a backend of its own: the same host and port.
+    /// Whether a plan describes this backend: it has the same host and port.
     pub fn is_meant_by(&self, plan: &BackendPlan) -> bool {
         self.plan.host == plan.host && self.plan.port == plan.port
     }
 
-    /// A number that no other backend of this process has, whatever it is called.
+    /// An id that is unique in this process, regardless of names.
     pub fn id(&self) -> u32 {
         self.state.id
     }
 
-    /// The same as number `index` of a pool in which requests wait in `queue`, and whose
-    /// ejections are in `ward`.
+    /// The same backend as number `index` of a pool with this queue and these ejections.
     #[must_use]
     pub fn in_pool(mut self, index: u16, queue: &Arc<Queue>, ward: &Arc<Ward>) -> Self {
         self.index = index;
@@ -168,23 +167,22 @@ impl Backend {
         self.plan.port
     }
 
-    /// How it is probed; `None` when it is not.
+    /// How it is probed; `None` if it is not.
     pub fn check(&self) -> Option<&HealthCheck> {
         self.check.as_ref()
     }
 
-    /// Where to connect to first; `None` while its name has not been resolved.
+    /// The address to try first; `None` while its name is unresolved.
     pub fn address(&self) -> Option<SocketAddr> {
         self.state.addresses.load().first().copied()
     }
 
-    /// All addresses of its host, the preferred one first.
+    /// All addresses of its host, preferred one first.
     pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
         self.state.addresses.load_full()
     }
 
-    /// Notes the addresses of its host, the preferred one first. Those beyond
-    /// [`ADDRESSES_MAX`] are left out.
+    /// Sets the addresses of its host, preferred one first. Those beyond [`ADDRESSES_MAX`] are dropped.
     pub fn set_addresses(&self, addresses: &[SocketAddr]) {
         let addresses: Vec<_> = addresses.iter().take(ADDRESSES_MAX).copied().collect();
         let before = self.state.addresses.load();
@@ -196,7 +194,7 @@ impl Backend {
         let in_use_is_gone = before.first().is_some_and(|address| !addresses.contains(address));
         self.state.addresses.store(Arc::new(addresses));
         if lost || moved {
-            // Kept connections may lead to an address that is gone, or that has stopped answering.
+            // Idle connections may lead to an address that is gone or no longer answers.
             self.state.idle.clear();
         }
         if in_use_is_gone {
@@ -204,8 +202,8 @@ impl Backend {
         }
     }
 
-    /// Puts the address first that has just answered, so that the next request need not find out
-    /// that those before it do not.
+    /// Moves an address that has just answered to the front, so that later requests need not find out
+    /// that the ones before it do not answer.
     pub fn prefer(&self, address: SocketAddr) {
         let before = self.state.addresses.load();
         let Some(place) = before.iter().position(|known| *known == address).filter(|place| *place > 0) else {
@@ -213,20 +211,20 @@ impl Backend {
         };
         let mut addresses = Vec::clone(&before);
         addresses.rotate_left(place);
-        // If the health thread has another list meanwhile, that is the better one.
+        // If the health thread has set another list meanwhile, that one is better.
         self.state.addresses.compare_and_swap(&before, Arc::new(addresses));
     }
 
-    /// Tells it where to ask for probes, once.
+    /// Sets where to ask for probes, once.
     pub fn watched_by(&self, requests: &ProbeRequests) {
-        // After a reload the same health thread watches it, so what is set is right.
+        // After a reload the same health thread watches it, so the existing value is right.
         let _ = self.state.probe_requests.set(requests.clone());
     }
 
-    /// Asks for a probe soon, because a request has seen signs of trouble. Never blocks, and costs
-    /// one atomic operation while an earlier request has not been looked at. The health thread
-    /// decides when the probe is made, so asking often does no harm. A backend that is not checked
-    /// has its name looked up instead, if it has one.
+    /// Asks for a probe soon, because a request has seen signs of trouble. Never blocks, and costs one
+    /// atomic operation while an earlier request is pending. The health thread decides when to probe,
+    /// so asking often does no harm. A backend without a health check has its name resolved instead, if
+    /// it has one.
     pub fn ask_for_probe(&self) {
         if let Some(requests) = self.state.probe_requests.get()
             && !self.state.probe_asked.swap(true, Ordering::Relaxed)
@@ -235,7 +233,7 @@ impl Backend {
         }
     }
 
-    /// Takes note that the health thread has seen its request for a probe: it may ask again.
+    /// Called when the health thread has seen the request for a probe: the backend may ask again.
     pub fn probe_request_taken(&self) {
         self.state.probe_asked.store(false, Ordering::Relaxed);
     }
@@ -253,7 +251,7 @@ impl Backend {
         self.plan.weight
     }
 
-    /// Gives it another weight than the configured one until `until`, which may be never.
+    /// Overrides the configured weight until `until`, which may be never.
     pub fn override_weight(self: &Arc<Self>, weight: u32, until: Moment) {
         self.set_override(weight, Some(until));
     }
@@ -271,8 +269,7 @@ impl Backend {
         self.offer();
     }
 
-    /// Goes back to the configured weight if the time of another one is over. Returns whether
-    /// it was.
+    /// Restores the configured weight if an override has expired. Returns whether it had.
     pub fn expire_override(self: &Arc<Self>, now: Moment) -> bool {
         if self.state.override_weight.load(Ordering::Relaxed) == AS_CONFIGURED {
             return false;
@@ -288,7 +285,7 @@ impl Backend {
         over
     }
 
-    /// Until when it has another weight than the configured one.
+    /// When the current weight override ends, if there is one.
     pub fn overridden_until(&self) -> Option<Moment> {
         *self.state.override_until.lock()
     }
@@ -298,17 +295,17 @@ impl Backend {
         self.state.active.load(Ordering::Relaxed)
     }
 
-    /// Tries that were given to it since the start.
+    /// Attempts sent to it since the start.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
     }
 
-    /// How many of them failed here and were then tried again, as a rule at another backend.
+    /// How many of them failed here and were then retried, usually at another backend.
     pub fn retried(&self) -> u64 {
         self.state.retried.load(Ordering::Relaxed)
     }
 
-    /// Counts a try that failed here and is repeated.
+    /// Counts an attempt that failed here and is retried.
     pub fn count_retry(&self) {
         self.state.retried.fetch_add(1, Ordering::Relaxed);
     }
@@ -318,12 +315,12 @@ impl Backend {
         self.state.up.load(Ordering::Relaxed)
     }
 
-    /// Whether any request may be given to it.
+    /// Whether it may get any requests.
     pub fn is_usable(&self) -> bool {
         self.usability().is_ok()
     }
 
-    /// Whether any request may be given to it, and if not, why.
+    /// Whether it may get any requests, and if not, why.
     pub fn usability(&self) -> Result<(), Unusable> {
         match (self.is_up(), self.weight()) {
             (false, _) => Err(Unusable::Down),
@@ -333,12 +330,12 @@ impl Backend {
         }
     }
 
-    /// Whether probes find it up and it is not drained, ejected or not.
+    /// Whether it is up and not drained, ejected or not.
     pub(super) fn serves(&self) -> bool {
         self.is_up() && self.weight() > 0
     }
 
-    /// What requests may be given to it as far as ejection goes.
+    /// Which requests ejection allows it to get.
     pub(super) fn seat(&self) -> &SeatCell {
         &self.state.seat
     }
@@ -358,12 +355,12 @@ impl Backend {
         self.ward.counts(self.id())
     }
 
-    /// Whether a request decides at this moment whether it serves again.
+    /// Whether a trial request is deciding right now whether it serves again.
     pub fn is_on_trial(&self) -> bool {
         self.seat().is_on_trial()
     }
 
-    /// Counts a failed try at it.
+    /// Counts a failed attempt.
     pub fn record_failure(&self, evidence: Evidence, now: Moment) {
         self.ward.failed(self.id(), evidence, now);
     }
@@ -373,29 +370,29 @@ impl Backend {
         self.state.answered_at.load(Ordering::Relaxed) > then.as_nanos()
     }
 
-    /// Requests that it may have in flight at once; `None` for as many as there are.
+    /// The limit on requests in flight; `None` if there is none.
     pub fn max_connections(&self) -> Option<u32> {
         Some(self.state.max_connections.load(Ordering::Relaxed)).filter(|&max| max != UNBOUNDED)
     }
 
-    /// Whether it may have one more request in flight. While a request dials it again, others wait.
+    /// Whether it may get one more request now. While one request is redialling it, the others wait.
     pub fn has_room(&self) -> bool {
         !self.state.redial.is_busy() && self.max_connections().is_none_or(|max| self.active() < max)
     }
 
-    /// Whether it has more requests in flight than it may have now.
+    /// Whether it has more requests in flight than its current limit.
     pub(super) fn is_over(&self) -> bool {
         self.max_connections().is_some_and(|max| self.active() > max)
     }
 
-    /// Tells those who wait for a place that its verdict, weight or bound has changed: its free
-    /// places are theirs, or there is one backend less to wait for.
+    /// Tells queued requests that its health, weight or limit has changed: there may be free slots, or
+    /// one backend less to wait for.
     pub fn offer(self: &Arc<Self>) {
         self.ward.settle();
         self.make_known();
     }
 
-    /// The same, when ejections have had their say.
+    /// The same, once ejections are up to date.
     pub(super) fn make_known(self: &Arc<Self>) {
         if self.serves() && self.seat().admits(true) {
             self.queue.admit(self);
@@ -404,7 +401,7 @@ impl Backend {
         }
     }
 
-    /// Counts one more request in flight, if there is room. Returns whether it did.
+    /// Counts one more request in flight if there is room. Returns whether there was.
     pub(super) fn occupy(&self) -> bool {
         let (active, relaxed) = (&self.state.active, Ordering::Relaxed);
         match self.max_connections() {
@@ -418,26 +415,26 @@ impl Backend {
         }
     }
 
-    /// Counts one more request in flight, whether or not there may be one more.
+    /// Counts one more request in flight, even beyond the limit.
     pub(super) fn occupy_beyond_limit(&self) {
         self.state.active.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request in flight has ended: its place goes to the next that waits, or is free.
+    /// Ends a request in flight: its slot goes to the next request in the queue, or becomes free.
     pub(super) fn give_up(&self) {
-        // No request waits for a place at an unbounded backend.
+        // No request waits for a slot at an unbounded backend.
         match self.max_connections() {
             None => self.vacate(),
             Some(_) => self.queue.give_up(self),
         }
     }
 
-    /// Counts a try that it has been given.
+    /// Counts an attempt sent to it.
     pub(super) fn count_request(&self) {
         self.state.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that it has sent a response head.
+    /// Records that it has sent a response head.
     pub(super) fn note_answer(&self, now: Moment) {
         self.state.answered_at.store(now.as_nanos(), Ordering::Relaxed);
     }
@@ -447,38 +444,38 @@ impl Backend {
         self.index
     }
 
-    /// Whether a request dials it again.
+    /// Whether a request is redialling it.
     pub(super) fn redial(&self) -> &RedialCell {
         &self.state.redial
     }
 
-    /// Tells requests that wait for it alone that it refuses connections.
+    /// Tells requests that can only wait for this backend that it refuses connections.
     pub(super) fn refuse_waiting(&self) {
         self.queue.refuse(self);
     }
 
-    /// A place is free and stays so.
+    /// Frees a slot without handing it on.
     pub(super) fn vacate(&self) {
         self.state.active.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Its unused connections.
+    /// Its idle connections.
     pub fn idle(&self) -> &IdleConnections {
         &self.state.idle
     }
 
-    /// Counts an unused connection that belongs to one client.
+    /// Counts an idle connection that belongs to one client.
     pub fn pin(&self) -> Pin {
         self.state.pinned.fetch_add(1, Ordering::Relaxed);
         Pin(Arc::clone(&self.state))
     }
 
-    /// Its unused connections that belong to one client each.
+    /// The number of its idle connections that belong to one client each.
     pub fn pinned(&self) -> u32 {
         self.state.pinned.load(Ordering::Relaxed)
     }
 
-    /// A connection that is kept from an earlier request, if there is one.
+    /// An idle connection from an earlier request, if there is one.
     pub fn kept_connection(&self, now: Moment) -> Option<Stream> {
         self.state.idle.take(now).unwrap_or_else(|Unasked| {
             self.distrust(Distrust::UnaskedBytes, now);
@@ -486,15 +483,15 @@ impl Backend {
         })
     }
 
-    /// A connection that was kept has died under its next request, before an answer.
+    /// Reports that a reused connection died before the response.
     pub fn reused_connection_died(&self, now: Moment) {
         if self.state.idle.died(now) {
             self.distrust(Distrust::ReuseDeaths, now);
         }
     }
 
-    /// Suspends reuse of its connections for a while. Logged once for each reason; the metric
-    /// counts every time.
+    /// Suspends reuse of its connections for a while. Logged once per reason; the metric counts every
+    /// time.
     pub fn distrust(&self, why: Distrust, now: Moment) {
         let Some(count) = self.state.idle.suspend(why, now) else { return };
         let level = if count == 1 { log::Level::Warn } else { log::Level::Debug };
@@ -506,12 +503,12 @@ impl Backend {
         log::log!(level, "backend {} {what}; its connections are not reused for {seconds}s", self.name());
     }
 
-    /// Whether its verdict is about to change, so that it should be probed sooner.
+    /// Whether its state is about to change, so that it should be probed sooner.
     pub fn in_transition(&self) -> bool {
         self.state.judgement.lock().in_transition()
     }
 
-    /// Looks at what is held of its health.
+    /// Reads its health state.
     pub fn health<T>(&self, look: impl FnOnce(&HealthState) -> T) -> T {
         look(&self.state.judgement.lock())
     }
@@ -539,7 +536,7 @@ impl Backend {
         let transition = {
             let mut judgement = self.state.judgement.lock();
             let transition = count(&mut judgement);
-            // Inside the lock, so that two verdicts cannot be published in the wrong order.
+            // Under the lock, so that two changes cannot be published in the wrong order.
             self.state.up.store(judgement.is_up(), Ordering::Relaxed);
             transition
         };
@@ -553,7 +550,7 @@ impl Backend {
     }
 }
 
-/// Counts an unused connection that belongs to one client, until it is dropped.
+/// Counts an idle connection that belongs to one client, until it is dropped.
 #[derive(Debug)]
 pub struct Pin(Arc<State>);
 

@@ -1,13 +1,13 @@
 //! Decides when failed requests take a backend out of service, and for how long.
 //!
-//! Probes check whether a backend is up; this judges the outcome of requests. Failed tries are
-//! counted as *pieces of evidence* in a sliding window; messages call them failure points. A
-//! backend with enough of them is *ejected*: it gets no requests for a while, then one at a time as
-//! a *trial*, until one of them is answered. The caps always keep most of a pool, and its last
-//! member, in service: removing every backend is worse than using a bad one.
+//! Probes check whether a backend is up; this judges the outcome of requests. Failed attempts count as
+//! *pieces of evidence* in a sliding window; messages call them failure points. A backend with enough
+//! of them is *ejected*: it gets no requests for a while, then one at a time as a *trial*, until one is
+//! answered. Caps always keep most of a pool, and its last member, in service: removing every backend
+//! is worse than using a bad one.
 //!
-//! Pure: the time and the standing of the members are passed in. It knows neither sockets nor
-//! locks nor requests; `ward.rs` holds it for a pool and publishes what it decides.
+//! Pure: the time and the standing of the members are passed in. Knows neither sockets nor locks nor
+//! requests; `ward.rs` holds it for a pool and publishes its decisions.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -30,29 +30,29 @@ pub struct Ejections {
     now: Moment,
 }
 
-/// How a member stands apart from ejection.
+/// The state of a member apart from ejection.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// Its number.
+    /// Its id.
     pub id: u32,
     /// Probes find it up, and it is not drained.
     pub serves: bool,
-    /// Tries that it has been given since the start.
+    /// Attempts sent to it since the start.
     pub requests: u64,
 }
 
-/// A failed try.
+/// A failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// What was wrong.
     pub reason: Reason,
-    /// How many pieces it is worth.
+    /// How many pieces of evidence it is worth.
     pub pieces: u8,
     /// The client, if each client may count at most once.
     pub client: Option<IpAddr>,
 }
 
-/// What requests may be given to a member.
+/// Which requests a member may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
     /// All of them.
@@ -65,21 +65,21 @@ pub enum Seat {
     OpenToAny,
 }
 
-/// A change that is worth a line in the log.
+/// A change that is worth a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It gets no requests for a while.
     Ejected {
         /// For how long.
         time: Duration,
-        /// The pieces of evidence and the requests of the window.
+        /// The pieces of evidence and the requests in the window.
         seen: (u64, u64),
-        /// What was wrong the last time.
+        /// The last failure.
         reason: Reason,
     },
     /// Its trial failed.
     Renewed {
-        /// For how long it gets no requests now.
+        /// For how long it now gets no requests.
         time: Duration,
         /// What was wrong.
         reason: Reason,
@@ -95,23 +95,23 @@ pub enum End {
     Answered,
     /// No other member was left.
     LastOne,
-    /// The configuration has turned ejection off.
+    /// The configuration turned ejection off.
     TurnedOff,
 }
 
-/// What is known of one member.
+/// The state of one member.
 #[derive(Debug, Default)]
 struct Member {
-    /// Pieces of evidence, and requests, of the window.
+    /// Pieces of evidence and requests in the window.
     pieces: Recent,
     requests: Recent,
-    /// How many requests it had had when it was last looked at.
+    /// Its total number of requests at the last look.
     requests_seen: u64,
     clients: Clients,
     ejection: Option<Ejection>,
-    /// How long the last ejection was meant to last, and when it ended.
+    /// How long the last ejection was to last, and when it ended.
     last: Option<(Duration, Moment)>,
-    /// Ejections so far; the number of the last.
+    /// Ejections so far, which is also the number of the last one.
     epoch: u32,
     /// Ejections by reason, in the order of [`Reason::WORDS`].
     counts: [u64; Reason::WORDS.len()],
@@ -120,7 +120,7 @@ struct Member {
 /// A member that is ejected.
 #[derive(Clone, Copy, Debug)]
 struct Ejection {
-    /// When it was ejected first.
+    /// When it was first ejected.
     since: Moment,
     /// Until when it gets no requests at all.
     until: Moment,
@@ -128,7 +128,7 @@ struct Ejection {
     reason: Reason,
 }
 
-/// What is shown of an ejection.
+/// The visible part of an ejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// Until when the member gets no requests at all.
@@ -138,7 +138,7 @@ pub struct View {
 }
 
 impl Ejections {
-    /// Goes on under these rules, with these members. Without rules nothing is ejected.
+    /// Adopts these rules and members. Without rules nothing is ejected.
     pub fn adopt(&mut self, rules: Option<Rules>, ids: &[u32]) -> Vec<(u32, Change)> {
         self.members.retain(|id, _| ids.contains(id));
         for &id in ids {
@@ -157,7 +157,7 @@ impl Ejections {
         self.rules.as_ref()
     }
 
-    /// What requests may be given to a member, and the number of its ejection.
+    /// Which requests a member may get, and the number of its ejection.
     pub fn seat(&self, id: u32) -> (Seat, u32) {
         let Some(member) = self.members.get(&id) else { return (Seat::Serving, 0) };
         let seat = match &member.ejection {
@@ -180,7 +180,7 @@ impl Ejections {
         self.members.get(&id).map_or([0; Reason::WORDS.len()], |member| member.counts)
     }
 
-    /// When the seat of a member changes next because of the time.
+    /// When the next seat changes because of time alone.
     pub fn due(&self) -> Moment {
         let ejections = self.members.values().filter_map(|member| member.ejection);
         let moments =
@@ -188,7 +188,7 @@ impl Ejections {
         moments.filter(|&at| at > self.now).min().unwrap_or(Moment::NEVER)
     }
 
-    /// The time goes on. Also counts the requests that members have had.
+    /// Advances the time, and counts the requests that members have had.
     pub fn tick(&mut self, standing: &[Standing], now: Moment) {
         self.now = self.now.max(now);
         for Standing { id, requests, .. } in standing {
@@ -198,7 +198,7 @@ impl Ejections {
         }
     }
 
-    /// Counts a failed try. Returns the change that it led to.
+    /// Counts a failed attempt. Returns the change it caused.
     pub fn failed(
         &mut self,
         id: u32,
@@ -224,14 +224,14 @@ impl Ejections {
         Some(Change::Ejected { time, seen, reason: evidence.reason })
     }
 
-    /// The trial of ejection number `epoch` was answered.
+    /// Reports that the trial of ejection number `epoch` was answered.
     pub fn trial_answered(&mut self, id: u32, epoch: u32, now: Moment) -> Option<Change> {
         self.now = self.now.max(now);
         self.is_ejected_since(id, epoch).then(|| self.end(id, End::Answered))?.map(|(_, change)| change)
     }
 
-    /// The trial of ejection number `epoch` failed. A failure that is no new evidence, because its
-    /// client was already counted, proves nothing: the next request may try.
+    /// Reports that the trial of ejection number `epoch` failed. A failure that adds no evidence,
+    /// because its client was already counted, proves nothing: the next request may try.
     pub fn trial_failed(&mut self, id: u32, epoch: u32, evidence: Evidence, now: Moment) -> Option<Change> {
         self.now = self.now.max(now);
         let rules = self.rules.clone()?;
@@ -242,7 +242,7 @@ impl Ejections {
         if evidence.client.is_some_and(|client| !member.clients.is_first(client, now)) {
             return None;
         }
-        // It ends for the moment of the failure, so the next one is longer.
+        // Ends the ejection at the time of the failure, so that the next one is longer.
         let since = member.ejection.map(|ejection| ejection.since);
         member.last = member.ejection.take().map(|ejection| (ejection.time, now));
         let time = self.eject(id, evidence.reason, &rules, now)?;
@@ -252,7 +252,7 @@ impl Ejections {
         Some(Change::Renewed { time, reason: evidence.reason })
     }
 
-    /// If every member that serves is ejected, the oldest ejection ends.
+    /// If every serving member is ejected, ends the oldest ejection.
     pub fn settle(&mut self, standing: &[Standing]) -> Option<(u32, Change)> {
         let serving = || standing.iter().filter(|member| member.serves);
         if serving().any(|member| !self.is_ejected(member.id)) {
@@ -263,7 +263,7 @@ impl Ejections {
         self.end(oldest, End::LastOne)
     }
 
-    /// Whether the caps leave room for one more ejection. They count the members that serve.
+    /// Whether the caps allow one more ejection. They count serving members.
     fn may_eject(&self, id: u32, rules: &Rules, standing: &[Standing]) -> bool {
         let serving = || standing.iter().filter(|member| member.serves);
         let count = serving().count();
@@ -278,7 +278,7 @@ impl Ejections {
             Some((time, ended)) if now.since(ended) <= DOUBLES_WITHIN => (time * 2).min(rules.time_max),
             _ => rules.time,
         };
-        // A reload may have shortened it.
+        // A reload may have changed the minimum.
         let time = time.max(rules.time);
         member.ejection = Some(Ejection { since: now, until: now + time, time, reason });
         member.epoch = member.epoch.wrapping_add(1);
@@ -309,7 +309,7 @@ impl Ejections {
     }
 }
 
-/// How long after the end of an ejection the next one is longer.
+/// If the next ejection begins within this time after the last, it lasts longer.
 const DOUBLES_WITHIN: Duration = Duration::from_secs(60);
 
 impl Member {
@@ -318,7 +318,7 @@ impl Member {
         self.requests.add(total.saturating_sub(before), now);
     }
 
-    /// What was seen before an ejection decides nothing after it. But a client that has counted
+    /// Evidence from before an ejection decides nothing after it. But a client that has counted still
     /// does not count again before its time is over.
     fn forget(&mut self) {
         self.pieces.clear();
@@ -326,16 +326,16 @@ impl Member {
     }
 }
 
-/// The clients whose failed request has counted in the window.
+/// The clients whose failed request was counted in the window.
 #[derive(Debug, Default)]
 struct Clients {
-    /// Networks in the order in which they were noted: at most [`EVIDENCE_CLIENTS_MAX`].
+    /// Networks in the order they were recorded: at most [`EVIDENCE_CLIENTS_MAX`].
     order: VecDeque<(u128, Moment)>,
     noted: HashMap<u128, ()>,
 }
 
 impl Clients {
-    /// Notes a client. Returns whether it was not noted within the window.
+    /// Records a client. Returns whether it was not yet recorded within the window.
     fn is_first(&mut self, client: IpAddr, now: Moment) -> bool {
         let network = network_of(client);
         while let Some(&(oldest, at)) = self.order.front()

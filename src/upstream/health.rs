@@ -1,4 +1,4 @@
-//! The state of a backend's health: pure data in, a verdict out. No clock, no sockets, no threads.
+//! The health state of a backend, computed from probe results. No clock, no sockets, no threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,12 +10,12 @@ use crate::base::limits::PROBES_KEPT_MAX;
 use crate::config::plan::HealthCheck;
 use crate::http::{ChunkError, HeadError};
 
-/// What is held of one backend's health, and how the verdict changes.
+/// The health state of one backend, and how it changes.
 ///
-/// A backend starts up: with nothing known, serving is the better guess. The very first probe
-/// alone then decides; after it, changes take as many results in a row as configured. But one
-/// success is enough while no probe has succeeded since the start or since the address changed,
-/// and while its pool has no usable backend ([`Proof`]).
+/// A backend starts as up: with nothing known, serving is the better guess. The very first probe
+/// decides alone; after it, a change takes as many results in a row as configured. But one success is
+/// enough while no probe has succeeded since the start or since the address changed, and while the pool
+/// has no usable backend ([`Proof`]).
 #[derive(Debug)]
 pub struct HealthState {
     rules: Option<Rules>,
@@ -23,7 +23,7 @@ pub struct HealthState {
     probed: bool,
     /// Whether a probe has succeeded since the start, or since the address changed.
     proven: bool,
-    /// Probes in a row that contradict the verdict.
+    /// Probes in a row that contradict the state.
     against: u32,
     history: VecDeque<Record>,
     /// Probes since the start: those that succeeded, and those that did not.
@@ -41,7 +41,7 @@ struct Rules {
 /// How one probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeResult {
-    /// The backend is as it should be.
+    /// The backend is healthy.
     Success,
     /// It is not.
     Failure(Reason),
@@ -50,42 +50,42 @@ pub enum ProbeResult {
 /// How many successes in a row bring a backend up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// As many as the check says.
+    /// As many as configured.
     AsConfigured,
-    /// One: its pool has no usable backend, so trying this one is better than none.
+    /// One: the pool has no usable backend, so trying this one is better than none.
     OneSuccess,
 }
 
 /// What is wrong with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nobody listens there.
+    /// Connection refused.
     Refused,
     /// No answer in time.
     Timeout,
-    /// There is no way to it.
+    /// There is no route to it.
     Unreachable,
-    /// It closed the connection before it had answered.
+    /// It closed the connection before it answered.
     Reset,
     /// Its name has no address.
     Unresolved,
     /// It answered with a status that does not count as healthy.
     Status(u16),
-    /// What it answered is not HTTP as it should be.
+    /// Its response is not valid HTTP.
     BadResponse,
-    /// The head of its response breaks this rule.
+    /// The head of its response violates this rule.
     BadHead(HeadError),
-    /// The body of its response breaks this rule.
+    /// The body of its response violates this rule.
     BadBody(ChunkError),
     /// It closed the connection before its response was complete.
     Truncated,
-    /// It sent interim (1xx) responses without end.
+    /// It sent too many interim (1xx) responses.
     EndlessInterim,
-    /// It answered with a 101 that was not asked for.
+    /// It answered with an unrequested 101.
     UnaskedUpgrade,
 }
 
-/// One probe that was made.
+/// A finished probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// When it ended.
@@ -96,27 +96,27 @@ pub struct Record {
     pub result: ProbeResult,
 }
 
-/// A change of the verdict.
+/// A change of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The new verdict.
+    /// The new state.
     pub up: bool,
-    /// What decided it.
+    /// What caused it.
     pub evidence: Evidence,
 }
 
-/// What decided a change.
+/// What caused a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// So many good probes in a row.
+    /// This many good probes in a row.
     GoodProbes(u32),
-    /// So many bad probes in a row, the last for this reason.
+    /// This many bad probes in a row, the last for this reason.
     BadProbes(u32, Reason),
 }
 
 impl HealthState {
-    /// Nothing known yet. Without a check, the verdict never changes: nothing would ever
-    /// bring a backend back that failed requests had taken down.
+    /// An initial state. Without a check it never changes: nothing would ever bring the backend back
+    /// up.
     pub fn new(check: Option<&HealthCheck>) -> Self {
         Self {
             rules: check.map(Rules::of),
@@ -130,8 +130,8 @@ impl HealthState {
         }
     }
 
-    /// Goes on under other rules. The verdict stays; but if there are none from now on, it is
-    /// that of a backend of which nothing is known.
+    /// Adopts new rules and keeps the state. If there are no rules any more, the state is reset to the
+    /// initial one.
     pub fn adopt(&mut self, check: Option<&HealthCheck>) {
         self.rules = check.map(Rules::of);
         if self.rules.is_none() {
@@ -144,17 +144,17 @@ impl HealthState {
         self.counts
     }
 
-    /// What decided the last change of the verdict.
+    /// What caused the last change.
     pub fn evidence(&self) -> Option<Evidence> {
         self.evidence
     }
 
-    /// The verdict.
+    /// Whether the backend is up.
     pub fn is_up(&self) -> bool {
         self.up
     }
 
-    /// Whether the last probe contradicts the verdict, so that the next should come sooner.
+    /// Whether the last probe contradicts the state, so that the next should come sooner.
     pub fn in_transition(&self) -> bool {
         self.against > 0
     }
@@ -164,7 +164,7 @@ impl HealthState {
         self.proven
     }
 
-    /// Notes that its name has a new address. The verdict stays until a probe of that address.
+    /// Called when its name has a new address. The state stays until a probe of that address.
     pub fn address_changed(&mut self) {
         self.proven = false;
     }
@@ -230,7 +230,7 @@ impl Rules {
 }
 
 impl Transition {
-    /// The line that is logged of a backend, whose name is unique in its pool only.
+    /// The log line for a backend, whose name is unique only in its pool.
     pub fn describe(&self, pool: &str, name: &str, address: Option<SocketAddr>) -> String {
         let place = address.map(|address| format!(" ({address})")).unwrap_or_default();
         let state = if self.up { "UP" } else { "DOWN" };
@@ -255,7 +255,7 @@ impl fmt::Display for Evidence {
 }
 
 impl Reason {
-    /// What metrics call each of them, by its number.
+    /// The label of each reason in metrics, by its number.
     pub const WORDS: [&str; 7] = [
         "connection_refused",
         "timeout",
@@ -357,7 +357,7 @@ mod tests {
         let mut judgement = judgement();
         probe(&mut judgement, BAD);
         assert_eq!(probe(&mut judgement, GOOD).unwrap().evidence, Evidence::GoodProbes(1));
-        // From now on it takes what is configured.
+        // From now on the configured number applies.
         for result in [BAD, BAD, BAD, GOOD] {
             probe(&mut judgement, result);
         }

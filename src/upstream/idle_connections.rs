@@ -1,8 +1,8 @@
-//! Idle connections to a backend that are kept for reuse, and whether reuse is suspended.
+//! Idle connections to a backend, kept for reuse, and whether reuse is suspended.
 //!
 //! Reuse is suspended for [`KEEP_NOTHING_FOR`] if the backend misuses kept connections: it sent
-//! unsolicited bytes, which the next client would get as its answer; or it closes most kept
-//! connections before it answers, and such failures never count against the backend.
+//! unsolicited bytes, which the next client would get as its response; or it closes most kept
+//! connections before it answers, and such failures never count against it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +15,12 @@ use crate::base::limits::{KEEP_NOTHING_FOR, REUSE_DEATHS_MAX};
 use crate::net::stream::{Rest, Stream};
 use crate::upstream::recent::Recent;
 
-/// The unused connections to one backend. The one used last is used next: it is the least
-/// likely to have been closed, and the others get the chance to grow old and be closed.
+/// The idle connections to one backend. The one used last is reused first: it is the least likely to
+/// have been closed, and the others get to expire.
 ///
-/// At most `max` are kept, or as many as there have been requests in flight lately if those are
-/// more: a busy backend's connections come and go by the dozen within a millisecond, and closing
-/// one only to open it again costs more than the request it carries.
+/// At most `max` are kept, or as many as there were recent requests in flight, if that is more: a busy
+/// backend's connections come and go by the dozen within a millisecond, and closing one only to open it
+/// again costs more than the request it carries.
 #[derive(Debug)]
 pub struct IdleConnections {
     /// LOCK: guards the list for one push or pop. Checking and closing happen outside it.
@@ -32,15 +32,15 @@ pub struct IdleConnections {
 #[derive(Debug, Default)]
 struct Kept {
     list: VecDeque<Idle>,
-    /// The most requests that were in flight since the last sweep, and between the two before.
+    /// The peak of requests in flight since the last sweep, and between the two sweeps before.
     most: u32,
     most_before: u32,
-    /// Nothing is kept until then.
+    /// No connection is kept until then.
     suspended_until: Option<Moment>,
-    /// Connections that were reused lately, and those of them that died before an answer.
+    /// Recently reused connections, and those of them that died before a response.
     reuses: Recent,
     deaths: Recent,
-    /// How often keeping was suspended, by [`Distrust`].
+    /// How often reuse was suspended, by [`Distrust`].
     suspensions: [u64; Distrust::ALL.len()],
 }
 
@@ -54,10 +54,10 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::UnaskedBytes, Self::ReuseDeaths];
 
-    /// What metrics call it.
+    /// Its label in metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::UnaskedBytes => "unasked_bytes",
@@ -66,7 +66,7 @@ impl Distrust {
     }
 }
 
-/// A kept connection had unsolicited bytes on it.
+/// An idle connection had unsolicited bytes on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unasked;
 
@@ -82,12 +82,12 @@ impl IdleConnections {
         Self { kept: Mutex::default(), max: AtomicUsize::new(max) }
     }
 
-    /// Changes how many are kept.
+    /// Changes the limit.
     pub fn set_max(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// The number of idle connections.
     pub fn len(&self) -> usize {
         self.kept.lock().list.len()
     }
@@ -97,7 +97,7 @@ impl IdleConnections {
         self.len() == 0
     }
 
-    /// A connection that is open and silent, if there is one.
+    /// Takes a connection that is open and silent, if there is one.
     ///
     /// # Errors One of them was not silent. Unsolicited bytes would be taken for the next answer.
     pub fn take(&self, now: Moment) -> Result<Option<Stream>, Unasked> {
@@ -119,8 +119,8 @@ impl IdleConnections {
         }
     }
 
-    /// A reused connection died before the backend had answered. Returns whether that happened so
-    /// often that reuse should be suspended.
+    /// Reports that a reused connection died before the backend answered. Returns whether that is so
+    /// frequent that reuse should be suspended.
     pub fn died(&self, now: Moment) -> bool {
         let mut kept = self.kept.lock();
         kept.deaths.add(1, now);
@@ -128,8 +128,8 @@ impl IdleConnections {
         deaths >= REUSE_DEATHS_MAX && deaths * 2 >= reuses
     }
 
-    /// Closes all and suspends reuse for a while. Returns how often that was done for this reason,
-    /// or `None` if reuse was suspended already.
+    /// Closes all connections and suspends reuse for a while. Returns how often this was done for this
+    /// reason, or `None` if reuse was already suspended.
     pub fn suspend(&self, why: Distrust, now: Moment) -> Option<u64> {
         let (old, count) = {
             let mut kept = self.kept.lock();
@@ -146,13 +146,13 @@ impl IdleConnections {
         count
     }
 
-    /// How often keeping was suspended, for each reason of [`Distrust::ALL`].
+    /// How often reuse was suspended, for each reason of [`Distrust::ALL`].
     pub fn suspensions(&self) -> [u64; Distrust::ALL.len()] {
         self.kept.lock().suspensions
     }
 
-    /// Keeps a connection for up to `lifetime`, or closes it if there are enough. `active` requests
-    /// are in flight.
+    /// Keeps a connection for up to `lifetime`, or closes it if there are enough. `active` is the
+    /// number of requests in flight.
     pub fn give(&self, stream: Stream, now: Moment, lifetime: Duration, active: u32) {
         let idle = Idle { stream, expires: now + lifetime };
         let mut kept = self.kept.lock();
@@ -166,8 +166,8 @@ impl IdleConnections {
         }
     }
 
-    /// Closes the connections that have been kept for too long, and what is more than enough.
-    /// `active` requests are in flight. What is enough falls within two sweeps.
+    /// Closes connections that have expired or exceed the limit. `active` is the number of requests in
+    /// flight. A raised limit falls back within two sweeps.
     pub fn sweep(&self, now: Moment, active: u32) {
         let mut old = Vec::new();
         let mut kept = self.kept.lock();
@@ -182,13 +182,13 @@ impl IdleConnections {
 
     fn enough(&self, kept: &Kept) -> usize {
         match self.max.load(Ordering::Relaxed) {
-            // Keeping none is a wish, not a bound.
+            // 0 turns keeping off; it is not a bound to be exceeded.
             0 => 0,
             max => max.max(kept.most as usize).max(kept.most_before as usize),
         }
     }
 
-    /// Closes all of them: the backend is down, or moved.
+    /// Closes all connections: the backend is down, or moved.
     pub fn clear(&self) {
         let old = std::mem::take(&mut self.kept.lock().list);
         drop(old);

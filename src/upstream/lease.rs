@@ -1,7 +1,7 @@
-//! One request's hold on a backend: a place there, and perhaps the decision over its ejection.
+//! A request's lease on a backend: a slot, and possibly the decision over its ejection.
 //!
-//! Counts are guard values: what a lease has counted it uncounts when it is dropped, and a place
-//! at a bounded backend goes to the next in the queue.
+//! Counts are guard values: dropping a lease undoes what it counted, and a slot at a bounded backend
+//! goes to the next request in the queue.
 
 use std::sync::Arc;
 
@@ -10,38 +10,37 @@ use crate::upstream::backend::Backend;
 use crate::upstream::pool::Ask;
 use crate::upstream::ward::Trial;
 
-/// One request's hold on a backend: it counts as in flight until this is dropped.
+/// A request's lease on a backend, which counts it as in flight until dropped.
 #[derive(Debug)]
 pub struct Lease {
     backend: Arc<Backend>,
-    /// The request decides whether the backend, which is ejected, serves again.
-    /// In a box since there is nearly always none, and a place in every task for it.
+    /// Set if this request decides whether the ejected backend serves again. Boxed, because there is
+    /// almost never one and every task has room for it.
     trial: Option<Box<Trial>>,
 }
 
 impl Lease {
-    /// Counts a request as in flight at `backend`, if that may be given the request and may have
-    /// one more.
+    /// Counts a request as in flight at `backend`, if it may get this request and has room.
     pub fn take(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
         let epoch = Self::sit(backend, ask)?;
         if !backend.redial().is_busy() && backend.occupy() {
             return Some(Self::begin(backend, epoch));
         }
-        // A trial that there is no room for is left to the next request.
+        // Without room, the trial is left to the next request.
         if let Some(epoch) = epoch {
             backend.ward().release(backend, epoch);
         }
         None
     }
 
-    /// Counts a request as in flight at `backend`, which is drained and so gives places to no other
-    /// request: this one is bound to a connection that the backend holds open for its client.
+    /// Counts a request as in flight at a drained `backend`, which gets no other requests: this one is
+    /// bound to a connection that the backend holds open for its client.
     pub fn beyond_limit(backend: &Arc<Backend>) -> Self {
         backend.occupy_beyond_limit();
         Self::begin(backend, None)
     }
 
-    /// Takes over the counted place of a request that has just ended.
+    /// Takes over the slot of a request that has just ended.
     pub(super) fn inherited(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
         let epoch = Self::sit(backend, ask)?;
         Some(Self::begin(backend, epoch))
@@ -53,18 +52,18 @@ impl Lease {
         Self { backend: Arc::clone(backend), trial }
     }
 
-    /// Asks whether ejection leaves the backend to this request. Returns the number of the
-    /// ejection if the request is its trial.
+    /// Checks whether ejection allows this request. Returns the number of the ejection if the request
+    /// is its trial.
     fn sit(backend: &Arc<Backend>, ask: &Ask) -> Option<Option<u32>> {
         backend.seat().take(ask.idempotent).ok()
     }
 
-    /// The backend has sent a response head.
+    /// Reports that the backend sent a response head.
     pub fn heard(&self, now: Moment) {
         self.backend.note_answer(now);
     }
 
-    /// The backend has sent a response head that does not count as a failure.
+    /// Reports that the backend sent a response head that does not count as a failure.
     pub fn answered(&mut self, now: Moment) {
         self.heard(now);
         if let Some(trial) = self.trial.take() {
@@ -77,7 +76,7 @@ impl Lease {
         self.trial.as_ref().map(|trial| trial.number())
     }
 
-    /// Takes the decision over whether the backend serves again, if this request has it.
+    /// Takes the trial out of the lease, if this request is one.
     pub fn take_trial(&mut self) -> Option<Trial> {
         self.trial.take().map(|trial| *trial)
     }

@@ -1,4 +1,4 @@
-//! A group of backends that serve the same content, and the choice among them.
+//! A group of backends with the same content, and the choice among them.
 
 use std::sync::{Arc, Weak};
 
@@ -27,18 +27,18 @@ pub struct Pool {
     backends: Vec<Arc<Backend>>,
     queue: Arc<Queue>,
     ward: Arc<Ward>,
-    /// LOCK: guards the strategy's place in its rotation for one pick.
+    /// LOCK: guards the strategy's position in its rotation, held for one pick.
     selector: Mutex<Box<dyn Selector>>,
 }
 
 impl Pool {
-    /// A pool as planned, with `seed` for what chance decides.
+    /// Builds a pool; `seed` makes random choices reproducible.
     pub fn new(plan: &PoolPlan, limits: &Limits, seed: u64) -> Self {
         Self::after(plan, limits, seed, &[])
     }
 
-    /// A pool as planned that takes over what is known from the pools before it: a backend of
-    /// the same host and port in the pool of the same name is the same backend.
+    /// Builds a pool that takes over the state of the pool of the same name before it: a backend with
+    /// the same host and port is the same backend.
     pub fn after(plan: &PoolPlan, limits: &Limits, seed: u64, before: &[Self]) -> Self {
         let before = before.iter().find(|pool| pool.name == plan.name);
         let known = before.map_or(&[][..], |pool| pool.backends());
@@ -69,7 +69,7 @@ impl Pool {
         }
     }
 
-    /// A number that no other pool of this process has, but the same as before a reload.
+    /// An id that is unique in this process and stable across reloads.
     pub fn id(&self) -> u32 {
         self.id
     }
@@ -84,7 +84,7 @@ impl Pool {
         self.strategy
     }
 
-    /// Whether a response with this status is worth another try.
+    /// Whether a response with this status is retried.
     pub fn retries_status(&self, status: u16) -> bool {
         self.retry_on_status.contains(&status)
     }
@@ -99,28 +99,28 @@ impl Pool {
         &self.ward
     }
 
-    /// Leave to send a request again that a backend may have acted on already.
+    /// Permission to retry a request that a backend may have already acted on.
     pub fn spend_retry(&self, now: Moment) -> Option<Retrying> {
         let requests = self.backends.iter().map(|backend| backend.requests()).sum();
         self.budget.spend(requests, now)
     }
 
-    /// Its members, in listed order.
+    /// Its backends, in listed order.
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends
     }
 
-    /// The requests that wait for a place.
+    /// The requests that wait for a slot.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// Whether a member may be given this request, if not at once.
+    /// Whether some backend may get this request, now or later.
     pub fn has_candidate(&self, ask: &Ask) -> bool {
         self.backends.iter().any(|backend| ask.suits(backend))
     }
 
-    /// Counts every member that a request might be given as one that it has tried.
+    /// Marks every backend that the request might get as tried.
     pub fn give_up_candidates(&self, ask: &mut Ask) {
         for backend in &self.backends {
             if ask.suits(backend) {
@@ -129,7 +129,7 @@ impl Pool {
         }
     }
 
-    /// A backend for a request, or else a place in the queue, from where `unpark` wakes it.
+    /// A backend for a request, or else a ticket in the queue, which wakes the task through `unpark`.
     pub fn admit(&self, ask: &Ask, unpark: &Weak<dyn Unpark>) -> Admission {
         match self.pick(ask) {
             Some(lease) => Admission::Admitted(lease),
@@ -137,8 +137,7 @@ impl Pool {
         }
     }
 
-    /// A backend for a request, of those that it has not tried. `None` if none of them is usable,
-    /// or none has room.
+    /// Picks a backend that the request has not tried. `None` if none is usable, or none has room.
     pub fn pick(&self, ask: &Ask) -> Option<Lease> {
         let mut selector = self.selector.lock();
         for _ in 0..PICKS_MAX {
@@ -153,19 +152,19 @@ impl Pool {
     }
 }
 
-/// What decides which backends a request may be given.
+/// The constraints on which backends a request may get.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
-    /// The backends that it has tried. It is never given one of them again.
+    /// The backends that it has tried. It never gets one of them again.
     pub tried: Tried,
-    /// Whether it may be sent twice without harm.
+    /// Whether it may be sent twice.
     pub idempotent: bool,
-    /// The number of the one backend that it may be given: its client is logged in there.
+    /// The id of the only backend that it may get, because its client is logged in there.
     pub only: Option<u32>,
 }
 
 impl Ask {
-    /// Whether this backend may be given the request, as soon as it has room.
+    /// Whether this backend may get the request, as soon as it has room.
     pub(super) fn suits(&self, backend: &Backend) -> bool {
         backend.serves()
             && backend.seat().admits(self.idempotent)
@@ -174,8 +173,8 @@ impl Ask {
     }
 }
 
-/// Which backends a request has tried, by their numbers: one that waited in the queue may have been
-/// given a place at a backend of a newer configuration, whose place in the pool is another.
+/// The backends that a request has tried, by id: a request from the queue may have got a backend of a
+/// newer configuration, with another index.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
     ids: [u32; RETRIES_MAX as usize + 1],
@@ -183,7 +182,7 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// Notes that the backend with this number was tried.
+    /// Marks a backend as tried.
     pub fn insert(&mut self, id: u32) {
         if self.contains(id) {
             return;

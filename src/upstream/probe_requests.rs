@@ -1,11 +1,10 @@
-//! Requests for a probe: how a thread that carries requests asks the health thread to look at a
-//! backend now.
+//! Requests for a probe: how a worker asks the health thread to check a backend now.
 //!
-//! A refused request shows earlier than the schedule that a backend is gone. Its thread only puts
-//! the backend's number into a channel and wakes the health thread. The health thread decides
-//! whether a probe is due, so probes cannot become too frequent. A backend asks once until the
-//! health thread has taken its request, so the channel never holds more entries than there are
-//! backends. This file knows neither probes nor schedules.
+//! A refused connection shows sooner than the schedule that a backend is gone. The worker only puts the
+//! backend's id into a channel and wakes the health thread, which decides whether a probe is due, so
+//! probes cannot become too frequent. A backend asks only once until the health thread has taken its
+//! request, so the channel never holds more entries than there are backends. This file knows neither
+//! probes nor schedules.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
-/// Where backends leave their requests; the health thread owns the other end.
+/// The sending end; the health thread owns the other one.
 #[derive(Clone, Debug)]
 pub struct ProbeRequests {
     sender: Sender<u32>,
@@ -22,17 +21,17 @@ pub struct ProbeRequests {
 }
 
 impl ProbeRequests {
-    /// The sending end, and the end from which the health thread takes the ids of backends.
+    /// The sending end, and the end from which the health thread takes backend ids.
     ///
     /// # Errors
-    /// The system refuses a descriptor.
+    /// The system cannot create a descriptor.
     pub fn new() -> Result<(Self, Receiver<u32>), Errno> {
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let (sender, receiver) = unbounded();
         Ok((Self { sender, wake: Arc::new(wake) }, receiver))
     }
 
-    /// The descriptor that becomes readable when there is something to look at.
+    /// The descriptor that becomes readable when there is a request.
     pub fn bell(&self) -> &Arc<OwnedFd> {
         &self.wake
     }
@@ -43,9 +42,9 @@ impl ProbeRequests {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    /// Leaves the request of the backend with this id.
+    /// Requests a probe of the backend with this id.
     pub(super) fn ask(&self, id: u32) {
-        // The health thread may have stopped; then there are no more probes.
+        // If the health thread has stopped, there are no more probes.
         if self.sender.send(id).is_ok() {
             self.ring();
         }

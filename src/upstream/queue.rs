@@ -1,14 +1,15 @@
-//! Where requests wait for a place when every usable backend of a pool has as many as it may.
+//! The queue in which requests wait while every usable backend of a pool is at its limit.
 //!
-//! A place is never free while a request that may take it waits: a request that releases one hands it to the longest
-//! waiting of those, and wakes only that one. A request may take a place at each backend that it has not tried. A
-//! place that was given to a request which has gone meanwhile is passed on when that request's [`Ticket`] is dropped.
+//! No slot stays free while a request waits that may take it: a request that releases a slot hands it
+//! to the longest waiting of those, and wakes only that one. A request may take a slot at any backend
+//! that it has not tried. A slot given to a request that is gone is passed on when that request's
+//! [`Ticket`] is dropped.
 //!
-//! INVARIANT: no wake-up is lost. To join and to give up a place of a bounded backend both take
-//! the queue's lock: either the one that joins sees the free place, or the one that gives it up
-//! sees who waits. And a ticket is told where its task is [parked](Ticket::park) before anybody
-//! can take the task from there: either it has a place by then and the task is not put to sleep,
-//! or whoever gives it one knows where to wake it.
+//! INVARIANT: no wake-up is lost. Joining the queue and giving up a slot of a bounded backend both take
+//! the queue's lock: either the request that joins sees the free slot, or the one that gives it up sees
+//! the request that waits. And a ticket learns where its task is [parked](Ticket::park) before another
+//! thread can take the task from there: either it has a slot by then and the task does not sleep, or
+//! the thread that gives it one knows where to wake it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -20,47 +21,46 @@ use crate::upstream::backend::Backend;
 use crate::upstream::lease::Lease;
 use crate::upstream::pool::Ask;
 
-/// The requests of one pool that wait for a place at a backend.
+/// The requests of one pool that wait for a slot at a backend.
 #[derive(Debug, Default)]
 pub struct Queue {
-    /// LOCK: guards the line for a look-up or two, never across a call.
+    /// LOCK: guards the line, held for a lookup or two and never across a call.
     line: Mutex<Line>,
 }
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Requests that may wait.
+    /// How many requests may wait.
     max: usize,
-    /// The pool's backends, as the present configuration describes them. Weak, as each of them
-    /// holds on to its queue.
+    /// The pool's backends in the current configuration. Weak, because each of them holds its queue.
     members: Vec<Weak<Backend>>,
     next: u64,
-    /// Those who wait, by when they came.
+    /// Waiting requests, in order of arrival.
     waiting: BTreeMap<u64, Waiting>,
-    /// The places that were given to those who have not taken them yet.
+    /// Slots given to requests that have not claimed them yet.
     given: BTreeMap<u64, Lease>,
 }
 
-/// Somebody who waits.
+/// A waiting request.
 struct Waiting {
     unpark: Weak<dyn Unpark>,
-    /// Which backends it may be given.
+    /// Which backends it may get.
     ask: Ask,
-    /// Where the task sleeps, if it does.
+    /// Where the task is parked, if it is.
     spot: Option<ParkToken>,
-    /// It was to look again before it had said where it sleeps.
+    /// It was told to look again before it was parked.
     missed: bool,
-    /// The one backend that it waits for refuses connections.
+    /// The only backend that it waits for refuses connections.
     refused: bool,
 }
 
-/// What came of asking for a place.
+/// The result of asking for a slot.
 pub enum Admission {
-    /// Here is one.
+    /// A slot.
     Admitted(Lease),
-    /// Wait for one.
+    /// A ticket for the queue.
     Queued(Ticket),
-    /// There are none, and as many wait as may.
+    /// No slot is free and the queue is full.
     Full,
     /// No backend is usable.
     Nobody,
@@ -74,17 +74,17 @@ impl Queue {
         line.members = members.iter().map(Arc::downgrade).collect();
     }
 
-    /// How many requests wait.
+    /// The number of waiting requests.
     pub fn len(&self) -> usize {
         self.line.lock().waiting.len()
     }
 
-    /// Whether none does.
+    /// Whether no request waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Joins the queue, unless `pick` finds a place after all, or `usable` no backend at all.
+    /// Joins the queue, unless `pick` finds a slot after all or `usable` finds no backend at all.
     pub(super) fn join(
         self: &Arc<Self>,
         ask: &Ask,
@@ -109,7 +109,8 @@ impl Queue {
         Admission::Queued(Ticket { queue: Arc::clone(self), number })
     }
 
-    /// Takes back one place at a backend: it goes to whoever is first, or is free.
+    /// Takes back one slot at a backend: it goes to the first request that may have it, or becomes
+    /// free.
     pub(super) fn give_up(&self, backend: &Backend) {
         let woken = {
             let mut line = self.line.lock();
@@ -132,7 +133,7 @@ impl Queue {
         }
     }
 
-    /// Gives away the free places of a backend that has become usable.
+    /// Hands out the free slots of a backend that has become usable.
     pub(super) fn admit(&self, backend: &Backend) {
         loop {
             let woken = {
@@ -151,7 +152,7 @@ impl Queue {
         }
     }
 
-    /// Tells requests that wait for this backend alone that it refuses connections.
+    /// Tells requests that can only wait for this backend that it refuses connections.
     pub(super) fn refuse(&self, backend: &Backend) {
         let woken: Vec<_> = {
             let mut line = self.line.lock();
@@ -170,7 +171,7 @@ impl Queue {
         woken.into_iter().for_each(|(unpark, spot)| wake(&unpark, spot));
     }
 
-    /// Wakes everybody to see whether there is still a backend to wait for.
+    /// Wakes all waiting requests, to check whether there is still a backend to wait for.
     pub(super) fn reconsider(&self) {
         let woken: Vec<_> = {
             let mut line = self.line.lock();
@@ -188,7 +189,7 @@ impl Queue {
 }
 
 impl Line {
-    /// The backend as the present configuration describes it, if it does and somebody waits.
+    /// The backend in the current configuration, if it is there and any request waits.
     fn member(&self, backend: &Backend) -> Option<Arc<Backend>> {
         if self.waiting.is_empty() {
             return None;
@@ -196,15 +197,15 @@ impl Line {
         self.members.iter().filter_map(Weak::upgrade).find(|member| member.id() == backend.id())
     }
 
-    /// The first in the line that may be given a place at this member.
+    /// The first request in line that may get a slot at this backend.
     fn first_for(&self, member: &Backend) -> Option<(u64, &Ask)> {
         let waiting = self.waiting.iter().filter(|(_, waiting)| !waiting.refused);
         let mut waiting = waiting.map(|(number, waiting)| (*number, &waiting.ask));
         waiting.find(|(_, ask)| ask.suits(member))
     }
 
-    /// Gives a place to one in the line. Returns how to wake it, if it sleeps; one that does not
-    /// will see for itself.
+    /// Gives a slot to a request in line. Returns how to wake it if it is parked; otherwise it will see
+    /// the slot itself.
     fn give(&mut self, number: u64, lease: Lease) -> Option<(Weak<dyn Unpark>, ParkToken)> {
         let waiting = self.waiting.remove(&number)?;
         self.given.insert(number, lease);
@@ -212,14 +213,14 @@ impl Line {
     }
 }
 
-/// Wakes a task that sleeps.
+/// Wakes a parked task.
 fn wake(unpark: &Weak<dyn Unpark>, spot: ParkToken) {
     if let Some(unpark) = unpark.upgrade() {
         unpark.unpark(spot);
     }
 }
 
-/// One request's place in the queue; it leaves when this is dropped.
+/// A request's place in the queue; it leaves when this is dropped.
 #[derive(Debug)]
 pub struct Ticket {
     queue: Arc<Queue>,
@@ -227,18 +228,18 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The place that this request was given, once it was.
+    /// The slot that this request was given, if any.
     pub fn claim(&self) -> Option<Lease> {
         self.queue.line.lock().given.remove(&self.number)
     }
 
-    /// Whether the one backend that it waits for refuses connections.
+    /// Whether the only backend that it waits for refuses connections.
     pub fn is_refused(&self) -> bool {
         self.queue.line.lock().waiting.get(&self.number).is_some_and(|waiting| waiting.refused)
     }
 
-    /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
-    /// given a place, or there may be nobody left to wait for.
+    /// Records where the task is about to be parked. Returns true if it should not sleep: it has been
+    /// given a slot, or there may be no backend left to wait for.
     pub fn park(&self, spot: ParkToken) -> bool {
         match self.queue.line.lock().waiting.get_mut(&self.number) {
             Some(waiting) => {
@@ -257,7 +258,7 @@ impl Drop for Ticket {
             line.waiting.remove(&self.number);
             line.given.remove(&self.number)
         };
-        // Outside the lock: it goes to the next.
+        // Outside the lock: the slot goes to the next request.
         drop(lease);
     }
 }
@@ -274,7 +275,7 @@ mod tests {
     use crate::config::Document;
     use crate::upstream::snapshot::Snapshot;
 
-    /// Nothing is parked here.
+    /// No task is parked in these tests.
     struct Nobody;
 
     impl Unpark for Nobody {
@@ -292,7 +293,7 @@ mod tests {
     }
 
     fn lease(snapshot: &Snapshot) -> Lease {
-        let Admission::Admitted(lease) = admit(snapshot) else { panic!("no place") };
+        let Admission::Admitted(lease) = admit(snapshot) else { panic!("no slot") };
         lease
     }
 
@@ -305,21 +306,21 @@ mod tests {
     const TWO: &str = r#"{ "url": "http://127.0.0.1:2", "max_connections": 1 }"#;
 
     #[test]
-    fn a_place_goes_to_the_first_who_is_still_there() {
+    fn a_slot_goes_to_the_first_request_that_is_still_there() {
         let snapshot = snapshot(ONE, None);
         let held = lease(&snapshot);
         let (first, second) = (ticket(&snapshot), ticket(&snapshot));
         assert!(matches!(admit(&snapshot), Admission::Full));
         drop(held);
         assert!(second.claim().is_none());
-        // It was given the place and never took it.
+        // It was given the slot and never claimed it.
         drop(first);
         assert!(second.claim().is_some());
         assert_eq!(snapshot.pools[0].backends()[0].active(), 0);
     }
 
     #[test]
-    fn a_backend_that_is_configured_no_longer_is_given_to_nobody() {
+    fn a_backend_that_is_no_longer_configured_is_not_handed_out() {
         let before = snapshot(ONE, None);
         let held = lease(&before);
         let after = snapshot(TWO, Some(&before));
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_bound_lets_those_in_who_wait() {
+    fn a_higher_limit_admits_waiting_requests() {
         let before = snapshot(ONE, None);
         let _held = lease(&before);
         let waiting = ticket(&before);
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_bound_is_kept_by_those_who_leave() {
+    fn a_lower_limit_is_reached_as_requests_end() {
         let before = snapshot(&ONE.replace("s\": 1", "s\": 2"), None);
         let (one, other) = (lease(&before), lease(&before));
         let after = snapshot(ONE, Some(&before));
@@ -355,19 +356,19 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_gone_to_sleep_yet_is_told_to_look_again() {
+    fn a_task_that_is_not_parked_yet_is_told_to_look_again() {
         let snapshot = snapshot(ONE, None);
         let _held = lease(&snapshot);
         let waiting = ticket(&snapshot);
         let backend = &snapshot.pools[0].backends()[0];
-        // Between the task's look at the backends and its sleep.
+        // Between the task's check of the backends and its parking.
         backend.override_weight(0, crate::base::clock::Moment::NEVER);
         assert!(waiting.park(ParkToken::nowhere()));
         assert!(!waiting.park(ParkToken::nowhere()));
     }
 
     #[test]
-    fn a_backend_is_remembered_as_tried_by_what_it_is_and_not_by_its_place() {
+    fn a_tried_backend_is_remembered_by_id_and_not_by_index() {
         let before = snapshot(&format!("{ONE}, {TWO}"), None);
         let (one, two) = (lease(&before), lease(&before));
         let waiting = ticket(&before);
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn who_drains_the_last_backend_wakes_those_who_wait_and_gives_no_place() {
+    fn draining_the_last_backend_wakes_waiting_requests_and_gives_no_slot() {
         let snapshot = snapshot(ONE, None);
         let held = lease(&snapshot);
         let waiting = ticket(&snapshot);
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_one_backend_alone_is_told_that_it_refuses_and_is_given_it_no_more() {
+    fn a_request_that_waits_for_one_backend_is_told_that_it_refuses_and_does_not_get_it() {
         let snapshot = snapshot(&format!("{ONE}, {TWO}"), None);
         let (one, two) = (lease(&snapshot), lease(&snapshot));
         let mut ask = Ask::default();

@@ -1,7 +1,7 @@
-//! Counts events of the last ten seconds.
+//! Counts events over the last ten seconds.
 //!
-//! Counts are kept in slots of half a second, so a window is right to half a second and takes
-//! the same memory whatever the rate. Pure: the time is passed in.
+//! Counts are kept in slots of half a second, so a window is accurate to half a second and takes the
+//! same memory at any rate. Pure: the time is passed in.
 
 use std::time::Duration;
 
@@ -32,19 +32,19 @@ impl Recent {
         *slot = slot.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// How many there have been in the window that ends now.
+    /// The number of events in the window that ends now.
     pub fn sum(&mut self, now: Moment) -> u64 {
         self.advance(now);
         self.slots.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// Forgets all.
+    /// Resets all counts.
     pub fn clear(&mut self) {
         self.slots = [0; SLOTS];
     }
 
-    /// Empties the slots between the newest and the one of `now`. A clock of another thread
-    /// may be a little behind; what it reports goes into the newest slot.
+    /// Empties the slots between the newest and the one of `now`. Another thread's clock reading may be
+    /// slightly behind; its events go into the newest slot.
     fn advance(&mut self, now: Moment) {
         let slot = now.as_nanos() / SLOT.as_nanos() as u64;
         let passed = slot.saturating_sub(self.newest);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_any_length_leaves_nothing() {
+    fn a_pause_of_any_length_resets_the_count() {
         for millis in [11_000, 21_500, 1_000_000] {
             let mut recent = Recent::default();
             recent.add(5, at(0));

@@ -1,8 +1,8 @@
-//! Dials a backend again that refuses connections, if a request has no other one left.
+//! Redials a backend that refuses connections, if a request has no other backend left.
 //!
-//! A server that restarts refuses connections for a moment, and the clients of a pool of one should
-//! not see it. One request dials again, after pauses that double; the others wait in the pool's
-//! queue for the result, so that they do not all dial at once.
+//! A server that restarts refuses connections for a moment, and the clients of a pool of one should not
+//! notice. One request redials, after pauses that double; the others wait in the pool's queue for the
+//! result, so that they do not all dial at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,43 +12,43 @@ use crate::base::clock::Moment;
 use crate::base::limits::REDIAL_PAUSE_MIN;
 use crate::upstream::backend::Backend;
 
-/// Whether a request is dialling a backend again. Ordering: Relaxed; the queue's lock orders what
-/// depends on it.
+/// Whether a request is redialling a backend. Ordering: Relaxed, since the queue's lock orders
+/// everything that depends on it.
 #[derive(Debug, Default)]
 pub struct RedialCell(AtomicBool);
 
 impl RedialCell {
-    /// Whether a request is dialling, so that others wait.
+    /// Whether a request is redialling, so that others wait.
     pub(super) fn is_busy(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One request's permission to dial a backend again. Dropping it releases the requests that wait.
+/// A request's permission to redial a backend. Dropping it releases the waiting requests.
 #[derive(Debug)]
 pub struct Redial {
     backend: Arc<Backend>,
-    /// When to give up, and how long the next pause is.
+    /// When to give up, and the length of the next pause.
     until: Moment,
     pause: Duration,
 }
 
 impl Redial {
-    /// Begins to dial a backend again for as long as `patience`, unless a request does so already.
+    /// Starts to redial a backend for up to `patience`, unless another request is already doing so.
     pub fn begin(backend: &Arc<Backend>, patience: Duration, now: Moment) -> Option<Self> {
         let busy = backend.redial().0.swap(true, Ordering::Relaxed);
         let backend = Arc::clone(backend);
         (!busy).then(|| Self { backend, until: now + patience, pause: REDIAL_PAUSE_MIN })
     }
 
-    /// When to dial next; `None` when the time for it is over.
+    /// When to dial next; `None` once the time is over.
     pub fn next(&mut self, now: Moment) -> Option<Moment> {
         let at = now + self.pause;
         self.pause *= 2;
         (at < self.until).then_some(at)
     }
 
-    /// The backend has refused to the end: those who wait for it alone wait no longer.
+    /// Gives up: the backend has refused every time, and requests that wait only for it stop waiting.
     pub fn give_up(self) {
         self.backend.refuse_waiting();
     }

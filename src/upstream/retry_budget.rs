@@ -1,5 +1,5 @@
-//! How many second tries a pool allows, so that an outage is not multiplied: when every
-//! backend fails, each client request would otherwise become three.
+//! Limits the retries of a pool, so that an outage is not multiplied: if every backend fails, each
+//! client request would otherwise become three.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,8 +11,8 @@ use crate::base::limits::{RETRIES_IN_FLIGHT_MIN, RETRY_PERCENT, RETRY_WINDOW};
 
 /// One pool's budget.
 ///
-/// Only tries that a backend may have acted on are counted. When nothing was sent, the request
-/// reaches one backend in the end however often it was refused, and multiplies nothing.
+/// Only attempts that a backend may have acted on are counted. A request of which nothing was sent
+/// reaches only one backend in the end, no matter how often it was refused, and multiplies nothing.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
     in_flight: Arc<AtomicU32>,
@@ -20,7 +20,7 @@ pub struct RetryBudget {
     window: Mutex<Window>,
 }
 
-/// A retry under way; it counts until this is dropped.
+/// A retry in flight, which counts until this is dropped.
 #[derive(Debug)]
 pub struct Retrying(Arc<AtomicU32>);
 
@@ -31,8 +31,8 @@ impl Drop for Retrying {
 }
 
 impl RetryBudget {
-    /// Leave for one more retry, if the budget allows it. `requests` is how many requests the
-    /// pool has had since its start.
+    /// Permission for one more retry, if the budget allows it. `requests` is the number of requests
+    /// that the pool has had since its start.
     pub fn spend(&self, requests: u64, now: Moment) -> Option<Retrying> {
         let mut window = self.window.lock();
         window.turn(requests, now);
@@ -46,11 +46,11 @@ impl RetryBudget {
     }
 }
 
-/// What was counted in the present window and the one before it.
+/// The counts of the current window and the one before it.
 #[derive(Debug, Default)]
 struct Window {
     began: Option<Moment>,
-    /// Requests before this window, and in the one before it.
+    /// Total requests before this window, and requests in the one before it.
     requests_before: u64,
     earlier_requests: u64,
     retries: u64,
@@ -58,7 +58,7 @@ struct Window {
 }
 
 impl Window {
-    /// Starts a new window if the present one is over.
+    /// Starts a new window if the current one is over.
     fn turn(&mut self, requests: u64, now: Moment) {
         let began = *self.began.get_or_insert(now);
         let age = now.since(began);

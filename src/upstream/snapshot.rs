@@ -7,8 +7,9 @@ use crate::route::Routes;
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::Pool;
 
-/// What a request needs of the configuration. A request keeps the snapshot that it began
-/// with, and nothing else does: a connection between requests and a tunnel hold a bare one; what is known of backends and clients outlives snapshots.
+/// What a request needs from the configuration. A request keeps the snapshot that it started with, and
+/// nothing else does: idle connections and tunnels hold a bare one. The state of backends and clients
+/// outlives snapshots.
 pub struct Snapshot {
     /// The checked configuration.
     pub plan: Plan,
@@ -19,14 +20,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Builds what a plan describes.
+    /// Builds the snapshot of a plan.
     pub fn new(plan: Plan) -> Self {
         let pools = plan.pools.iter().map(|pool| Pool::new(pool, &plan.limits, fastrand::u64(..))).collect();
         let routes = Routes::new(&plan.routes, None);
         Self { plan, pools, routes }
     }
 
-    /// Builds what a plan describes, and takes over what is known from the snapshot before.
+    /// Builds the snapshot of a plan, taking over state from the snapshot before.
     pub fn after(plan: Plan, before: &Self) -> Self {
         let seed = fastrand::u64(..);
         let pools = plan.pools.iter().map(|pool| Pool::after(pool, &plan.limits, seed, &before.pools));
@@ -35,8 +36,8 @@ impl Snapshot {
         Self { plan, pools, routes }
     }
 
-    /// What is left of a plan without its routes, pools and pages: what a connection refers to that
-    /// serves no request, so that it keeps no configuration alive.
+    /// A plan without its routes, pools and pages, for a connection that serves no request, so that it
+    /// keeps no configuration alive.
     pub fn bare(plan: &Plan) -> Self {
         let plan = Plan {
             routes: Vec::new(),
@@ -49,13 +50,13 @@ impl Snapshot {
         Self { plan, pools: Vec::new(), routes }
     }
 
-    /// A route by its place.
+    /// A route by its index.
     pub fn route(&self, index: u16) -> &RoutePlan {
         // INVARIANT: a plan has at least one route, and indexes come from `Routes::find`.
         &self.plan.routes[usize::from(index)]
     }
 
-    /// The deadlines that apply to a request with this route, or to one that has none yet.
+    /// The timeouts of a request with this route, or of one that has none yet.
     pub fn timeouts(&self, route: Option<u16>) -> &Timeouts {
         match route {
             Some(route) => &self.route(route).timeouts,
@@ -63,7 +64,7 @@ impl Snapshot {
         }
     }
 
-    /// A pool by its place.
+    /// A pool by its index.
     pub fn pool(&self, index: u16) -> &Pool {
         // INVARIANT: indexes come from the plan's routes, which were checked against its pools.
         &self.pools[usize::from(index)]
@@ -74,7 +75,7 @@ impl Snapshot {
         self.pools.iter().flat_map(|pool| pool.backends())
     }
 
-    /// Closes every unused connection to a backend, for whoever needs descriptors more.
+    /// Closes every idle connection to a backend, to free descriptors.
     pub fn close_unused(&self) {
         for backend in self.backends() {
             backend.idle().clear();

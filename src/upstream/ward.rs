@@ -1,9 +1,8 @@
 //! The ejections of one pool, shared by all threads.
 //!
-//! What requests look at is one atomic in each backend, the [`SeatCell`]: while all is well a
-//! request loads it and no more. Failed tries, the answers of trials and the clock's ticks come
-//! here, take the pool's lock, and publish what they decide. Logging and waking those who wait
-//! happen after the lock is released.
+//! Requests read only one atomic per backend, the [`SeatCell`]. Failed attempts, trial results and
+//! clock ticks come here, take the pool's lock, and publish what they decide. Logging and waking queued
+//! requests happen after the lock is released.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -19,25 +18,25 @@ use crate::upstream::health::Reason;
 /// The ejections of one pool.
 #[derive(Debug, Default)]
 pub struct Ward {
-    /// LOCK: guards what is known of the members for one judgement. No request asks for it
-    /// unless one of its tries failed or was a trial.
+    /// LOCK: guards the members' state, held for one decision. A request takes it only if one of its
+    /// attempts failed or was a trial.
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     ejections: Ejections,
-    /// The pool's name and its members, as the present configuration describes them. Weak, as
-    /// each of them holds on to its ward.
+    /// The pool's name and members in the current configuration. Weak, because each member holds its
+    /// ward.
     pool: String,
     members: Vec<Weak<Backend>>,
 }
 
-/// What is to be done once the lock is released.
+/// What to do after the lock is released.
 #[derive(Default)]
 struct Outcome {
     changes: Vec<(Arc<Backend>, Change)>,
-    /// Members that may be given requests, or other ones than before.
+    /// Members whose admissible requests have changed.
     moved: Vec<Arc<Backend>>,
     pool: String,
 }
@@ -53,7 +52,7 @@ impl Ward {
         });
     }
 
-    /// The time goes on. Returns when this should be called again, at the latest.
+    /// Advances the time. Returns when to call this again, at the latest.
     pub fn tick(&self, now: Moment) -> Moment {
         self.judge(|held| {
             let standing = held.standing();
@@ -63,8 +62,8 @@ impl Ward {
         self.held.lock().ejections.due()
     }
 
-    /// Members came, went, or changed their verdict or weight: if only ejected ones are left, one
-    /// of them serves again.
+    /// Called when members came, went, or changed their health or weight: if only ejected ones are
+    /// left, one of them serves again.
     pub(super) fn settle(&self) {
         self.judge(|held| {
             let standing = held.standing();
@@ -72,7 +71,7 @@ impl Ward {
         });
     }
 
-    /// Counts a failed try at a backend.
+    /// Counts a failed attempt at a backend.
     pub(super) fn failed(&self, id: u32, evidence: Evidence, now: Moment) {
         self.judge(|held| {
             let standing = held.standing();
@@ -95,7 +94,7 @@ impl Ward {
         });
     }
 
-    /// A trial ended without a verdict: the next request may try.
+    /// Ends a trial without a result: the next request may try.
     pub(super) fn release(&self, backend: &Backend, epoch: u32) {
         let held = self.held.lock();
         backend.seat().release(epoch);
@@ -142,7 +141,7 @@ impl Held {
         members.map(standing).collect()
     }
 
-    /// Writes into each member what requests may be given to it.
+    /// Publishes to each member which requests it may get.
     fn publish(&self, changes: Vec<(u32, Change)>) -> Outcome {
         let mut outcome = Outcome { pool: self.pool.clone(), ..Outcome::default() };
         for member in self.members.iter().filter_map(Weak::upgrade) {
@@ -157,9 +156,9 @@ impl Held {
     }
 }
 
-/// What requests may be given to a backend now: a [`Seat`] or a trial under way, and the number
-/// of the ejection. Ordering: Relaxed; a request that reads an old value is a request that came
-/// a moment earlier.
+/// Which requests a backend may get now: a [`Seat`] or a trial in progress, and the number of the
+/// ejection. Ordering: Relaxed, since a request that reads an old value might as well have come a
+/// moment earlier.
 #[derive(Debug, Default)]
 pub struct SeatCell(AtomicU32);
 
@@ -177,12 +176,12 @@ impl SeatCell {
         self.0.load(Ordering::Relaxed) == SERVING
     }
 
-    /// Whether a trial is under way.
+    /// Whether a trial is in progress.
     pub(super) fn is_on_trial(&self) -> bool {
         self.0.load(Ordering::Relaxed) & CODE == TRIAL
     }
 
-    /// Whether it may be given a request.
+    /// Whether it may get a request.
     pub(super) fn admits(&self, idempotent: bool) -> bool {
         match self.0.load(Ordering::Relaxed) & CODE {
             SERVING | OPEN_TO_ANY => true,
@@ -191,8 +190,8 @@ impl SeatCell {
         }
     }
 
-    /// Takes the seat for a request. Returns whether that may have it, and the number of the
-    /// ejection if it is a trial.
+    /// Takes the seat for a request, if it may have it. Returns the number of the ejection if the
+    /// request is its trial.
     pub(super) fn take(&self, idempotent: bool) -> Result<Option<u32>, Taken> {
         let seat = self.0.load(Ordering::Relaxed);
         match seat & CODE {
@@ -207,8 +206,8 @@ impl SeatCell {
         }
     }
 
-    /// Writes what was decided. A trial under way is left alone while its ejection lasts. Returns
-    /// whether that changed anything.
+    /// Publishes a decision. A trial in progress is left alone while its ejection lasts. Returns
+    /// whether anything changed.
     fn publish(&self, seat: Seat, epoch: u32) -> bool {
         let code = match seat {
             Seat::Serving => SERVING,
@@ -226,10 +225,10 @@ impl SeatCell {
         written.is_ok()
     }
 
-    /// The trial ended without a verdict. The ward decides what the seat is now.
+    /// Ends a trial without a result. The ward decides what the seat is now.
     fn release(&self, epoch: u32) {
         let (trial, none) = (epoch << CODE_BITS | TRIAL, epoch << CODE_BITS | EJECTED);
-        // If it is no longer there, something else was decided meanwhile.
+        // If the trial is no longer there, something else was decided meanwhile.
         let _ = self.0.compare_exchange(trial, none, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -238,8 +237,8 @@ impl SeatCell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken;
 
-/// A request that decides whether an ejected backend serves again. Dropped without a verdict, it
-/// leaves the decision to the next request.
+/// A request that decides whether an ejected backend serves again. Dropped without a result, it leaves
+/// the decision to the next request.
 #[derive(Debug)]
 pub struct Trial {
     backend: Arc<Backend>,
@@ -257,18 +256,18 @@ impl Trial {
         self.epoch
     }
 
-    /// The backend has sent a response head.
+    /// Reports that the backend sent a response head.
     pub fn answered(mut self, now: Moment) {
         self.decided = true;
         self.backend.ward().trial_answered(self.backend.id(), self.epoch, now);
     }
 
-    /// It has not.
+    /// Reports that it did not.
     pub fn failed(mut self, evidence: Evidence, now: Moment) {
         self.decided = true;
         let (ward, id) = (self.backend.ward(), self.backend.id());
         ward.trial_failed(id, self.epoch, evidence, now);
-        // Where that proved nothing, the seat is free again.
+        // If that proved nothing, the seat is free again.
         self.backend.ward().release(&self.backend, self.epoch);
         self.backend.make_known();
     }

@@ -1,4 +1,4 @@
-//! What a backend keeps over reloads, and what operators and names change about it.
+//! What a backend keeps across reloads, and what operators and DNS change about it.
 
 use super::*;
 use crate::upstream::lease::Lease;
@@ -9,7 +9,7 @@ fn plan(weight: u32) -> BackendPlan {
 }
 
 #[test]
-fn what_is_known_outlives_the_configuration() {
+fn the_state_outlives_the_configuration() {
     let check = HealthCheck::default();
     let before = Arc::new(Backend::new(plan(1), Some(check.clone()), 1));
     let lease = Lease::take(&before, &Ask::default());
@@ -32,7 +32,7 @@ fn what_is_known_outlives_the_configuration() {
 #[test]
 fn a_backend_asks_for_a_probe_once_until_its_request_is_taken() {
     let backend = Backend::new(plan(1), None, 1);
-    // Nobody watches it yet.
+    // Without a health thread there is nowhere to ask.
     backend.ask_for_probe();
     let (requests, asked) = ProbeRequests::new().unwrap();
     backend.watched_by(&requests);
@@ -57,7 +57,7 @@ fn a_backend_has_a_bounded_list_of_addresses_and_the_first_is_preferred() {
 }
 
 #[test]
-fn a_backend_that_is_checked_no_longer_is_up() {
+fn a_backend_that_is_no_longer_checked_is_up() {
     let before = Arc::new(Backend::new(plan(1), Some(HealthCheck::default()), 1));
     before.record_probe(
         ProbeResult::Failure(Reason::Refused),
@@ -69,7 +69,7 @@ fn a_backend_that_is_checked_no_longer_is_up() {
 }
 
 #[test]
-fn a_weight_for_a_time_goes_back_by_itself() {
+fn a_temporary_weight_expires() {
     let backend = Arc::new(Backend::new(plan(3), None, 1));
     let until = Moment::ZERO + Duration::from_secs(1);
     backend.override_weight(0, until);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A pool of members that serve, and how often each has been asked.
+/// A pool of serving members, and how many requests each has had.
 struct Pool {
     ejections: Ejections,
     standing: Vec<Standing>,
@@ -43,7 +43,7 @@ impl Pool {
         self.ejections.tick(&self.standing, at(millis));
     }
 
-    /// A request that the member has answered, or not failed as far as this knows.
+    /// Requests that the member answered, or at least did not fail.
     fn asked(&mut self, id: usize, count: u64) {
         self.standing[id].requests += count;
     }
@@ -129,7 +129,7 @@ fn requests_of_an_earlier_window_do_not_count_either() {
 }
 
 #[test]
-fn a_response_that_did_not_come_is_worth_what_it_says() {
+fn a_timeout_is_worth_several_pieces() {
     let mut pool = pool(3);
     let silence = Evidence { pieces: 3, reason: Reason::Timeout, ..evidence() };
     assert_eq!(pool.fail(0, silence, 0), None);
@@ -142,7 +142,7 @@ fn a_client_proves_no_more_with_many_requests() {
     for millis in 0..100 {
         assert_eq!(pool.fail(0, from("192.0.2.1"), millis * 10), None);
     }
-    // Of one IPv6 network: the same.
+    // The same for one IPv6 network.
     for host in 1..100 {
         assert_eq!(pool.fail(0, from(&format!("2001:db8::{host}")), 1_000), None);
     }
@@ -156,7 +156,7 @@ fn a_client_proves_no_more_with_many_requests() {
 }
 
 #[test]
-fn what_is_remembered_of_clients_is_bounded() {
+fn the_memory_of_clients_is_bounded() {
     let mut clients = Clients::default();
     for address in 0..EVIDENCE_CLIENTS_MAX as u32 * 3 {
         assert!(clients.is_first(IpAddr::V4(address.into()), at(0)));
@@ -175,7 +175,7 @@ fn trials_are_for_idempotent_requests_first_and_one_answer_ends_the_ejection() {
     assert_eq!(pool.seat(0, 6_000), Seat::OpenToAny);
     assert_eq!(pool.answer_trial(0, 6_100), Some(Change::Ended(End::Answered)));
     assert_eq!(pool.seat(0, 6_100), Seat::Serving);
-    // What was seen before it is forgotten.
+    // Evidence from before is forgotten.
     assert_eq!(pool.fail(0, evidence(), 6_200), None);
 }
 
@@ -252,7 +252,7 @@ fn the_caps_count_only_members_that_are_up_and_not_drained() {
 }
 
 #[test]
-fn the_configured_part_of_the_pool_is_the_cap_and_one_always_serves() {
+fn the_cap_is_a_share_of_the_pool_and_one_member_always_serves() {
     let ejected = |pool_max| {
         let mut pool = pool_under(10, Rules { pool_max, ..Rules::default() });
         (0..10).for_each(|id| _ = pool.eject(id, 0));
@@ -262,7 +262,7 @@ fn the_configured_part_of_the_pool_is_the_cap_and_one_always_serves() {
 }
 
 #[test]
-fn when_only_ejected_members_are_left_the_oldest_ejection_ends_at_once() {
+fn when_only_ejected_members_are_left_the_oldest_ejection_ends() {
     let mut pool = pool(4);
     pool.eject(1, 0);
     pool.eject(0, 100);
@@ -271,13 +271,13 @@ fn when_only_ejected_members_are_left_the_oldest_ejection_ends_at_once() {
     pool.standing[3].serves = false;
     assert_eq!(pool.ejections.settle(&pool.standing), Some((1, Change::Ended(End::LastOne))));
     assert_eq!(pool.ejections.settle(&pool.standing), None);
-    // The next one that would leave none: that one is what is left.
+    // The same again for the other one.
     pool.standing[1].serves = false;
     assert_eq!(pool.ejections.settle(&pool.standing), Some((0, Change::Ended(End::LastOne))));
 }
 
 #[test]
-fn other_rules_keep_what_is_known_and_none_end_all() {
+fn new_rules_keep_the_state_and_no_rules_end_all_ejections() {
     let mut pool = pool(3);
     pool.eject(0, 0);
     assert_eq!(pool.ejections.adopt(Some(Rules { failures: 9, ..Rules::default() }), &[0, 1, 2]), []);

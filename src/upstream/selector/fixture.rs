@@ -1,4 +1,4 @@
-//! A pool made of plain values, for the selectors' tests. Counts how often it is looked at.
+//! A pool of plain values for the selectors' tests. Counts how often it is looked at.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub(super) struct Backend {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     pub(super) backends: Vec<Backend>,
-    /// How often usability was asked since the test last reset it.
+    /// How often usability was checked since the test last reset this.
     pub(super) looks: Cell<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Candidates for Pool {
     }
 }
 
-/// Any pool with so many backends.
+/// Any pool with a number of backends in this range.
 pub(super) fn pool(backends: Range<usize>) -> impl Strategy<Value = Pool> {
     let backend = (any::<bool>(), 0u32..9, 0u32..6).prop_map(|(up, weight, active)| Backend {
         usable: up && weight > 0,

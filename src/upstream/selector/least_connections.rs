@@ -1,16 +1,16 @@
-//! The backend with the fewest requests in flight for its weight.
+//! Picks the backend with the fewest requests in flight relative to its weight.
 //!
-//! Loads are compared as fractions by cross-multiplication, so there is no rounding: 1 of 3
-//! is less than 34 of 100. The caller raises the count before it connects, so a burst of
-//! picks spreads instead of all landing on the backend that looked idle.
+//! Loads are compared as fractions by cross-multiplication, so there is no rounding: 1 of 3 is less
+//! than 34 of 100. The caller raises the count before it connects, so a burst of picks spreads instead
+//! of all landing on the backend that looked idle.
 
 use super::{Candidates, Selector};
 
 /// `least-connections`.
 #[derive(Debug, Default)]
 pub(super) struct LeastConnections {
-    /// Where the search starts: after the last pick, so that ties go round. Without it an idle
-    /// pool would send everything to the first backend listed.
+    /// Where the search starts: after the last pick, so that ties rotate. Otherwise an idle pool would
+    /// send everything to the first backend.
     next: usize,
 }
 
@@ -85,7 +85,7 @@ mod tests {
     proptest! {
         /// No usable backend has a smaller load than the one picked, from any place in the rotation.
         #[test]
-        fn nobody_usable_is_less_loaded(pool in pool(1..12), next in 0usize..20) {
+        fn no_usable_backend_is_less_loaded(pool in pool(1..12), next in 0usize..20) {
             let Some(picked) = (LeastConnections { next }).pick(&pool) else { return Ok(()) };
             let picked = &pool.backends[picked];
             for other in pool.backends.iter().filter(|b| b.usable) {

@@ -1,9 +1,8 @@
 //! Choosing a backend: one small trait, one file per strategy.
 //!
-//! A strategy is pure: it sees the backends through [`Candidates`] and keeps only its own
-//! place in the rotation. It must not know sockets, health or the clock. The pool holds it
-//! behind a lock, so a pick is short and never waits. A new strategy is one new file plus
-//! one line in [`build`].
+//! A strategy is pure: it sees the backends through [`Candidates`] and keeps only its position in the
+//! rotation. It must not know sockets, health or the clock. The pool holds it behind a lock, so a pick
+//! is short and never blocks. A new strategy is one new file plus one line in [`build`].
 
 mod least_connections;
 mod random;
@@ -15,18 +14,18 @@ mod fixture;
 
 use crate::config::plan::Strategy;
 
-/// What a strategy may know of the backends of a pool, by index in listed order.
+/// What a strategy may know about the backends of a pool, by index in listed order.
 ///
-/// The answers are read from atomics that other threads write, so they may differ from one
-/// call to the next. A strategy asks once per pick and never relies on two answers agreeing.
+/// The values are read from atomics that other threads write, so they may differ from one call to the
+/// next. A strategy asks once per pick and never relies on two answers agreeing.
 pub trait Candidates {
     /// How many backends there are, usable or not.
     fn len(&self) -> usize;
-    /// Whether the backend may be given this request. A drained backend (weight 0) never is.
+    /// Whether the backend may get this request. A drained backend (weight 0) never may.
     fn is_usable(&self, index: usize) -> bool;
-    /// Its weight; at least 1 when it is usable.
+    /// Its weight; at least 1 if it is usable.
     fn weight(&self, index: usize) -> u32;
-    /// Requests it has in flight, queued ones and tunnels included.
+    /// Its requests in flight, including tunnels.
     fn active(&self, index: usize) -> u32;
     /// Whether there are no backends.
     fn is_empty(&self) -> bool {
@@ -36,8 +35,8 @@ pub trait Candidates {
 
 /// A strategy.
 pub trait Selector: Send {
-    /// The index of the backend for the next request, or `None` when none is usable.
-    /// Looks at each backend at most once. The list may have another length than last time.
+    /// The index of the backend for the next request, or `None` if none is usable. Looks at each
+    /// backend at most once. The list may have a different length each time.
     fn pick(&mut self, candidates: &dyn Candidates) -> Option<usize>;
 }
 
@@ -69,9 +68,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the pool looks like, and however it changes from pick to pick, even in
-        /// length: a usable backend or none, none only when there is none, and each backend
-        /// is looked at once at most.
+        /// For any pool that changes from pick to pick, even in length: a pick is usable, there is none
+        /// only if no backend is usable, and each backend is looked at most once.
         #[test]
         fn every_pick_is_usable_and_the_search_is_bounded(
             seed in any::<u64>(),

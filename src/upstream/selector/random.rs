@@ -1,9 +1,9 @@
-//! Uniform by weight, from a seeded generator so that a simulation replays.
+//! Random by weight, from a seeded generator so that a simulation can be replayed.
 //!
-//! One pass and no memory of earlier picks: the k-th usable backend replaces the choice so
-//! far with probability weight / (sum of the weights up to it), which leaves each with
-//! weight / (sum of all). The usual draw-then-walk would walk the list twice, and fall off its
-//! end when a weight shrinks in between.
+//! One pass with no memory of earlier picks: the k-th usable backend replaces the choice so far with
+//! probability weight / (sum of the weights up to it), which leaves each with weight / (sum of all).
+//! Drawing a number and then walking to it would walk the list twice, and could fall off its end if a
+//! weight shrinks in between.
 
 use super::{Candidates, Selector};
 
@@ -25,7 +25,7 @@ impl Selector for Random {
         let mut sum = 0u64;
         let mut picked = None;
         for index in (0..candidates.len()).filter(|&index| candidates.is_usable(index)) {
-            // A weight that was set to 0 since the look above counts for this last request.
+            // A weight that was set to 0 since the check above still counts for this last request.
             let weight = u64::from(candidates.weight(index).max(1));
             sum += weight;
             if self.rng.u64(..sum) < weight {
@@ -52,8 +52,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over many picks each backend's share is its weight's, whatever the seed: within six
-        /// standard deviations, which chance alone leaves once in 500 million tries.
+        /// Over many picks each backend's share follows its weight, for any seed: within six standard
+        /// deviations, which chance alone exceeds once in 500 million times.
         #[test]
         fn shares_follow_weights(pool in pool(1..8), seed in any::<u64>()) {
             let picks = 4000;

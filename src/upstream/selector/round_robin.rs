@@ -1,8 +1,8 @@
 //! Strict rotation in listed order; weights are ignored.
 //!
-//! Only the place in the rotation is kept. An unusable backend is stepped over and the
-//! rotation goes on from the one that was picked, so the others keep their order and nobody
-//! is served twice to make up for the missing one.
+//! Only the position in the rotation is kept. An unusable backend is skipped and the rotation continues
+//! after the one that was picked, so the others keep their order and none is served twice to make up
+//! for the missing one.
 
 use super::{Candidates, Selector};
 
@@ -14,8 +14,8 @@ pub(super) struct RoundRobin {
 }
 
 impl Selector for RoundRobin {
-    /// One look while all are usable. A whole turn of the rotation looks at each backend once
-    /// however many are down, so a run of dead ones costs each turn once, not each pick.
+    /// One look while all are usable. A whole turn of the rotation looks at each backend once, no
+    /// matter how many are down: a run of dead ones costs once per turn, not once per pick.
     fn pick(&mut self, candidates: &dyn Candidates) -> Option<usize> {
         let len = candidates.len();
         let start = if self.next < len { self.next } else { 0 };
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_looks_at_each_backend_once_however_many_are_down() {
+    fn a_turn_looks_at_each_backend_once_even_if_many_are_down() {
         let mut pool = Pool::of_weights(&[1; 1000]);
         for backend in pool.backends.iter_mut().skip(3) {
             backend.usable = false;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     proptest! {
-        /// From any place in the rotation, each turn serves every usable backend once, in order.
+        /// From any position in the rotation, each turn serves every usable backend once, in order.
         #[test]
         fn every_turn_serves_each_usable_backend_once(before in pool(1..12), pool in pool(1..12), steps in 0usize..30) {
             let mut selector = RoundRobin::default();

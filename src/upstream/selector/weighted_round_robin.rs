@@ -1,18 +1,17 @@
 //! Smooth rotation in proportion to weight: 5:1:1 gives A A B A C A A, never five in a row
 //! within a turn.
 //!
-//! Each backend has a credit. Every pick gives each usable backend its weight in credit,
-//! serves the one with the most, and takes one whole turn (the sum of the usable weights)
-//! from it. The credits come back to where they were after a turn, so any window that long
-//! holds each backend exactly weight times.
+//! Each backend has a credit. Every pick gives each usable backend its weight in credit, picks the one
+//! with the most, and takes one whole turn (the sum of the usable weights) from it. After a turn the
+//! credits are back where they were, so any window of that length contains each backend exactly weight
+//! times.
 //!
-//! The known weakness of this scheme is change. Credit is counted in turns, and a turn is
-//! another size when a backend goes down, comes back or is reweighted: one of 1 000 equal
-//! backends that was about to be served has nearly 1 000 credits, and if it comes back to a
-//! pool of two it would be served 500 times in a row. So a credit remembers how long the turn
-//! was when it was earned and is converted when that has changed. What is kept is the share
-//! of a turn: nobody bursts, and nobody loses its place, as everybody but the first would if
-//! the credits were set to zero.
+//! The known weakness of this scheme is change. Credit is counted in turns, and the length of a turn
+//! changes when a backend goes down, comes back or is reweighted: one of 1 000 equal backends that was
+//! about to be picked has nearly 1 000 credits, and if it came back to a pool of two it would be picked
+//! 500 times in a row. So a credit remembers the length of the turn in which it was earned and is
+//! converted when that changes. What is kept is the share of a turn: no backend bursts, and none loses
+//! its position, as all but the first would if the credits were reset to zero.
 
 use super::{Candidates, Selector};
 
@@ -23,25 +22,25 @@ pub(super) struct WeightedRoundRobin {
     shares: Vec<Share>,
 }
 
-/// One backend's place in the rotation.
+/// One backend's position in the rotation.
 #[derive(Clone, Debug, Default)]
 struct Share {
-    /// Its weight in this pick; 0 when it takes no part.
+    /// Its weight in this pick; 0 if it takes no part.
     weight: i64,
-    /// What it is owed, in weight times [`PRECISION`]; negative when it owes.
+    /// What it is owed, in weight times [`PRECISION`]; negative if it owes.
     credit: i64,
-    /// The turn that `credit` is a part of: the sum of the weights when it last took part.
+    /// The turn that `credit` relates to: the sum of the weights when it last took part.
     turn: i64,
 }
 
-/// Conversion rounds towards zero. At this precision a backend that takes part in a pick gains
-/// 1 024 times more than rounding can take away, so a flapping neighbour starves nobody. With
-/// no change there is no conversion, and nothing is rounded.
+/// Conversion rounds towards zero. At this precision a backend that takes part in a pick gains 1 024
+/// times more than rounding can take away, so a flapping neighbour starves no one. Without change there
+/// is no conversion and no rounding.
 const PRECISION: i64 = 1 << 10;
 
 impl Selector for WeightedRoundRobin {
-    /// Asks each backend once, then works on its own memory: weights may change under its feet,
-    /// and the sum must be of the weights that are then handed out.
+    /// Asks each backend once, then works on its own copy: weights may change meanwhile, and the sum
+    /// must be that of the weights that are then used.
     fn pick(&mut self, candidates: &dyn Candidates) -> Option<usize> {
         self.shares.resize(candidates.len(), Share::default());
         let mut turn = 0i64;
@@ -65,10 +64,10 @@ impl Selector for WeightedRoundRobin {
 }
 
 impl Share {
-    /// Re-expresses the credit in turns of another length, one turn either way at most.
+    /// Converts the credit to turns of another length, limited to one turn either way.
     ///
-    /// The bound stands here and not on every pick: a pool that is left alone reaches 1.2 turns
-    /// (measured over random weights), and cutting that off would make its windows inexact.
+    /// The limit applies here and not on every pick: an undisturbed pool reaches 1.2 turns (measured
+    /// over random weights), and cutting that off would make its windows inexact.
     fn convert_to(&mut self, turn: i64) {
         if self.turn == turn {
             return;
@@ -159,7 +158,7 @@ mod tests {
         /// After any disturbance of a pool the next windows are at most one out, and from the
         /// third on they are exact again.
         #[test]
-        fn a_disturbed_rotation_is_smooth_at_once_and_exact_again_soon(
+        fn a_disturbed_rotation_stays_smooth_and_is_soon_exact_again(
             weights in prop::collection::vec(1u32..9, 1..9),
             masks in prop::collection::vec(any::<u16>(), 0..60),
         ) {
@@ -183,7 +182,7 @@ mod tests {
         /// A backend that stays usable is served although the others come, go and change weight
         /// on every pick.
         #[test]
-        fn nobody_starves_among_flapping_neighbours(pools in prop::collection::vec(pool(6..7), 1..20)) {
+        fn no_backend_starves_among_flapping_neighbours(pools in prop::collection::vec(pool(6..7), 1..20)) {
             let mut selector = WeightedRoundRobin::default();
             let mut since_served = 0;
             for pool in pools.iter().cycle().take(400) {
