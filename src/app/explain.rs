@@ -369,7 +369,7 @@ fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_
     if !pool.backends().iter().any(|backend| backend.is_usable() && usable(backend.name())) {
         push(out, format_args!("  no backend can be used: 503"));
     }
-    let Timeouts { connect, response_head, upstream_idle, request, .. } = &route.timeouts;
+    let Timeouts { connect, response_head, response_body, request, .. } = &route.timeouts;
     let shown = |time: &std::time::Duration| humantime::format_duration(*time).to_string();
     push(
         out,
@@ -377,7 +377,7 @@ fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_
             "deadlines: connect {}, response head {}, between two bytes of a response {}, in all {}",
             shown(connect),
             shown(response_head),
-            shown(upstream_idle),
+            shown(response_body),
             request.as_ref().map_or_else(|| "none".to_owned(), shown)
         ),
     );

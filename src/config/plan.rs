@@ -374,7 +374,7 @@ pub struct Timeouts {
     /// A response head, from the last byte of the request. 30 s.
     pub response_head: Duration,
     /// The next bytes of a response body. 30 s.
-    pub upstream_idle: Duration,
+    pub response_body: Duration,
     /// A peer that takes no bytes from us. 30 s.
     pub write_idle: Duration,
     /// From the request head to the response head, over all tries; `None` for no such limit. 60 s.
@@ -397,7 +397,7 @@ impl Default for Timeouts {
             queue: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(30),
-            upstream_idle: Duration::from_secs(30),
+            response_body: Duration::from_secs(30),
             write_idle: Duration::from_secs(30),
             request: Some(Duration::from_secs(60)),
             tunnel_idle: Duration::from_secs(600),

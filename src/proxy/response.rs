@@ -254,7 +254,7 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
             }
             Ok(Io::Blocked) => {
                 upstream.inbound.release_if_empty(&mut cx.buffers);
-                let deadline = request.received + snapshot.timeouts(request.route).upstream_idle;
+                let deadline = request.received + snapshot.timeouts(request.route).response_body;
                 return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => match request.download {

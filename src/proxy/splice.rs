@@ -80,7 +80,7 @@ pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Fl
             }
             Ok(Io::Blocked) => {
                 cx.pipes.put(pipe);
-                let deadline = request.received + snapshot.timeouts(request.route).upstream_idle;
+                let deadline = request.received + snapshot.timeouts(request.route).response_body;
                 return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => {

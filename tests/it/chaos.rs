@@ -55,7 +55,7 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
         "retries": RETRIES,
         "request_timeout": "3s",
         "timeouts": {
-            "connect": "300ms", "response_head": "400ms", "upstream_idle": "1s", "upstream_keep_alive": "300ms"
+            "connect": "300ms", "response_head": "400ms", "response_body": "1s", "upstream_keep_alive": "300ms"
         },
         "health_check": { "interval": "200ms", "timeout": "150ms" },
         // Single failures are what is to be seen, not their absence.

@@ -196,7 +196,7 @@ pub(super) fn timeouts(changes: &mut Changes, old: &Timeouts, new: &Timeouts) {
         changes,
         "timeouts.",
         Timeouts {
-            head, keep_alive, body_idle, body_grace, queue, connect, response_head, upstream_idle, write_idle,
+            head, keep_alive, body_idle, body_grace, queue, connect, response_head, response_body, write_idle,
             tunnel_idle, upstream_keep_alive, drain,
         } but { request },
         old,

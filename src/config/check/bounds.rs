@@ -60,7 +60,7 @@ pub(super) fn timeouts(
     read("queue", &mut timeouts.queue);
     read("connect", &mut timeouts.connect);
     read("response_head", &mut timeouts.response_head);
-    read("upstream_idle", &mut timeouts.upstream_idle);
+    read("response_body", &mut timeouts.response_body);
     read("write_idle", &mut timeouts.write_idle);
     read("tunnel_idle", &mut timeouts.tunnel_idle);
     read("upstream_keep_alive", &mut timeouts.upstream_keep_alive);
@@ -72,8 +72,23 @@ pub(super) fn timeouts(
             fields.refuse(name, message);
         }
     }
+    if let Some(old) = fields.take("upstream_idle") {
+        renamed(old, fields.take("response_body"), "response_body", problems);
+        timeouts.response_body = reader::duration(old, Zero::Refused, problems).unwrap_or(over.response_body);
+    }
     fields.close(problems);
     timeouts
+}
+
+/// Warns of a key under its old name, and refuses it beside the new one.
+fn renamed(old: &Node, new: Option<&Node>, name: &str, problems: &mut Problems) {
+    match new {
+        None => problems.warn(&old.at, format!("is an old name; write {name:?} instead")),
+        Some(new) => {
+            let message = format!("is the old name of {}; remove one of the two", new.at.both());
+            problems.error(&old.at, message);
+        }
+    }
 }
 
 /// The limits of the whole.

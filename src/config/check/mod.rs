@@ -258,7 +258,7 @@ mod tests {
                 queue: seconds(5),
                 connect: seconds(2),
                 response_head: seconds(30),
-                upstream_idle: seconds(30),
+                response_body: seconds(30),
                 write_idle: seconds(30),
                 request: Some(seconds(60)),
                 tunnel_idle: seconds(600),
@@ -338,6 +338,21 @@ mod tests {
         assert_eq!(plan.limits.body, None);
         assert_eq!(plan.limits.requests_per_connection, None);
         assert_eq!(plan.pools[0].health_check, None);
+    }
+
+    #[test]
+    fn an_old_name_means_what_the_new_one_means() {
+        let with = |name: &str| {
+            check(&format!(
+                r#"{{ "timeouts": {{ "{name}": "7s" }}, "pools": {{ "p": {{ "timeouts": {{ "{name}": "8s" }},
+                     "backends": [ {{ "url": "http://a" }} ] }} }},
+                     "routes": [ {{ "match": {{ "path": "/a" }}, "pool": "p", "timeouts": {{ "{name}": "9s" }} }}, {{ "pool": "p" }} ] }}"#
+            ))
+        };
+        let plan = with("upstream_idle");
+        assert_eq!(plan, with("response_body"));
+        let times = [&plan.timeouts, &plan.routes[0].timeouts, &plan.routes[1].timeouts];
+        assert_eq!(times.map(|timeouts| timeouts.response_body), [seconds(7), seconds(9), seconds(8)]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// How long each kind of wait may last.
+///
+/// - At most one of: `response_body`, `upstream_idle`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -62,6 +64,14 @@ pub struct Timeouts {
     /// - Default: `"30s"`
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_body: Option<String>,
+    /// The old name of `response_body`.
+    ///
+    /// - Type: duration
+    /// - Default: none
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub upstream_idle: Option<String>,
     /// A peer that takes no bytes from us.
     ///
@@ -94,6 +104,8 @@ pub struct Timeouts {
 }
 
 /// How long each kind of wait may last for what one pool or route forwards.
+///
+/// - At most one of: `response_body`, `upstream_idle`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -139,6 +151,14 @@ pub struct ForwardTimeouts {
     /// - Default: that of `timeouts` further out
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_body: Option<String>,
+    /// The old name of `response_body`.
+    ///
+    /// - Type: duration
+    /// - Default: none
+    /// - Example: `"1m"`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub upstream_idle: Option<String>,
     /// A peer that takes no bytes from us.
     ///

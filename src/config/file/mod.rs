@@ -390,7 +390,7 @@ mod tests {
         "backends": [{ "name": "n", "url": "http://a:1", "weight": 2, "max_connections": 3 }, { "url": "http://b:1" }],
         "timeouts": {
             "head": "1s", "keep_alive": "1s", "body_idle": "1s", "body_grace": "1s", "queue": "1s", "connect": "1s",
-            "response_head": "1s", "upstream_idle": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
+            "response_head": "1s", "response_body": "1s", "write_idle": "1s", "tunnel_idle": "1s", "upstream_keep_alive": "1s",
             "drain": "1s"
         },
         "limits": {

@@ -190,6 +190,7 @@ pub struct HealthSettings {
     /// - Default: none
     /// - Example: `0`
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub passive_failures: Option<u32>,
 }
 

@@ -130,7 +130,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("proxy_next_upstream", r#""retries" and "retry_on_status""#),
     ("proxy_next_upstream_tries", r#""retries""#),
     ("proxy_pass", r#""pool" in a route, and "backends" in the pool"#),
-    ("proxy_read_timeout", r#""response_head" and "upstream_idle" in "timeouts""#),
+    ("proxy_read_timeout", r#""response_head" and "response_body" in "timeouts""#),
     ("proxy_send_timeout", r#""write_idle" in "timeouts""#),
     ("proxy_set_header", r#""request_headers": {"set": {...}}"#),
     ("real_ip_header", r#""trusted_proxies""#),
