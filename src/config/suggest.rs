@@ -1,9 +1,11 @@
 //! "Did you mean": the allowed word that is closest to what was typed.
 //!
 //! Pure text. Four ways to be close, tried in this order: the same word in another spelling
-//! (`roundRobin`, `round_robin`), one slip of the finger (`stategy`), its beginning or more than
-//! all of it (`least_conn`, `warning`), and a few slips (`randmoo`). No suggestion is better than
-//! a silly one, so all are strict.
+//! (`roundRobin`, `round_robin`), one typing mistake (`stategy`), a common beginning
+//! (`least_conn`, `warning`), and a few typing mistakes (`randmoo`). A wrong suggestion is worse
+//! than none, so all four are strict.
+
+use strsim::osa_distance;
 
 /// The word of `allowed` that `typed` was probably meant to be.
 pub(super) fn closest<'a>(typed: &str, allowed: &[&'a str]) -> Option<&'a str> {
@@ -17,15 +19,15 @@ pub(super) fn closest<'a>(typed: &str, allowed: &[&'a str]) -> Option<&'a str> {
         // A beginning that fits two words suggests neither.
         begun.next().filter(|_| begun.next().is_none())
     };
-    let near = |slips: fn(&str) -> usize| {
+    let near = |most: fn(&str) -> usize| {
         allowed
             .iter()
-            .map(|word| (distance(&bare, &normalise(word)), word))
-            .filter(|(distance, word)| *distance <= slips(word))
+            .map(|word| (osa_distance(&bare, &normalise(word)), word))
+            .filter(|(distance, word)| *distance <= most(word))
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, word)| word)
     };
-    same.or_else(|| near(one_slip_allowed)).or_else(begun).or_else(|| near(slips_allowed)).copied()
+    same.or_else(|| near(one_typo_allowed)).or_else(begun).or_else(|| near(typos_allowed)).copied()
 }
 
 /// Whether two words differ in their spelling only: `roundRobin`, `round_robin`.
@@ -45,34 +47,13 @@ fn normalise(word: &str) -> String {
     word.chars().filter(|c| c.is_alphanumeric()).take(40).collect::<String>().to_lowercase()
 }
 
-/// One slip for a short word, up to three for a long one, and none for one that is hardly a word.
-fn slips_allowed(word: &str) -> usize {
+/// Typing mistakes allowed: one in a short word, up to three in a long one, none in one or two letters.
+fn typos_allowed(word: &str) -> usize {
     (word.len() / 3).min(3)
 }
 
-fn one_slip_allowed(word: &str) -> usize {
-    slips_allowed(word).min(1)
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that make `a` into `b`
-/// (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // Rows of the usual table: two ago, the last, and the one being filled.
-    let mut before: Vec<usize> = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
+fn one_typo_allowed(word: &str) -> usize {
+    typos_allowed(word).min(1)
 }
 
 #[cfg(test)]
@@ -105,20 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn one_slip_counts_more_than_a_beginning() {
+    fn one_typo_counts_more_than_a_beginning() {
         assert_eq!(closest("path_prfix", &["path", "path_prefix"]), Some("path_prefix"));
     }
 
     #[test]
     fn a_beginning_of_two_words_suggests_neither() {
         assert_eq!(closest("least", &["least-connections", "least-time"]), None);
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in [("", "", 0), ("", "ab", 2), ("ab", "ba", 1), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
     }
 }
