@@ -351,7 +351,7 @@ mod origin {
         assert!(response.starts_with("HTTP/1.1 404 Not Found\r\n"), "{response}");
         assert!(response.ends_with("\r\n\r\nResponse from server-1\n"), "{response}");
         let response = origin.get("/health");
-        assert!(response.starts_with("HTTP/1.1 200 Ok\r\n"), "{response}");
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     }
 
     /// Origins in containers of their own are reached from elsewhere.

@@ -6,7 +6,7 @@
 //! answers 10 MiB, `/slow` after a second; with a delay, every answer is held back for
 //! so long. What is held back does not hold up the others.
 //!
-//! may_minihttp, which serves the sample origin, was measured for the place: with one
+//! may_minihttp was measured for the place: with one
 //! worker and 64 connections it took 6.1 µs of processor time per request (5.2 to 6.7
 //! over three measures) where this takes 4.8 (4.5 to 5.6). It is fast enough, but it
 //! is not the cheaper one, and it can neither hold an answer back without a coroutine

@@ -50,7 +50,7 @@ complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "explain" -d 'Expl
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
-complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path but /health, /echo, /stream and /ws'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "status" -d 'Show the status of a running ropewalk; fails if a pool has no usable backend'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "requests" -d 'List the requests in flight, oldest first'
 complete -c ropewalk -n "__fish_ropewalk_needs_command" -f -a "reload" -d 'Reload the configuration file'
@@ -111,7 +111,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l port -d 'Th
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l listen -d 'The address to listen on, such as 0.0.0.0:9001, which answers anyone who can reach it' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l name -d 'Its name in responses' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l delay -d 'Delay responses by this time, such as 50ms (except /health)' -r
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Respond with this status (except /health, which gets 200)' -r
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l status -d 'Respond with this status (except /health, which gets 200, and /ws, which gets 101)' -r
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -l end-with-parent -d 'Exit when the process that started it exits'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand origin" -s h -l help -d 'Print help'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand status" -l format -d 'Output format' -r -f -a "text\t'Text for people'
@@ -156,7 +156,7 @@ complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_s
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "plan" -d 'Print what a reload from one configuration to another would change'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "demo" -d 'Try it: the balancer, three sample origins and a status page, with lines to paste'
-complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path, 200 on /health'
+complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "origin" -d 'Run a sample origin: "Response from NAME" on every path but /health, /echo, /stream and /ws'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "status" -d 'Show the status of a running ropewalk; fails if a pool has no usable backend'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "requests" -d 'List the requests in flight, oldest first'
 complete -c ropewalk -n "__fish_ropewalk_using_subcommand help; and not __fish_seen_subcommand_from check explain plan schema demo origin status requests reload drain enable weight help" -f -a "reload" -d 'Reload the configuration file'

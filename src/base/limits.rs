@@ -454,3 +454,34 @@ pub const REDIAL_PAUSE_MIN: std::time::Duration = std::time::Duration::from_mill
 /// How often a request that waits for its response checks whether probes have found the backend down
 /// meanwhile.
 pub const LOOK_AGAIN_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// LIMIT: connections that a sample origin serves at once, each on a thread of its own. The next one
+/// is told 503.
+pub const ORIGIN_CONNECTIONS_MAX: usize = 4096;
+
+/// The stack of a thread of a sample origin. Only what is touched takes memory; a head of
+/// [`HEAD_FIELDS_MAX`] fields takes 20 KiB of it.
+pub const ORIGIN_STACK_BYTES: usize = 256 * 1024;
+
+/// LIMIT: bytes of a head that a sample origin takes: all that a balancer may forward, and more.
+pub const ORIGIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// LIMIT: bytes of a body that a sample origin takes.
+pub const ORIGIN_BODY_BYTES_MAX: u64 = 1 << 30;
+
+/// LIMIT: bytes of a WebSocket message that a sample origin echoes; it holds one of them.
+pub const ORIGIN_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// LIMIT: how long a sample origin keeps an idle connection. It is longer than the 30 s of
+/// `timeouts.upstream_idle`, so that a balancer closes first and meets no dead connection.
+pub const ORIGIN_IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(75);
+
+/// LIMIT: how long a request head may take to arrive at a sample origin, from its first byte.
+pub const ORIGIN_HEAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// LIMIT: how long a request body may take to arrive at a sample origin.
+pub const ORIGIN_BODY_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// LIMIT: how long a sample origin waits for a client that sends no byte of its body, or reads no
+/// byte of its response.
+pub const ORIGIN_STALL_MAX: std::time::Duration = std::time::Duration::from_secs(30);

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Try it: the balancer, three sample origins and a status page, with lines to paste
     #[cfg(feature = "demo")]
     Demo,
-    /// Run a sample origin: "Response from NAME" on every path, 200 on /health
+    /// Run a sample origin: "Response from NAME" on every path but /health, /echo, /stream and /ws
     #[cfg(feature = "demo")]
     Origin(OriginOptions),
     #[command(flatten)]
@@ -127,7 +127,7 @@ pub(crate) struct OriginOptions {
     /// Delay responses by this time, such as 50ms (except /health)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) delay: std::time::Duration,
-    /// Respond with this status (except /health, which gets 200)
+    /// Respond with this status (except /health, which gets 200, and /ws, which gets 101)
     #[arg(long, value_parser = clap::value_parser!(u16).range(200..=599), default_value_t = 200)]
     pub(crate) status: u16,
 }

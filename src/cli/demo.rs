@@ -21,25 +21,6 @@ const ADMIN_PORT: u16 = 9900;
 const FIRST_ORIGIN_PORT: u16 = 9001;
 const ORIGINS: u16 = 3;
 
-/// What the sample origins do without: their server takes no request with more than 16 fields,
-/// and a browser sends that many before the balancer adds its own.
-const REMOVED: [&str; 14] = [
-    "Accept-Language",
-    "Cache-Control",
-    "Cookie",
-    "DNT",
-    "Pragma",
-    "Priority",
-    "Sec-CH-UA",
-    "Sec-CH-UA-Mobile",
-    "Sec-CH-UA-Platform",
-    "Sec-Fetch-Dest",
-    "Sec-Fetch-Mode",
-    "Sec-Fetch-Site",
-    "Sec-Fetch-User",
-    "Upgrade-Insecure-Requests",
-];
-
 /// Runs until a signal stops it.
 pub(crate) fn demo() -> Exit {
     let origins: io::Result<Vec<_>> = (0..ORIGINS).map(SampleOrigin::start).collect();
@@ -52,12 +33,7 @@ pub(crate) fn demo() -> Exit {
     };
     let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
     let checked = match config(&addresses).check() {
-        Ok(mut checked) => {
-            for route in &mut checked.plan.routes {
-                route.request_headers.remove = REMOVED.map(str::to_owned).into();
-            }
-            checked
-        }
+        Ok(checked) => checked,
         Err(errors) => {
             complain(errors);
             return Exit::Failed;

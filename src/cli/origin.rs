@@ -15,7 +15,7 @@ pub(crate) fn origin(options: OriginOptions) -> Exit {
     if end_with_parent && let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         complain(format_args!("this origin may keep running after the process that started it: {error}"));
     }
-    // Loopback only, unless asked otherwise: the sample has no limits.
+    // Loopback only, unless asked otherwise: the sample answers anyone and echoes what it is sent.
     let address = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default())));
     match Origin::new(&name).delay(delay).status(status).start(address) {
         Ok(address) => {

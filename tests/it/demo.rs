@@ -51,10 +51,34 @@ impl Drop for Demo {
     }
 }
 
+/// A head of 40 fields and 3 KiB of cookies: what a browser sends, and more.
+fn browser_request(host: std::net::SocketAddr) -> String {
+    let cookie: String = (0..30).map(|index| format!("c{index}={}; ", "v".repeat(100))).collect();
+    let more: String = (0..36).map(|index| format!("Sec-Sample-{index}: ?0\r\n")).collect();
+    format!(
+        "GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Mozilla/5.0\r\nAccept-Language: en\r\n\
+         Cookie: {cookie}\r\n{more}\r\n"
+    )
+}
+
+fn status_page(admin: std::net::SocketAddr) -> String {
+    // It answers to its own name only.
+    let mut client = client::Client::connect(admin);
+    client.send(format!("GET / HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+    client.response().expect("an answer").text()
+}
+
+// One test, because two demonstrations at once would want the same ports.
 #[test]
-fn a_backend_of_the_demonstration_can_be_killed_and_no_request_fails() {
+fn browsers_are_served_and_a_backend_can_be_killed_without_a_failed_request() {
     let mut demo = Demo::start();
     let (balancer, admin) = (demo.address("The balancer:"), demo.address("The status page:"));
+    let mut browser = client::Client::connect(balancer);
+    for server in ["server-1", "server-2", "server-3"] {
+        browser.send(browser_request(balancer));
+        let answer = browser.response().expect("an answer");
+        assert_eq!((answer.head.status(), answer.text()), (200, format!("Response from {server}\n")));
+    }
     let names = |count: usize| -> Vec<String> {
         let ask = |_| {
             let answer = client::get(balancer, "/");
@@ -67,16 +91,12 @@ fn a_backend_of_the_demonstration_can_be_killed_and_no_request_fails() {
         names(3),
         ["Response from server-1\n", "Response from server-2\n", "Response from server-3\n"]
     );
+    assert!(status_page(admin).contains("3 of 3 up"));
     let process: i32 = demo.after("kill -9").parse().expect("a process");
     let process = Pid::from_raw(process).expect("a process");
     rustix::process::kill_process(process, Signal::KILL).expect("kill the backend");
     assert!(names(12).iter().all(|name| name != "Response from server-2\n"));
-    wait::until("the status page shows it", || {
-        // It answers to its own name only.
-        let mut client = client::Client::connect(admin);
-        client.send(format!("GET / HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
-        client.response().expect("an answer").text().contains("2 of 3 up")
-    });
+    wait::until("the status page shows it", || status_page(admin).contains("2 of 3 up"));
     // What ends it does not leave the others behind, even if it cannot clean up.
     let origins: Vec<_> = ["server-1:", "server-3:"].map(|name| demo.after(name).to_owned()).into();
     let addresses: Vec<std::net::SocketAddr> = origins
