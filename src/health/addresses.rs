@@ -1,9 +1,9 @@
 //! The addresses of one backend, and which of them a probe tries.
 //!
-//! A name may have several: `localhost` is commonly `::1` first and `127.0.0.1` second, and an
-//! origin that listens on one of them only is healthy all the same. So a probe that fails at
-//! one address goes on to the next within its timeout, and the verdict falls when all have
-//! failed. An address that answers stays first. Pure: it never looks anything up.
+//! A name may have several: `localhost` is commonly `::1` first and `127.0.0.1` second, and a backend
+//! that listens on only one of them is still healthy. So a probe that fails at one address tries the
+//! next within its timeout, and fails only when all have failed. An address that answers stays first.
+//! Pure: it never resolves anything.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,13 +14,13 @@ use crate::base::limits::ADDRESSES_MAX;
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     list: VecDeque<SocketAddr>,
-    /// How many of them the probe under way has tried.
+    /// How many of them the current probe has tried.
     tried: usize,
 }
 
 impl Addresses {
-    /// Takes over what a look-up found. The first address stays first while the name still
-    /// has it, so that a resolver that shuffles its answers moves no requests.
+    /// Takes over the result of a lookup. The first address stays first while the name still has it, so
+    /// a resolver that shuffles its answers moves no requests.
     pub(super) fn learn(&mut self, found: impl IntoIterator<Item = SocketAddr>) {
         let current = self.first();
         self.list = found.into_iter().take(ADDRESSES_MAX).collect();
@@ -29,36 +29,37 @@ impl Addresses {
         }
     }
 
-    /// Tried first; `None` while the name has no address.
+    /// The address to try first; `None` while the name has none.
     pub(super) fn first(&self) -> Option<SocketAddr> {
         self.list.front().copied()
     }
 
-    /// All of them, the one to try first at the front.
+    /// All addresses, the one to try first at the front.
     pub(super) fn in_order(&self) -> Vec<SocketAddr> {
         self.list.iter().copied().collect()
     }
 
-    /// Starts a probe over, at the first address.
+    /// Starts a new probe, at the first address.
     pub(super) fn begin(&mut self) {
         self.tried = 0;
     }
 
-    /// The address to try next in this probe; `None` when all have been tried.
+    /// The address to try next in this probe; `None` once all have been tried.
     pub(super) fn next(&mut self) -> Option<SocketAddr> {
         let address = self.list.get(self.tried).copied()?;
         self.tried += 1;
         Some(address)
     }
 
-    /// This address is the right one: puts it first, if the name still has it.
+    /// Moves an address that answered to the front, if the name still has it.
     pub(super) fn answered(&mut self, address: SocketAddr) {
         let place = self.list.iter().position(|&known| known == address);
         self.rotate(place.unwrap_or(0));
     }
 
-    /// The probe failed. The next starts with the address after those it came to: one that
-    /// swallows every packet uses up the whole timeout, and would hide the others for ever.
+    /// Reports that the probe failed. The next one starts after the addresses that this one tried: an
+    /// address that swallows every packet uses up the whole timeout and would otherwise hide the others
+    /// for ever.
     pub(super) fn failed(&mut self) {
         self.rotate(self.tried);
     }
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(addresses.first(), Some(address(2)));
         addresses.answered(address(2));
         assert_eq!(addresses.first(), Some(address(2)));
-        // A look-up has removed it meanwhile.
+        // A lookup has removed it meanwhile.
         addresses.answered(address(9));
         assert_eq!(addresses.first(), Some(address(2)));
     }

@@ -1,8 +1,8 @@
-//! What the health thread does when: a timer for each backend, and the probes ahead of their
-//! schedule, whose rate is limited.
+//! When the health thread does what: a timer per backend, and the probes ahead of schedule, whose rate
+//! is limited.
 //!
-//! Pure data over the ids of backends; the time is passed in. Every operation costs the logarithm
-//! of the number of backends.
+//! Pure data keyed by backend id; the time is passed in. Every operation takes logarithmic time in the
+//! number of backends.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,34 +18,34 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// Nothing to do.
+    /// An empty agenda.
     pub(super) fn new(now: Moment) -> Self {
         Self { timers: Timers::default(), ahead: Timers::default(), rate: Rate::new(now) }
     }
 
-    /// Sets when there is something to do for a backend; [`Moment::NEVER`] for nothing.
+    /// Sets when there is something to do for a backend; [`Moment::NEVER`] if nothing.
     pub(super) fn set(&mut self, backend: u32, at: Moment) {
         self.timers.set(backend, at);
     }
 
-    /// Sets when a backend is to be probed ahead of its schedule; [`Moment::NEVER`] for not.
+    /// Sets when to probe a backend ahead of schedule; [`Moment::NEVER`] for not at all.
     pub(super) fn set_ahead(&mut self, backend: u32, at: Moment) {
         self.ahead.set(backend, at);
     }
 
-    /// Takes everything of a backend out.
+    /// Removes a backend.
     pub(super) fn forget(&mut self, backend: u32) {
         self.timers.set(backend, Moment::NEVER);
         self.ahead.set(backend, Moment::NEVER);
     }
 
-    /// Takes out a backend for which there is something to do.
+    /// Takes a backend with something due.
     pub(super) fn next_due(&mut self, now: Moment) -> Option<u32> {
         self.timers.pop(now)
     }
 
-    /// Takes out a backend to be probed ahead of its schedule, the one that has waited longest, if
-    /// the rate allows another.
+    /// Takes a backend to probe ahead of schedule, the one that has waited longest, if the rate allows
+    /// another.
     pub(super) fn next_ahead(&mut self, now: Moment) -> Option<u32> {
         if self.ahead.first() > now || !self.rate.take(now) {
             return None;
@@ -61,7 +61,7 @@ impl Agenda {
     }
 }
 
-/// A moment for each of some backends.
+/// At most one moment per backend.
 #[derive(Debug, Default)]
 struct Timers {
     by_time: BTreeSet<(Moment, u32)>,
@@ -99,16 +99,16 @@ impl Timers {
     }
 }
 
-/// Probes ahead of their schedule, evenly spaced, with a few at once after a quiet time.
+/// Limits the rate of probes ahead of schedule: evenly spaced, with a short burst after a quiet time.
 #[derive(Debug)]
 struct Rate {
-    /// When the next one would be made if they had come evenly so far.
+    /// When the next one would be made if all were evenly spaced.
     next: Moment,
 }
 
-/// Between two of them.
+/// The time between two probes.
 const SPACING_NANOS: u64 = 1_000_000_000 / PROBES_AHEAD_PER_SECOND as u64;
-/// The most that may be made at once: what is due within 100 ms.
+/// The largest burst: what is due within 100 ms.
 const BURST: u64 = PROBES_AHEAD_PER_SECOND as u64 / 10;
 
 impl Rate {
@@ -142,7 +142,7 @@ mod tests {
     const START: Moment = Moment::from_nanos(1 << 40);
 
     #[test]
-    fn probes_ahead_of_schedule_are_bounded_and_everyone_gets_a_turn() {
+    fn probes_ahead_of_schedule_are_bounded_and_every_backend_gets_a_turn() {
         const BACKENDS: u32 = 1000;
         let mut agenda = Agenda::new(START);
         for backend in 0..BACKENDS {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_does_not_come_up() {
+    fn a_removed_backend_does_not_come_up() {
         let mut agenda = Agenda::new(START);
         agenda.set(1, START);
         agenda.set_ahead(1, START);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list: what is due comes out once, in the order of time.
+        /// Against a plain list: each due entry comes out once, in order of time.
         #[test]
         fn behaves_like_a_list_that_is_sorted(
             steps in prop::collection::vec((0_u32..20, 0_u64..5_000, 0_u64..1_000), 1..100)

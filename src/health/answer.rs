@@ -1,11 +1,11 @@
-//! What a backend answers to an HTTP probe, judged as the proxy judges a response.
+//! The response to an HTTP probe, judged as the proxy judges a response.
 //!
-//! The same parser reads it, with the same limits on heads and interim responses, and the framing
-//! of the body is checked as it is when a body is relayed. So a backend whose responses clients
-//! would get as 502, or cut short, fails its probe with the same reason.
+//! It is read by the same parser, with the same limits on heads and interim responses, and the framing
+//! of its body is checked as for a relayed body. So a backend whose responses clients would get as 502,
+//! or cut short, fails its probe for the same reason.
 //!
-//! This is a state machine over bytes. It knows neither sockets nor the clock: the caller says
-//! what has arrived, that the backend has closed, or that time is up.
+//! A state machine over bytes. Knows neither sockets nor the clock: the caller reports that bytes have
+//! arrived, that the backend has closed, or that time is up.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::upstream::health::Reason;
 
-/// The answer to one probe, as far as it has arrived.
+/// The response to one probe, as far as it has arrived.
 #[derive(Debug)]
 pub(super) struct Answer {
     limits: AnswerLimits,
@@ -24,7 +24,7 @@ pub(super) struct Answer {
     part: Part,
 }
 
-/// How long an answer may be, as the configuration says it of responses to requests.
+/// Limits on a response, from the configuration for responses to requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerLimits {
     /// LIMIT: bytes of a head.
@@ -33,10 +33,10 @@ pub(super) struct AnswerLimits {
     pub(super) interim: u64,
 }
 
-/// The part of the answer that comes next.
+/// The part of the response that comes next.
 #[derive(Debug)]
 enum Part {
-    /// A head; this many bytes are known to contain no end of it.
+    /// A head; its first `scanned` bytes contain no end.
     Head { scanned: usize },
     /// A body of known length: how many bytes are missing, and how many will still be read.
     Fixed { left: u64, read_max: u64 },
@@ -44,26 +44,26 @@ enum Part {
     Chunked { decoder: ChunkDecoder, read_max: u64 },
 }
 
-/// What the bytes that have arrived amount to.
+/// The result of reading what has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// The verdict needs more bytes. This many at the front are not needed again.
+    /// More bytes are needed. This many at the front are no longer needed.
     More(usize),
     /// The verdict.
     Verdict(Result<(), Reason>),
 }
 
-/// Every response begins like this.
+/// The start of every response.
 const START: &[u8] = b"HTTP/";
 
 impl Answer {
-    /// Nothing has arrived.
+    /// A response of which nothing has arrived.
     pub(super) fn new(limits: AnswerLimits) -> Self {
         Self { limits, interim: 0, part: Part::Head { scanned: 0 } }
     }
 
-    /// Judges `bytes`, which are what has arrived and is still needed. `expected` are the statuses
-    /// that count as healthy.
+    /// Judges `bytes`: what has arrived and is still needed. `expected` lists the statuses that count
+    /// as healthy.
     pub(super) fn read(&mut self, bytes: &[u8], expected: &[RangeInclusive<u16>]) -> Reading {
         let mut done = 0;
         loop {
@@ -94,7 +94,7 @@ impl Answer {
         }
     }
 
-    /// The verdict when the backend has closed. `bytes` are those that are still needed.
+    /// The verdict when the backend has closed. `bytes` are those still needed.
     pub(super) fn ended(&self, bytes: &[u8]) -> Result<(), Reason> {
         match self.part {
             Part::Head { .. } if bytes.is_empty() => Err(Reason::Reset),
@@ -102,8 +102,8 @@ impl Answer {
         }
     }
 
-    /// The verdict when time is up. A good head is enough: a body that lasts longer, as an event
-    /// stream does, is no fault.
+    /// The verdict when time is up. A good head is enough: a body that takes longer, such as an event
+    /// stream, is no fault.
     pub(super) fn late(&self) -> Result<(), Reason> {
         match self.part {
             Part::Head { .. } => Err(Reason::Timeout),
@@ -111,8 +111,8 @@ impl Answer {
         }
     }
 
-    /// Judges a complete head. Returns how many bytes it has if something follows that has to be
-    /// judged too, and `None` if the answer is good as it is.
+    /// Judges a complete head. Returns its length if more must be judged, or `None` if the response is
+    /// good.
     fn head(&mut self, head: &[u8], expected: &[RangeInclusive<u16>]) -> Result<Option<usize>, Reason> {
         if head.len() > self.limits.head {
             return Err(Reason::BadHead(HeadError::HeadTooLarge));
@@ -171,7 +171,7 @@ impl Answer {
     }
 }
 
-/// Goes through chunks up to the end of what has arrived, or of the body.
+/// Decodes chunks up to the end of the input or of the body.
 fn chunks(decoder: &mut ChunkDecoder, bytes: &[u8]) -> Reading {
     let mut done = 0;
     loop {
@@ -184,7 +184,7 @@ fn chunks(decoder: &mut ChunkDecoder, bytes: &[u8]) -> Reading {
     }
 }
 
-/// Refuses a head without an end as soon as it can no longer become a good one.
+/// Refuses an incomplete head as soon as it can no longer become valid.
 fn check_partial(bytes: &[u8], head_max: usize) -> Result<(), HeadError> {
     let start = bytes.get(..START.len()).unwrap_or(bytes);
     match bytes {
@@ -198,7 +198,8 @@ fn check_partial(bytes: &[u8], head_max: usize) -> Result<(), HeadError> {
     if bytes.len() > head_max { Err(HeadError::HeadTooLarge) } else { Ok(()) }
 }
 
-// INVARIANT: a trailer section, which the decoder wants whole, fits beside what is read of a body.
+// INVARIANT: a trailer section, which the decoder needs in one piece, fits within the bytes read of a
+// body.
 const _: () = assert!(TRAILER_BYTES_MAX as u64 <= PROBE_BODY_BYTES_MAX);
 
 #[cfg(test)]
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_is_not_expected_is_named_without_waiting_for_the_body() {
+    fn an_unexpected_status_is_reported_without_waiting_for_the_body() {
         let head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n";
         assert_eq!(fault(head), Reason::Status(503));
         assert_eq!(fault(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), Reason::Status(302));
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_http_are_refused_at_once() {
+    fn bytes_that_are_not_http_are_refused_immediately() {
         let tls_alert = b"\x15\x03\x01\x00\x02\x02\x16";
         assert_eq!(fault(tls_alert), Reason::BadHead(HeadError::NotHttp));
         assert_eq!(fault(b"220 mail.example ESMTP"), Reason::BadHead(HeadError::VersionMalformed));
@@ -307,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_that_was_not_asked_for_is_a_failure() {
+    fn an_unrequested_upgrade_is_a_failure() {
         let head = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
         assert_eq!(fault(head), Reason::UnaskedUpgrade);
     }
 
     #[test]
-    fn an_early_close_is_told_by_how_far_the_answer_came() {
+    fn the_reason_of_an_early_close_depends_on_how_much_has_arrived() {
         let ended = |bytes: &[u8]| {
             let mut answer = Answer::new(LIMITS);
             assert_eq!(read(&mut answer, &[bytes]), None);
@@ -351,9 +352,9 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes are cut on their way, the verdict is the same.
+        /// The verdict is the same no matter how the network splits the bytes.
         #[test]
-        fn cutting_the_bytes_elsewhere_changes_nothing(
+        fn splitting_the_bytes_elsewhere_changes_nothing(
             which in 0_usize..7,
             cuts in prop::collection::vec(1_usize..30, 1..20),
         ) {

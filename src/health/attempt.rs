@@ -1,12 +1,13 @@
-//! One probe at one address, on a socket that never blocks.
+//! One probe of one address, on a non-blocking socket.
 //!
-//! A TCP probe ends when the connection is there. An HTTP probe then sends its request and reads
-//! the answer, which [`Answer`] judges. The health thread has many attempts in flight: it watches
-//! their sockets, calls [`Attempt::advance`] when something has happened, and [`Attempt::late`] when
-//! time is up. It knows neither schedules nor verdicts.
+//! A TCP probe ends once the connection is established. An HTTP probe then sends its request and reads
+//! the response, which [`Answer`] judges. The health thread has many attempts in flight: it watches
+//! their sockets, calls [`Attempt::advance`] when something happens, and [`Attempt::late`] when time is
+//! up. Knows neither schedules nor health states.
 //!
-//! After a good answer, or a connection if that is all that is asked for, it is closed as any client
-//! closes one: backends log resets, and Python's `http.server` prints a traceback for each. All others are reset, so that probes leave nothing behind in TIME_WAIT and nothing at a backend that hangs.
+//! After a good response, or a connection for a TCP probe, it is closed normally: backends log resets,
+//! and Python's `http.server` prints a traceback for each. All others are reset, so that probes leave
+//! nothing in TIME_WAIT and nothing at a hung backend.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -24,7 +25,7 @@ use crate::net::stream::{Io, Stream};
 use crate::upstream::backend::Backend;
 use crate::upstream::health::Reason;
 
-/// A probe under way at one address.
+/// A probe in progress at one address.
 #[derive(Debug)]
 pub(super) struct Attempt {
     stream: Stream,
@@ -33,10 +34,10 @@ pub(super) struct Attempt {
     exchange: Option<Exchange>,
 }
 
-/// The request and the answer of an HTTP probe.
+/// The request and response of an HTTP probe.
 #[derive(Debug)]
 struct Exchange {
-    /// The backend as it was configured when the probe began. Its check says what to expect.
+    /// The backend as configured when the probe began. Its check says what to expect.
     backend: Arc<Backend>,
     request: Vec<u8>,
     sent: usize,
@@ -48,7 +49,7 @@ struct Exchange {
 pub(super) type Outcome = Result<(), Fault>;
 
 impl Attempt {
-    /// Begins a probe of `backend` at one of its addresses.
+    /// Starts a probe of `backend` at one of its addresses.
     ///
     /// # Errors
     /// The address cannot be dialled at all.
@@ -78,8 +79,8 @@ impl Attempt {
         Ok(Self { stream, connected: false, exchange })
     }
 
-    /// Advances as far as the socket allows. Returns how the probe ended, or `None` while it waits.
-    /// The caller has seen something happen on the socket.
+    /// Advances as far as the socket allows. Returns the outcome, or `None` if it must wait. Call it
+    /// after an event on the socket.
     pub(super) fn advance(&mut self, buffers: &mut BufferPool) -> Option<Outcome> {
         if !self.connected {
             match connection(&self.stream) {
@@ -89,7 +90,7 @@ impl Attempt {
             }
         }
         let Some(exchange) = &mut self.exchange else { return Some(Ok(())) };
-        // The events are edge-triggered: none is missed if each call reads until nothing is left.
+        // Events are edge-triggered: each call must read until nothing is left, or one would be missed.
         self.stream.mark_readable();
         let outcome = exchange.go_on(&mut self.stream, buffers);
         if let Some(outcome) = outcome {
@@ -103,7 +104,7 @@ impl Attempt {
         outcome
     }
 
-    /// How the probe ends when its time is up.
+    /// The outcome when time is up.
     pub(super) fn late(&mut self) -> Outcome {
         self.stream.reset_on_close();
         let answered = match &self.exchange {
@@ -158,7 +159,7 @@ fn expected(backend: &Backend) -> &[std::ops::RangeInclusive<u16>] {
     }
 }
 
-/// The request of a probe. Every probe has a connection of its own.
+/// The request of a probe. Every probe uses a new connection.
 fn request(path: &str, host: &str) -> Vec<u8> {
     let agent = concat!("ropewalk/", env!("CARGO_PKG_VERSION"), " health");
     format!(
@@ -167,7 +168,7 @@ fn request(path: &str, host: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The Host of a probe: what a request to this backend alone would have.
+/// The Host of a probe, the same as in a direct request to this backend.
 fn host_of(backend: &Backend, address: SocketAddr) -> String {
     match (backend.host().parse::<IpAddr>(), address.port()) {
         (Ok(_), _) => address.to_string(),
@@ -176,7 +177,7 @@ fn host_of(backend: &Backend, address: SocketAddr) -> String {
     }
 }
 
-/// What became of a connection that was begun.
+/// The state of a connection attempt.
 enum Connection {
     Pending,
     Made,
@@ -185,9 +186,8 @@ enum Connection {
 fn connection(stream: &Stream) -> Result<Connection, Fault> {
     socket_error(stream).and_then(|outcome| outcome).map_err(Fault::of)?;
     match (getsockname(stream), getpeername(stream)) {
-        // Both ends are this one socket: nothing listens on a local port out of the range that
-        // clients are given, and the kernel chose that very port for our end. A dead backend
-        // would look alive.
+        // The socket is connected to itself: nothing listens on a local port in the ephemeral range,
+        // and the kernel chose that very port for our end. A dead backend would look alive.
         (Ok(ours), Ok(Some(theirs))) if ours == theirs => Err(Fault::Theirs(Reason::Refused)),
         (_, Ok(Some(_))) => Ok(Connection::Made),
         _ => Ok(Connection::Pending),
@@ -228,8 +228,7 @@ mod tests {
         Attempt::begin(&backend, &check, address, AnswerLimits { head: 32 * 1024, interim: 1024 }).unwrap()
     }
 
-    /// Waits for what happens on the socket and goes on, until there is an outcome, or nothing has
-    /// happened for `quiet`.
+    /// Waits for events and advances, until there is an outcome or nothing has happened for `quiet`.
     fn run(attempt: &mut Attempt, quiet: Duration) -> Option<Outcome> {
         let mut buffers = BufferPool::new();
         loop {
@@ -262,7 +261,7 @@ mod tests {
             stream
         });
         let outcome = run(&mut attempt, QUIET);
-        // Before the backend is waited for, which may be writing still.
+        // Before joining the backend, which may still be writing.
         drop(attempt);
         drop(backend.join().unwrap());
         outcome
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_right_behind_the_bytes_is_seen() {
+    fn an_end_right_after_the_bytes_is_seen() {
         let outcome = probed(|stream| {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel").unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_connected_to_itself_is_told_from_a_backend() {
+    fn a_socket_connected_to_itself_is_not_a_backend() {
         let itself = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&itself, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         connect(&itself, &getsockname(&itself).unwrap()).unwrap();

@@ -8,7 +8,7 @@ use crate::upstream::health::Reason;
 /// Why a probe failed at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// We are out of descriptors, memory or ports, which says nothing about the backend. If it
+    /// We are out of descriptors, memory or ports, which says nothing about the backend. If this
     /// counted, the first burst that uses up our descriptors would take down every backend.
     Ours,
     /// The backend, or the network path to it.
@@ -16,7 +16,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What a failed call on a socket says.
+    /// The fault behind a failed socket call.
     pub(super) fn of(error: Errno) -> Self {
         match error {
             error if is_shortage(error) => Self::Ours,
@@ -27,8 +27,8 @@ impl Fault {
         }
     }
 
-    /// Whether another address of the same name may do better: nothing answered at this one,
-    /// and it did not take long to find out.
+    /// Whether another address of the same name may do better: nothing answered at this one, and
+    /// finding out did not take long.
     pub(super) fn concerns_the_address(self) -> bool {
         use Reason::{Refused, Reset, Unreachable, Unresolved};
         matches!(self, Self::Theirs(Refused | Reset | Unreachable | Unresolved))

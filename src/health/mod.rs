@@ -1,4 +1,4 @@
-//! Floor 6: the health thread, which probes backends, and the look-up of their names.
+//! Floor 6: the health thread, which probes backends and has their names resolved.
 
 mod addresses;
 mod agenda;

@@ -1,7 +1,7 @@
-//! Places for probes in flight: how many there may be at once, and who waits for one.
+//! Slots for probes in flight: how many there are, and which backends wait for one.
 //!
-//! Backends that are known to hang have three quarters of the places at most. So a backend that
-//! answers never waits for hung ones. Within a lane, the one that has waited longest is next.
+//! Backends that are known to hang get at most three quarters of the slots, so a backend that answers
+//! never waits for hung ones. Within a lane, the one that has waited longest is next.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,11 +12,11 @@ use std::rc::Rc;
 pub(super) enum Lane {
     /// Not long.
     Prompt,
-    /// As long as it may: the last one of its kind did.
+    /// As long as allowed: the last one did.
     Suspect,
 }
 
-/// All places, and the backends that wait for one.
+/// All slots, and the backends that wait for one.
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
@@ -25,10 +25,10 @@ pub(super) struct Places {
     suspect: VecDeque<u32>,
 }
 
-/// Places taken, by lane.
+/// Slots in use, by lane.
 type Taken = [Cell<usize>; 2];
 
-/// One probe's place: free again when this is dropped.
+/// A probe's slot, freed on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     taken: Rc<Taken>,
@@ -36,18 +36,18 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// This many places.
+    /// This many slots.
     pub(super) fn new(max: usize) -> Self {
         let (prompt, suspect) = (VecDeque::new(), VecDeque::new());
         Self { max: max.max(1), taken: Rc::default(), prompt, suspect }
     }
 
-    /// Changes their number. Places that are taken stay so.
+    /// Changes the number of slots. Slots in use stay in use.
     pub(super) fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
     }
 
-    /// A place for a backend's probe. If there is none, the backend waits for one.
+    /// Takes a slot for a backend's probe. If none is free, the backend waits.
     pub(super) fn take(&mut self, backend: u32, lane: Lane) -> Option<Place> {
         let waiting = match lane {
             Lane::Prompt => &self.prompt,
@@ -63,7 +63,7 @@ impl Places {
         None
     }
 
-    /// The next backend that has waited for a place, with the place.
+    /// The next waiting backend, with its slot.
     pub(super) fn next(&mut self) -> Option<(u32, Place)> {
         for lane in [Lane::Prompt, Lane::Suspect] {
             if !self.is_free(lane) {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backends_that_hang_leave_a_quarter_of_the_places_to_the_others() {
+    fn hung_backends_leave_a_quarter_of_the_slots_to_the_others() {
         let mut places = Places::new(8);
         let held: Vec<_> = (0..100).filter_map(|backend| places.take(backend, Lane::Suspect)).collect();
         assert_eq!(held.len(), 6);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_goes_to_whoever_has_waited_longest_and_a_newcomer_does_not_overtake() {
+    fn a_slot_goes_to_the_backend_that_has_waited_longest() {
         let mut places = Places::new(1);
         let held = places.take(1, Lane::Prompt);
         assert!(places.take(2, Lane::Prompt).is_none() && places.take(3, Lane::Prompt).is_none());

@@ -1,9 +1,9 @@
-//! The loop of the health thread: begins probes when they are due, advances those in flight, and
+//! The loop of the health thread: starts probes when they are due, advances those in flight, and
 //! records their results.
 //!
-//! All probes are in flight at once, on sockets that never block, watched with one epoll. So
-//! a backend that hangs delays no other. There is nothing in the loop that goes through all
-//! backends: the [`Agenda`] says what is due, epoll says whose socket is ready.
+//! All probes are in flight at once, on non-blocking sockets watched with one epoll, so a hung backend
+//! delays no other. Nothing in the loop iterates over all backends: the [`Agenda`] knows what is due,
+//! epoll knows which sockets are ready.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,12 +32,12 @@ use crate::health::thread::{HandedOver, HandedOverPool, Shared};
 use crate::health::watched::{Activity, Probing, Watched};
 use crate::upstream::health::{ProbeResult, Proof, Reason};
 
-/// What the loop needs from the system, made before the thread starts so that a start can fail.
+/// System resources of the loop, created before the thread starts so that a failure fails the start.
 pub(super) struct Watch {
     epoll: OwnedFd,
 }
 
-/// The event that is not a probe's: something was handed over, asked for, or looked up.
+/// The only event that is not a probe's: a new list, a request or a lookup result has arrived.
 const WAKE: u64 = u64::MAX;
 
 /// A probe's socket: reported once whenever it becomes readable, writable or broken.
@@ -67,7 +67,7 @@ pub(super) struct Prober {
     asked: Receiver<u32>,
     buffers: BufferPool,
     limits: AnswerLimits,
-    /// Checked backends that no probe has been recorded of.
+    /// Checked backends with no recorded probe yet.
     unjudged: usize,
     rng: fastrand::Rng,
 }
@@ -76,7 +76,7 @@ pub(super) struct Prober {
 struct PoolWatch {
     name: String,
     members: Vec<u32>,
-    /// Since when no member is usable.
+    /// Since when no member has been usable.
     outage: Option<Moment>,
     looked_at: Moment,
 }
@@ -86,7 +86,7 @@ impl Prober {
         let (sender, resolved) = unbounded();
         let requests = shared.requests.clone();
         let resolver = Resolver::new(move |found| {
-            // The thread may have stopped; then there is no more use for it.
+            // If the thread has stopped, the result is no longer needed.
             if sender.send(found).is_ok() {
                 requests.ring();
             }
@@ -108,7 +108,7 @@ impl Prober {
         }
     }
 
-    /// Runs until it is asked to stop.
+    /// Runs until asked to stop.
     ///
     /// # Errors
     /// epoll itself is broken.
@@ -120,7 +120,7 @@ impl Prober {
         Ok(())
     }
 
-    /// Begins what is due, waits for something to happen, and takes note of it.
+    /// Starts what is due, waits for events, and handles them.
     fn turn(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
         self.begin_what_is_due(clock::now());
         self.wait(events)?;
@@ -128,14 +128,14 @@ impl Prober {
         for event in &*events {
             match event.data.u64() {
                 WAKE => self.answer_the_bell(now),
-                // INVARIANT: the other events carry ids of backends.
+                // INVARIANT: all other events carry backend ids.
                 backend => self.advance(backend as u32, now),
             }
         }
         Ok(())
     }
 
-    /// Sleeps until a probe's socket is ready, something is due, or the bell rings.
+    /// Sleeps until a probe's socket is ready, something is due, or the thread is woken.
     fn wait(&self, events: &mut Vec<Event>) -> Result<(), Errno> {
         let now = clock::now();
         let until = self.agenda.wakes_at(now);
@@ -150,7 +150,7 @@ impl Prober {
     }
 
     fn answer_the_bell(&mut self, now: Moment) {
-        // First, so that a later message rings again.
+        // First, so that a later message wakes the thread again.
         let _ = rustix::io::read(self.shared.requests.bell(), &mut [0_u8; 8]);
         let handed_over = self.shared.hand_over.lock().list.take();
         if let Some(list) = handed_over {
@@ -168,7 +168,7 @@ impl Prober {
         }
     }
 
-    /// Watches other backends from now on. Those that stay go on as they are.
+    /// Watches a new list of backends. The state of those that stay is kept.
     fn adopt(&mut self, list: HandedOver, now: Moment) {
         let mut before = std::mem::take(&mut self.watched);
         let mut pools_before = std::mem::take(&mut self.pools);
@@ -206,7 +206,7 @@ impl Prober {
 
     fn report_unjudged(&self) {
         let mut hand_over = self.shared.hand_over.lock();
-        // Another list has come already, whose backends are not known here.
+        // If another list has already arrived, its backends are not known here yet.
         if hand_over.list.is_none() {
             hand_over.unjudged = self.unjudged;
             drop(hand_over);
@@ -214,7 +214,7 @@ impl Prober {
         }
     }
 
-    /// A request has seen signs of trouble at a backend.
+    /// Handles a request that has seen signs of trouble at a backend.
     fn take_request(&mut self, id: u32, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         watched.backend.probe_request_taken();
@@ -227,7 +227,7 @@ impl Prober {
         self.look_at_pool(pool, now);
     }
 
-    /// Writes into the agenda when there is something to do for a backend.
+    /// Updates the agenda for a backend.
     fn plan(&mut self, id: u32) {
         let Some(watched) = self.watched.get(&id) else { return };
         self.agenda.set(id, watched.acts_at());
@@ -246,7 +246,7 @@ impl Prober {
         }
     }
 
-    /// Does what is due for a backend: gives a probe up, looks its name up, begins a probe.
+    /// Does what is due for a backend: ends a late probe, has its name resolved, starts a probe.
     fn act(&mut self, id: u32, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         if let Some(job) = watched.look_up(now) {
@@ -263,7 +263,7 @@ impl Prober {
         self.plan(id);
     }
 
-    /// Begins a probe, as soon as there is a place for it.
+    /// Starts a probe, as soon as a slot is free.
     fn probe(&mut self, id: u32, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         if !matches!(watched.activity, Activity::Idle) || watched.schedule.is_none() {
@@ -287,8 +287,8 @@ impl Prober {
         self.try_next_address(id, place, now, Fault::Theirs(Reason::Unresolved), now);
     }
 
-    /// Tries the next address of a probe that began at `began` and has failed at every address so
-    /// far, the last time with `fault`; or ends it.
+    /// Tries the next address of a probe that began at `began` and has failed at every address so far,
+    /// most recently with `fault`; or ends the probe.
     fn try_next_address(&mut self, id: u32, place: Place, began: Moment, mut fault: Fault, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let backend = Arc::clone(&watched.backend);
@@ -326,7 +326,7 @@ impl Prober {
         }
     }
 
-    /// Something has happened on the socket of a backend's probe.
+    /// Handles an event on the socket of a backend's probe.
     fn advance(&mut self, id: u32, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let Activity::Probing(probing) = &mut watched.activity else { return };
@@ -336,7 +336,7 @@ impl Prober {
         }
     }
 
-    /// A probe has ended at one address, and perhaps as a whole.
+    /// Ends a probe at one address, and possibly as a whole.
     fn end(&mut self, id: u32, probing: Probing, outcome: Outcome, now: Moment) {
         let Probing { attempt, address, began, place, .. } = probing;
         drop(attempt);
@@ -349,7 +349,7 @@ impl Prober {
         }
     }
 
-    /// Writes down how a probe ended, and plans the next.
+    /// Records the result of a probe and plans the next.
     fn record(
         &mut self,
         id: u32,
@@ -394,8 +394,8 @@ impl Prober {
         self.hasten_in_outage(id, now);
     }
 
-    /// Notes whether a pool has a usable backend. When it has lost its last, all that are down are
-    /// probed ahead of their schedules.
+    /// Checks whether a pool has a usable backend. When it has lost its last, all that are down are
+    /// probed ahead of schedule.
     fn look_at_pool(&mut self, id: u32, now: Moment) {
         let Some(pool) = self.pools.get_mut(&id) else { return };
         pool.looked_at = now;
@@ -409,7 +409,7 @@ impl Prober {
         }
     }
 
-    /// Has a backend probed ahead of its schedule if it is down and its pool has none that is usable.
+    /// Has a backend probed ahead of schedule if it is down and its pool has no usable backend.
     fn hasten_in_outage(&mut self, id: u32, now: Moment) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let outage = self.pools.get(&watched.pool).and_then(|pool| pool.outage);
@@ -424,8 +424,8 @@ impl Prober {
     }
 }
 
-/// How often a failed probe has its pool looked at, if nothing has changed. What requests and
-/// operators change is found then.
+/// How often a failed probe triggers a check of its pool if nothing has changed. This detects changes
+/// by requests and operators.
 const POOL_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -447,7 +447,7 @@ mod tests {
     const POOL: u32 = 7;
     const LIMITS: AnswerLimits = AnswerLimits { head: 32 * 1024, interim: 64 * 1024 };
 
-    /// What the system says to a name is not for a test to rely on: here a name says its ports.
+    /// Tests cannot rely on the system's resolver: here a name lists its ports.
     fn ports_in_name(host: &str, _: u16) -> Vec<SocketAddr> {
         let ports = host.trim_end_matches(".invalid").split('-').filter_map(|part| part.parse().ok());
         ports.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect()
@@ -508,8 +508,8 @@ mod tests {
     fn run_until(prober: &mut Prober, holds: impl Fn(&Prober) -> bool) {
         let (give_up, mut events) = (clock::now() + PATIENCE, Vec::with_capacity(EVENTS_BATCH));
         while !holds(prober) {
-            assert!(clock::now() < give_up, "it does not come about");
-            // No sleep of the prober outlasts the look at the time.
+            assert!(clock::now() < give_up, "the condition never holds");
+            // Wakes up often enough to check the time.
             prober.agenda.set(u32::MAX, clock::now() + Duration::from_millis(20));
             prober.turn(&mut events).unwrap();
         }
@@ -519,7 +519,7 @@ mod tests {
         backend.health(|judgement| judgement.probes())
     }
 
-    /// A name with an address where nothing listens, as `::1` often is, before one that answers.
+    /// A name whose first address refuses connections, as `::1` often does, and whose second answers.
     fn judged_at_its_second_address(probe: Probe, good: SocketAddr) -> Arc<Backend> {
         let refusing = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&refusing, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_asks_is_probed_soon_and_not_more_often_than_it_may() {
+    fn a_backend_that_asks_is_probed_soon_but_not_too_often() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let backend = backend("127.0.0.1", listener.local_addr().unwrap().port(), Probe::Tcp);
         let mut prober = prober();
@@ -569,13 +569,13 @@ mod tests {
             backend.ask_for_probe();
             probes(&backend).0 == 4
         });
-        // The first comes a quarter of a second after the one before, and so do the others.
+        // Each probe comes a quarter of a second after the one before.
         let took = clock::now().since(began);
         assert!(took >= Duration::from_millis(600), "{took:?}");
     }
 
     #[test]
-    fn a_reload_drops_probes_of_backends_that_are_gone_and_gives_their_places_to_others() {
+    fn a_reload_drops_probes_of_removed_backends_and_frees_their_slots() {
         let silent: Vec<_> = (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
         let backends: Vec<_> = silent
             .iter()
@@ -587,7 +587,7 @@ mod tests {
             prober.watched.values().filter(|it| matches!(it.activity, Activity::Probing(_))).count()
         };
         run_until(&mut prober, |prober| in_flight(prober) == 4);
-        // A reload drops those that have no place yet, and gives the places that are free to others.
+        // A reload drops waiting probes and gives free slots to others.
         let fine = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let last = backend("127.0.0.1", fine.local_addr().unwrap().port(), Probe::Tcp);
         hand_over(&mut prober, &[&last], 4);

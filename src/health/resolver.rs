@@ -1,12 +1,11 @@
-//! Threads for name look-ups, which can only be done with blocking calls.
+//! Threads that resolve names, which takes blocking calls.
 //!
-//! They belong to the process: reloads share them, and there are never more than
-//! [`RESOLVE_THREADS_MAX`], because a look-up cannot be cut short and a resolver may hang for
-//! minutes. They start when there is first something to look up. A look-up whose backend is gone
-//! is dropped while it waits for a thread.
+//! Reloads share the threads, and there are never more than [`RESOLVE_THREADS_MAX`], because a lookup
+//! cannot be interrupted and a resolver may hang for minutes. They start when first needed. A lookup
+//! whose backend is gone is dropped while it waits for a thread.
 //!
-//! Names that are expected to hang, because their last look-up failed, have half of the threads at
-//! most. So they delay each other and no others.
+//! Names that are expected to hang, because their last lookup failed, get at most half of the threads,
+//! so they delay only each other.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -28,7 +27,7 @@ pub(super) struct Job {
     pub(super) lane: Lane,
 }
 
-/// What came of it.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) backend: u32,
@@ -37,12 +36,12 @@ pub(super) struct Resolved {
     pub(super) addresses: Vec<SocketAddr>,
 }
 
-/// Tells the health thread what a look-up found.
+/// Passes a result to the health thread.
 type Tell = Arc<dyn Fn(Resolved) + Send + Sync>;
-/// Looks a name up; the system's resolver, except in tests.
+/// Resolves a name; the system's resolver, except in tests.
 pub(super) type LookUp = fn(&str, u16) -> Vec<SocketAddr>;
 
-/// The threads and the look-ups that wait for one of them.
+/// The threads, and the lookups that wait for one.
 pub(super) struct Resolver {
     jobs: Sender<Job>,
     taken: Receiver<Job>,
@@ -51,24 +50,24 @@ pub(super) struct Resolver {
     threads: usize,
     prompt: VecDeque<Job>,
     suspect: VecDeque<Job>,
-    /// Look-ups that a thread has, by lane.
+    /// Lookups in progress, by lane.
     busy: [usize; 2],
 }
 
 impl Resolver {
-    /// No threads yet. They will call `tell` with what they find.
+    /// A resolver without threads yet. They will call `tell` with their results.
     pub(super) fn new(tell: impl Fn(Resolved) + Send + Sync + 'static) -> Self {
         Self::with(tell, system)
     }
 
-    /// The same with another way to look names up.
+    /// The same with another lookup function.
     pub(super) fn with(tell: impl Fn(Resolved) + Send + Sync + 'static, look_up: LookUp) -> Self {
         let (jobs, taken) = bounded(RESOLVE_THREADS_MAX);
         let (prompt, suspect) = (VecDeque::new(), VecDeque::new());
         Self { jobs, taken, tell: Arc::new(tell), look_up, threads: 0, prompt, suspect, busy: [0; 2] }
     }
 
-    /// Asks for a look-up. A backend has one at a time, so there are no more than backends.
+    /// Requests a lookup. A backend has one at a time, so there are never more than backends.
     pub(super) fn ask(&mut self, job: Job) {
         match job.lane {
             Lane::Prompt => self.prompt.push_back(job),
@@ -77,20 +76,20 @@ impl Resolver {
         self.hand_out();
     }
 
-    /// Notes that a look-up has ended, and gives its thread the next.
+    /// Called when a lookup has ended: gives its thread the next one.
     pub(super) fn ended(&mut self, lane: Lane) {
         let busy = &mut self.busy[lane as usize];
         *busy = busy.saturating_sub(1);
         self.hand_out();
     }
 
-    /// Drops what waits for a thread and is no longer wanted.
+    /// Drops waiting lookups that are no longer wanted.
     pub(super) fn retain(&mut self, wanted: impl Fn(u32) -> bool) {
         self.prompt.retain(|job| wanted(job.backend));
         self.suspect.retain(|job| wanted(job.backend));
     }
 
-    /// Gives waiting look-ups to free threads, and starts threads while there are too few.
+    /// Gives waiting lookups to free threads, and starts threads while there are too few.
     fn hand_out(&mut self) {
         while self.busy.iter().sum::<usize>() < RESOLVE_THREADS_MAX {
             let suspects = self.busy[Lane::Suspect as usize];
@@ -108,22 +107,22 @@ impl Resolver {
                 self.start_thread();
             }
             if self.threads == 0 {
-                // The system refuses a thread, as if the name did not resolve: it is tried again.
+                // Without any thread, report that the name does not resolve: it will be retried.
                 (self.tell)(Resolved { backend: job.backend, lane, addresses: Vec::new() });
             } else if self.jobs.try_send(job).is_err() {
-                // INVARIANT: the channel has a place for every look-up that is handed out.
+                // INVARIANT: the channel has room for every lookup that is handed out.
                 debug_assert!(false, "a look-up too many");
             }
         }
     }
 
-    /// The threads end when the resolver is dropped and the look-up at hand is done. They are not
-    /// joined, and hold on to nothing that a stop would miss.
+    /// Starts a thread, which ends after its current lookup once the resolver is dropped. The threads
+    /// are not joined, and hold nothing that a stop would miss.
     fn start_thread(&mut self) {
         let (taken, tell, look_up) = (self.taken.clone(), Arc::clone(&self.tell), self.look_up);
         let run = move || {
             while let Ok(Job { backend, host, port, lane }) = taken.recv() {
-                // A thread that ended would leave its backend waiting for ever.
+                // If the thread ended here, its backend would wait for ever.
                 let addresses = catch_unwind(|| look_up(&host, port)).unwrap_or_default();
                 tell(Resolved { backend, lane, addresses });
             }
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_bounded_however_much_is_asked() {
+    fn threads_are_bounded_for_any_number_of_lookups() {
         let (mut resolver, found) = resolver(|_, port| vec![SocketAddr::from(([192, 0, 2, 1], port))]);
         for backend in 0..100 {
             resolver.ask(job(backend, "a", Lane::Prompt));
@@ -178,9 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn names_that_hang_leave_threads_to_the_others_and_what_is_gone_is_not_looked_up() {
+    fn names_that_hang_leave_threads_to_others_and_removed_names_are_dropped() {
         fn look_up(host: &str, _: u16) -> Vec<SocketAddr> {
-            // Nothing wakes a thread that hangs; it ends with the test.
+            // Nothing wakes a hung thread; it ends with the test.
             match host {
                 "hangs" => loop {
                     thread::park();

@@ -1,17 +1,17 @@
-//! When a backend is probed next. Pure: it is told the time and given its chance.
+//! When to probe a backend next. Pure: time and randomness are passed in.
 
 use std::time::Duration;
 
 use crate::base::clock::Moment;
 use crate::base::limits::{PROBE_AHEAD_EVERY, PROBE_EVERY_IN_TRANSITION};
 
-/// The probes of one backend: the first at once, the others on a fixed grid, so that a slow
-/// probe does not push the next ones later, each a little off its grid point, so that many
-/// balancers or backends do not probe in step. Beside the grid there may be one probe ahead of it.
+/// The probes of one backend. The first is immediate; the others follow a fixed grid, so that a slow
+/// probe does not delay later ones, each slightly off its grid point, so that many balancers or
+/// backends do not probe in step. In addition there may be one probe ahead of the grid.
 #[derive(Debug)]
 pub(super) struct Schedule {
     interval: Duration,
-    /// The grid point that comes next.
+    /// The next grid point.
     grid: Moment,
     due: Moment,
     /// When a probe ahead of the grid is due.
@@ -26,12 +26,12 @@ impl Schedule {
         Self { interval, grid: now + interval.mul_f64(chance), due: now, ahead: Moment::NEVER, began: None }
     }
 
-    /// The schedule of a check that has changed: its first probe comes at once as well, but no
-    /// sooner after the last than any other probe may, however often the check changes.
+    /// The schedule after the check has changed. Its first probe is also immediate, but keeps the
+    /// minimum distance from the last one, no matter how often the check changes.
     #[must_use]
     pub(super) fn replaced(&self, interval: Duration, now: Moment, chance: f64) -> Self {
         let due = self.began.map_or(now, |began| now.max(began + PROBE_AHEAD_EVERY));
-        // What was due sooner stays due, or a check that changes all the time would never run.
+        // An earlier due time is kept, or a check that changes constantly would never run.
         Self { due: due.min(self.due), began: self.began, ..Self::new(interval, now, chance) }
     }
 
@@ -40,12 +40,12 @@ impl Schedule {
         self.due
     }
 
-    /// When a probe ahead of the grid is due; [`Moment::NEVER`] if none was asked for.
+    /// When a probe ahead of the grid is due; [`Moment::NEVER`] if there is none.
     pub(super) fn ahead(&self) -> Moment {
         self.ahead
     }
 
-    /// Notes that the probe that was due has begun, and plans the next.
+    /// Records that the due probe has begun, and plans the next.
     pub(super) fn began(&mut self, now: Moment, chance: f64) {
         self.began = Some(now);
         self.ahead = Moment::NEVER;
@@ -56,16 +56,16 @@ impl Schedule {
         let early = self.interval / 10;
         let jitter = (self.interval / 5).mul_f64(chance);
         let due = Moment::from_nanos(self.grid.as_nanos().saturating_sub(early.as_nanos() as u64)) + jitter;
-        // The first grid point may be so near that it would be the same probe twice.
+        // The first grid point may be so close that it would be the same probe twice.
         self.due = if due.since(now) < self.interval / 4 { due + self.interval } else { due };
     }
 
-    /// Brings the next probe forward: the last one contradicted the verdict.
+    /// Brings the next probe forward, because the last one contradicted the state.
     pub(super) fn hurry(&mut self, now: Moment) {
         self.due = self.due.min(now + self.interval.min(PROBE_EVERY_IN_TRANSITION));
     }
 
-    /// Asks for a probe ahead of the grid, as soon as one may be made.
+    /// Requests a probe ahead of the grid, as soon as one is allowed.
     pub(super) fn ask(&mut self, now: Moment) {
         let soonest = self.began.map_or(now, |began| now.max(began + PROBE_AHEAD_EVERY));
         self.ahead = self.ahead.min(soonest);
@@ -81,7 +81,7 @@ mod tests {
     const START: Moment = Moment::from_nanos(1 << 40);
 
     #[test]
-    fn the_first_probe_is_due_at_once() {
+    fn the_first_probe_is_due_immediately() {
         assert_eq!(Schedule::new(Duration::from_secs(5), START, 0.9).due(), START);
     }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_changes_all_the_time_is_made_at_most_every_quarter_of_a_second() {
+    fn a_check_that_changes_constantly_runs_at_most_every_quarter_of_a_second() {
         let interval = Duration::from_secs(5);
         let mut schedule = Schedule::new(interval, START, 0.5);
         let mut probes = 0;
@@ -124,7 +124,7 @@ mod tests {
                 probes += 1;
             }
         }
-        // Ten seconds. A change each 100 ms finds one due at every third.
+        // Ten seconds. With a change every 100 ms, every third one finds a probe due.
         assert!((30..=40).contains(&probes), "{probes}");
     }
 
@@ -139,8 +139,8 @@ mod tests {
     }
 
     proptest! {
-        /// However late each probe is noticed and whatever chance does: over a long time there
-        /// is one probe per interval, and none comes at the heels of another.
+        /// However late each probe is noticed, and for any randomness: in the long run there is one
+        /// probe per interval, and none follows too closely on another.
         #[test]
         fn probes_keep_to_the_grid(
             offset in 0.0..1.0_f64,

@@ -1,7 +1,7 @@
-//! The health thread, as its owner sees it: started once, given every new configuration, stopped.
+//! The health thread's handle: started once, given every new configuration, stopped.
 //!
-//! There is one for the life of a balancer. A reload hands it the new list of backends; it keeps
-//! what it knows about those that stay. The loop is in `prober.rs`.
+//! There is one for the lifetime of a balancer. A reload hands it the new list of backends; it keeps
+//! the state of those that stay. The loop is in `prober.rs`.
 
 use std::io;
 use std::sync::Arc;
@@ -29,30 +29,30 @@ pub struct HealthThread {
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     pub(super) requests: ProbeRequests,
-    /// LOCK: guards the list while it is put in or taken out, and the number for one change.
+    /// LOCK: guards the list while it is put in or taken out, and the count for one change.
     pub(super) hand_over: Mutex<HandOver>,
     pub(super) judged: Condvar,
 }
 
-/// What passes between them.
+/// The data passed between them.
 #[derive(Default)]
 pub(super) struct HandOver {
-    /// What the thread is to watch from now on, until it has taken it.
+    /// The new list of backends, until the thread has taken it.
     pub(super) list: Option<HandedOver>,
-    /// How many backends have not had their first verdict.
+    /// How many backends have no first result yet.
     pub(super) unjudged: usize,
 }
 
-/// What the thread is to watch.
+/// What the thread watches.
 pub(super) struct HandedOver {
     pub(super) pools: Vec<HandedOverPool>,
     /// LIMIT: probes in flight at once.
     pub(super) probes_max: usize,
-    /// How long an answer may be.
+    /// Limits on responses.
     pub(super) limits: AnswerLimits,
 }
 
-/// A pool that the thread is to watch.
+/// A pool that the thread watches.
 pub(super) struct HandedOverPool {
     pub(super) id: u32,
     pub(super) name: String,
@@ -63,7 +63,7 @@ impl HealthThread {
     /// Starts the thread, which watches nothing yet.
     ///
     /// # Errors
-    /// The system refuses a thread or a descriptor.
+    /// The system cannot create a thread or a descriptor.
     pub fn spawn(threads: &Supervisor) -> io::Result<Self> {
         let (requests, asked) = ProbeRequests::new()?;
         let shared = Arc::new(Shared {
@@ -79,8 +79,7 @@ impl HealthThread {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Hands over the backends to watch from now on, in place of those before. With at most
-    /// `probes_max` probes in flight at once.
+    /// Hands over a new list of backends to watch, with at most `probes_max` probes in flight.
     pub fn watch(&self, snapshot: &Snapshot, probes_max: usize) {
         let pools = snapshot.pools.iter().map(|pool| HandedOverPool {
             id: pool.id(),
@@ -104,7 +103,7 @@ impl HealthThread {
         self.shared.requests.ring();
     }
 
-    /// Waits until every backend has its first verdict, or until `patience` is over.
+    /// Waits until every backend has its first result, or until `patience` is over.
     pub fn wait_first_round(&self, patience: Duration) {
         let mut hand_over = self.shared.hand_over.lock();
         self.shared.judged.wait_while_for(&mut hand_over, |hand_over| hand_over.unjudged > 0, patience);
@@ -116,7 +115,7 @@ impl Drop for HealthThread {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.shared.requests.ring();
         if let Some(thread) = self.thread.take() {
-            // How it ended is known already.
+            // How it ended has already been reported.
             let _ = thread.join();
         }
     }

@@ -1,8 +1,8 @@
-//! One backend as the health thread sees it: its schedule, its addresses, the probe under way.
+//! One backend as the health thread sees it: its schedule, its addresses, its current probe.
 //!
-//! It lives as long as the backend is configured. A reload only tells it what the configuration
-//! says now ([`Watched::adopt`]), so a probe in flight, the schedule and a name look-up go on.
-//! It decides what is due; the [prober](super::prober) does it.
+//! It lives as long as the backend is configured. A reload only passes in the new configuration
+//! ([`Watched::adopt`]), so a probe in flight, the schedule and a name lookup continue. It decides what
+//! is due; the [prober](super::prober) does it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,46 +30,46 @@ pub(super) struct Watched {
     pub(super) activity: Activity,
     /// Whether a probe has been recorded.
     pub(super) judged: bool,
-    /// Whether the last probe took all of its time.
+    /// Whether the last probe timed out.
     hangs: bool,
-    /// Until when it is probed ahead of its schedule while no probe has succeeded.
+    /// Until when it is probed ahead of schedule while no probe has succeeded.
     eager_until: Moment,
 }
 
 /// What its probe is doing.
 pub(super) enum Activity {
-    /// There is none.
+    /// No probe.
     Idle,
-    /// It waits for a place.
+    /// Waiting for a slot.
     Waiting,
-    /// It is in flight.
+    /// In flight.
     Probing(Probing),
 }
 
 /// A probe in flight.
 pub(super) struct Probing {
     pub(super) attempt: Attempt,
-    /// The address that is tried now.
+    /// The address being tried.
     pub(super) address: SocketAddr,
     /// When the probe began, at the first address.
     pub(super) began: Moment,
-    /// When it ends at the latest, at whatever address.
+    /// When it ends at the latest, at any address.
     pub(super) deadline: Moment,
     pub(super) place: Place,
 }
 
-/// The look-ups of its name.
+/// The lookups of its name.
 struct Name {
     next: Moment,
     last: Option<Moment>,
     looking_up: bool,
     lane: Lane,
-    /// How long the first probe waits for the first look-up: as long as a probe may take.
+    /// How long the first probe waits for the first lookup: as long as a probe may take.
     awaited_until: Moment,
 }
 
 impl Watched {
-    /// A backend that is new. `chance` is in 0..1.
+    /// A new backend. `chance` is in 0..1.
     pub(super) fn new(backend: Arc<Backend>, pool: u32, now: Moment, chance: f64) -> Self {
         let check = backend.check();
         let is_name = backend.host().parse::<IpAddr>().is_err();
@@ -94,8 +94,8 @@ impl Watched {
         }
     }
 
-    /// Takes over what a new configuration says of the backend. A probe in flight continues and
-    /// counts. If it were dropped, repeated reloads would keep a hung backend UP.
+    /// Adopts a new configuration of the backend. A probe in flight continues and counts. If it were
+    /// dropped, repeated reloads would keep a hung backend UP.
     pub(super) fn adopt(&mut self, backend: Arc<Backend>, pool: u32, now: Moment, chance: f64) {
         let before = std::mem::replace(&mut self.backend, backend);
         self.pool = pool;
@@ -112,7 +112,7 @@ impl Watched {
         }
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When there is next something to do, if no event comes first.
     pub(super) fn acts_at(&self) -> Moment {
         let probe = match &self.activity {
             Activity::Probing(probing) => probing.deadline,
@@ -125,7 +125,7 @@ impl Watched {
         probe.min(self.looks_up_at())
     }
 
-    /// When it is to be probed ahead of its schedule.
+    /// When to probe it ahead of schedule.
     pub(super) fn ahead(&self) -> Moment {
         match (&self.activity, &self.schedule) {
             (Activity::Idle, Some(schedule)) => match schedule.ahead() {
@@ -143,7 +143,7 @@ impl Watched {
             && self.schedule.as_ref().is_some_and(|schedule| schedule.due() <= now)
     }
 
-    /// Whether its probe is in flight and too late.
+    /// Whether its probe in flight is late.
     pub(super) fn is_late(&self, now: Moment) -> bool {
         matches!(&self.activity, Activity::Probing(probing) if probing.deadline <= now)
     }
@@ -163,13 +163,13 @@ impl Watched {
         }
     }
 
-    /// How long its probes are expected to take. A backend that is up and has just hung is not
-    /// treated as slow: it gets requests until the verdict, so its probes must not wait.
+    /// How long its probes are expected to take. A backend that is up and has only just hung is not
+    /// treated as slow: it gets requests until it is down, so its probes must not wait.
     pub(super) fn lane(&self) -> Lane {
         if self.hangs && !self.backend.is_up() { Lane::Suspect } else { Lane::Prompt }
     }
 
-    /// The look-up that is due, if one is.
+    /// The lookup that is due, if any.
     pub(super) fn look_up(&mut self, now: Moment) -> Option<Job> {
         if self.looks_up_at() > now {
             return None;
@@ -182,7 +182,7 @@ impl Watched {
         Some(Job { backend: self.backend.id(), host, port, lane: name.lane })
     }
 
-    /// Brings the next look-up forward: the addresses there are do not work.
+    /// Brings the next lookup forward: the current addresses do not work.
     pub(super) fn look_up_soon(&mut self, now: Moment) {
         if let Some(name) = &mut self.name {
             let soonest = name.last.map_or(now, |last| now.max(last + RESOLVE_AHEAD_EVERY));
@@ -190,8 +190,8 @@ impl Watched {
         }
     }
 
-    /// Takes over what a look-up found. A name that stops resolving keeps its last addresses:
-    /// the resolver may be down while the backend is not, and probes tell.
+    /// Takes over the result of a lookup. A name that stops resolving keeps its last addresses: the
+    /// resolver may be down while the backend is not, and probes will tell.
     pub(super) fn learn(&mut self, found: Vec<SocketAddr>, now: Moment) {
         let Some(name) = &mut self.name else { return };
         name.looking_up = false;
@@ -205,7 +205,7 @@ impl Watched {
         if in_use == self.backend.address() {
             return;
         }
-        // It has moved, or was down for want of an address.
+        // It has moved, or was down for lack of an address.
         self.eager_until = now + PROBE_AHEAD_FOR;
         if let Some(schedule) = &mut self.schedule
             && self.judged
@@ -214,8 +214,8 @@ impl Watched {
         }
     }
 
-    /// Draws conclusions from a probe: for where requests go, and for the next probe. `address` is
-    /// the one that answered.
+    /// Applies the result of a probe: to where requests go, and to the next probe. `address` is the one
+    /// that answered.
     pub(super) fn conclude(&mut self, result: ProbeResult, address: Option<SocketAddr>, now: Moment) {
         self.hangs = result == ProbeResult::Failure(Reason::Timeout);
         match (result, address) {
@@ -231,8 +231,8 @@ impl Watched {
         }
     }
 
-    /// Whether it is probed ahead of its schedule for its own sake: it has not been up since the
-    /// start, or since its address changed.
+    /// Whether it is probed ahead of schedule because it has not been up since the start, or since its
+    /// address changed.
     pub(super) fn is_eager(&self, now: Moment) -> bool {
         now < self.eager_until && !self.backend.is_proven()
     }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_hangs_delays_the_first_probe_by_one_timeout() {
+    fn a_hung_lookup_delays_the_first_probe_by_one_timeout() {
         let mut watched = named();
         assert_eq!(watched.look_up(START).map(|job| job.host), Some("name.invalid".to_owned()));
         assert!(watched.look_up(START).is_none(), "two look-ups at once");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_comes_late_or_changes_is_probed_at_once() {
+    fn a_late_or_changed_address_is_probed_immediately() {
         let mut watched = named();
         watched.look_up(START);
         watched.judged = true;
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_every_ten_seconds_and_soon_when_its_addresses_fail() {
+    fn a_name_is_resolved_every_ten_seconds_and_soon_if_its_addresses_fail() {
         let mut watched = named();
         watched.look_up(START);
         watched.learn(vec![address(1)], START);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_is_checked_no_longer_has_no_schedule() {
+    fn a_backend_that_is_no_longer_checked_has_no_schedule() {
         let mut watched = Watched::new(backend("192.0.2.1", Some(HealthCheck::default())), 1, START, 0.5);
         watched.adopt(backend("192.0.2.1", None), 1, START, 0.5);
         assert_eq!((watched.acts_at(), watched.ahead()), (Moment::NEVER, Moment::NEVER));

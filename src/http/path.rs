@@ -55,7 +55,8 @@ pub struct Ambiguous;
 /// Resolves the plain dot segments of a path (`.`, `..` and their escapes, RFC 3986, section 5.2.4) and
 /// keeps every other byte. `..` also removes empty segments before it, as in normal form.
 ///
-/// # Errors A segment holds a `..` that only some backends see.
+/// # Errors
+/// A segment contains a `..` that only some backends see.
 pub fn without_dots(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));

@@ -1,8 +1,8 @@
-//! Whether a client may take a route: `allow`, `deny`, `rate_limit` and `basic_auth`.
+//! Whether a client may use a route: `allow`, `deny`, `rate_limit` and `basic_auth`.
 //!
 //! A request may have to pass several guards (see [`Routes::find`](super::Routes::find)). They are
-//! asked kind by kind, the cheap ones first, so that a password is hashed for a client only once
-//! everything else has let it pass.
+//! checked kind by kind, cheapest first, so that a password is hashed only after everything else has
+//! let the client pass.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::route::basic_auth::{Authenticator, Credentials, Proof};
 use crate::route::password_queue::Ticket;
 use crate::route::rate_limit::RateLimiter;
 
-/// What one route asks of clients, and what is remembered of them.
+/// What one route demands of clients, and its state about them.
 pub(super) struct Guard {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
@@ -31,49 +31,49 @@ pub(super) struct Guard {
 /// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
-    /// The client's address; of one that is not known, that of the last proxy that was believed.
+    /// The client's address; if unknown, that of the last trusted proxy.
     pub address: IpAddr,
-    /// False if a trusted proxy named no address for its client. It is then unknown which networks
-    /// the client belongs to.
+    /// False if a trusted proxy named no address for its client. Then it is unknown which networks the
+    /// client belongs to.
     pub known: bool,
 }
 
-/// A user whom a guard has let in.
+/// A user authenticated by a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The place of the route that guards.
+    /// The index of the route with the guard.
     pub guard: u16,
-    /// The user's place among those of the guard.
+    /// The index of the user among those of the guard.
     pub number: u16,
 }
 
 /// The state of a request that no guard has refused.
 pub enum Clearance {
-    /// It has passed all of them, as this user if one of them wanted to know.
+    /// It has passed all guards, as this user if one of them authenticates.
     Granted(Option<User>),
-    /// These credentials are to be hashed, and then the guards are to be asked again.
+    /// These credentials must be hashed, and then the guards checked again.
     Pending(Arc<Authenticator>, Credentials),
 }
 
-/// Why a request may not take its route.
+/// Why a request may not use its route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its client's network is not served.
+    /// The client's network is not allowed.
     Network,
-    /// Its client has asked too often; after this time it may ask again.
+    /// The client has sent too many requests; it may try again after this time.
     TooMany(Duration),
-    /// It is not authenticated for the route at this place.
+    /// It is not authenticated for the route with this index.
     Credentials(u16),
 }
 
 impl Routes {
-    /// Lets a request pass all guards on its way, and says which user it is if one of them wants
-    /// to know: the route's own, if that asks. A request that is back with a `hashed` password has
-    /// been charged already.
+    /// Checks a request against all guards on its way. Returns the user if one of them authenticates:
+    /// the route's own guard, if that does. A request that comes back with a `hashed` password has
+    /// already been charged.
     ///
     /// # Errors
-    /// The client's network is not served, it has asked too often, or it does not prove who
-    /// it is; in this order, so that a wrong password is not cheaper than a request.
+    /// The client's network is not allowed, it has sent too many requests, or it is not authenticated.
+    /// They are checked in this order, so that a wrong password is not cheaper than a request.
     pub fn admit(
         &self,
         found: &Found,
@@ -130,8 +130,8 @@ impl Guard {
         if self.serves(asker) { Ok(()) } else { Err(Refusal::Network) }
     }
 
-    /// Whether a client's network is served. An unknown client is in no network that `allow` lists,
-    /// and might be in every one that `deny` lists.
+    /// Whether a client's network is allowed. An unknown client is in no network that `allow` lists,
+    /// and might be in any that `deny` lists.
     pub(super) fn serves(&self, asker: Asker) -> bool {
         let client = asker.address.to_canonical();
         let listed = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
@@ -146,7 +146,7 @@ impl Guard {
         limiter.take(client, now).map_err(Refusal::TooMany)
     }
 
-    /// The name of a user that was admitted.
+    /// The name of an authenticated user.
     pub(super) fn user(&self, number: u16) -> Option<&str> {
         self.basic_auth.as_ref()?.name(number)
     }
@@ -159,7 +159,7 @@ fn authorization<'h>(fields: &'h [Field<'_>]) -> Option<&'h [u8]> {
     named.next().is_none().then_some(only.value)
 }
 
-/// The guards of a plan's routes. They go on with what those `before` know of clients.
+/// The guards of a plan's routes, which take over the state of those `before`.
 pub(super) fn guards(plans: &[RoutePlan], matches: &[Matches], before: &[Route]) -> Vec<Guard> {
     let known: HashMap<&BasicAuth, &Arc<Authenticator>> = before
         .iter()
@@ -180,16 +180,15 @@ pub(super) fn guards(plans: &[RoutePlan], matches: &[Matches], before: &[Route])
     plans.iter().zip(limiters).map(guard).collect()
 }
 
-/// By what a route is known again after a reload.
+/// How a route is recognised after a reload.
 #[derive(PartialEq, Eq, Hash)]
 enum Alike<'r> {
     Requests(&'r Matcher),
     Name(&'r str),
 }
 
-/// The buckets of the routes that limit: those of the route before that was for the same requests,
-/// or else of the one that had the same name, if it limited in the same way. No two routes share
-/// any.
+/// The buckets of the rate-limited routes. Each takes over those of the earlier route with the same
+/// matcher, or else with the same name, if its limit is the same. No two routes share buckets.
 fn limiters(plans: &[RoutePlan], matches: &[Matches], before: &[Route]) -> Vec<Option<Arc<RateLimiter>>> {
     let mut limiters: Vec<Option<Arc<RateLimiter>>> = vec![None; plans.len()];
     let mut free: Vec<Option<&Arc<RateLimiter>>> =

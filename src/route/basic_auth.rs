@@ -1,9 +1,9 @@
 //! Basic authentication (RFC 7617) against hashed passwords.
 //!
 //! A hash takes a millisecond or more by design, so a separate thread computes it
-//! ([`password_queue`](crate::route::password_queue)), and what has been verified is remembered:
-//! a client that sends the same credentials with every request costs one hash. A wrong password
-//! costs one each time, so no client gets more than a few a second.
+//! ([`password_queue`](crate::route::password_queue)), and verified credentials are remembered: a
+//! client that sends the same credentials with every request costs one hash. A wrong password costs one
+//! each time, so each client gets only a few per second.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,17 +23,16 @@ use crate::route::rate_limit::RateLimiter;
 /// The users of one route.
 pub struct Authenticator {
     plan: BasicAuth,
-    /// Two hashes with secret keys, so that nobody can make a wrong password look verified.
+    /// Two hashes with secret keys, so that no one can make a wrong password look verified.
     hashers: [RandomState; 2],
-    /// LOCK: guards the remembered credentials for one look-up or insertion; hashing happens
-    /// outside it.
+    /// LOCK: guards the remembered credentials for one lookup or insertion; hashing happens outside it.
     verified: Mutex<HashMap<[u64; 2], u16>>,
-    /// The hashes that clients have had.
+    /// Limits the hashes per client.
     hashes: RateLimiter,
 }
 
 impl Authenticator {
-    /// Nobody has been verified yet.
+    /// An authenticator with no verified credentials yet.
     pub fn new(plan: BasicAuth) -> Self {
         let hashers = [RandomState::new(), RandomState::new()];
         let hashes = RateLimiter::new(RateLimit {
@@ -45,18 +44,18 @@ impl Authenticator {
         Self { plan, hashers, verified: Mutex::new(HashMap::new()), hashes }
     }
 
-    /// What it was made from.
+    /// The plan it was built from.
     pub fn plan(&self) -> &BasicAuth {
         &self.plan
     }
 
-    /// What the value of an Authorization field proves, as far as that takes no hash.
+    /// Checks an Authorization field as far as possible without a hash.
     pub fn look_up(&self, authorization: &[u8]) -> Proof {
         let encoded = match authorization.split_at_checked(6) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"basic ") => rest.trim_ascii(),
             _ => return Proof::None,
         };
-        // Four characters stand for three bytes; a longer one is no password of ours.
+        // Base64 takes four characters for three bytes; anything longer is not one of our passwords.
         if encoded.len() > PASSWORD_BYTES_MAX * 2 {
             return Proof::None;
         }
@@ -70,17 +69,17 @@ impl Authenticator {
         }
     }
 
-    /// Leave for one more hash.
+    /// Permission for one more hash.
     ///
     /// # Errors
-    /// The client has had too many passwords hashed; after this time it may have another one.
+    /// The client has had too many passwords hashed; it may try again after this time.
     pub fn may_hash(&self, client: IpAddr, now: Moment) -> Result<(), Duration> {
         self.hashes.take(client, now)
     }
 
-    /// The place of the user whom credentials prove, at the price of a hash; it is remembered.
+    /// Verifies credentials with a hash and remembers them. Returns the index of the user.
     pub fn verify(&self, credentials: &Credentials) -> Option<u16> {
-        // Requests of one page come with the same credentials at once.
+        // The requests of one page arrive together with the same credentials.
         if let Some(user) = self.remembered(credentials) {
             return Some(user);
         }
@@ -111,8 +110,8 @@ impl Authenticator {
         }
         let users = &self.plan.users;
         let place = users.iter().position(|(user, _)| user.as_bytes() == name);
-        // An unknown name costs a hash as well: that of a user derived from the name, so that
-        // neither the time nor its spread tells which names exist.
+        // An unknown name costs a hash as well: that of a user derived from the name, so that neither
+        // the time nor its spread reveals which names exist.
         let instead = || self.hashers[0].hash_one(name) as usize % users.len().max(1);
         let (_, hash) = users.get(place.unwrap_or_else(instead))?;
         let matches = ShaCrypt::default().verify_password(password, hash.as_str()).is_ok();
@@ -120,23 +119,23 @@ impl Authenticator {
     }
 }
 
-/// What an Authorization field proves.
+/// The result of checking an Authorization field.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// That this user is there.
+    /// It authenticates this user.
     User(u16),
-    /// Nothing.
+    /// It authenticates no one.
     None,
-    /// That is not known before these are hashed.
+    /// Unknown until these are hashed.
     Unverified(Credentials),
 }
 
 /// A name and a password as a client sent them.
 #[derive(PartialEq, Eq)]
 pub struct Credentials {
-    /// Stands for them among those that were verified.
+    /// Identifies them among the verified ones.
     key: [u64; 2],
-    /// In base64, as they came.
+    /// In base64, as sent.
     encoded: Box<[u8]>,
 }
 
@@ -158,7 +157,7 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    /// Whom a field proves to be there, whatever that costs.
+    /// The user that a field authenticates, at any cost.
     fn user(authenticator: &Authenticator, authorization: &[u8]) -> Option<u16> {
         match authenticator.look_up(authorization) {
             Proof::User(user) => Some(user),
@@ -167,7 +166,7 @@ mod tests {
         }
     }
 
-    /// What has to be hashed for this name and password.
+    /// The credentials to hash for this name and password.
     fn credentials(authenticator: &Authenticator, plain: &str) -> Credentials {
         match authenticator.look_up(&basic(plain)) {
             Proof::Unverified(credentials) => credentials,
@@ -190,13 +189,13 @@ mod tests {
         assert_eq!(user(&authenticator, &basic("ann:secret")), Some(0));
         assert_eq!(user(&authenticator, &basic("bob:secret")), Some(1));
         assert_eq!(authenticator.name(1), Some("bob"));
-        // The second time without a hash.
+        // The second time needs no hash.
         assert_eq!(authenticator.verified.lock().len(), 2);
         assert_eq!(user(&authenticator, &basic("ann:secret")), Some(0));
     }
 
     #[test]
-    fn anything_else_names_nobody() {
+    fn anything_else_names_no_user() {
         let authenticator = authenticator();
         for wrong in ["ann:Secret", "ann:", "carl:secret", "ann", ":secret", ""] {
             assert_eq!(user(&authenticator, &basic(wrong)), None, "{wrong}");
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_few_hashes_and_another_has_its_own() {
+    fn each_client_has_its_own_limit_on_hashes() {
         let authenticator = authenticator();
         let now = Moment::from_nanos(1 << 40);
         let allowed = (0..2 * HASHES_AT_ONCE).filter(|_| authenticator.may_hash(CLIENT, now).is_ok()).count();

@@ -1,10 +1,10 @@
-//! Which routes can match a request, out of thousands: an index by host, then by path.
+//! Finds the routes that can match a request, out of thousands: an index by host, then by path.
 //!
-//! Both are trees of segments: a host's labels from its last to its first, a path's segments from
-//! its first to its last. A look-up follows a request as far as some route goes, so what it costs
-//! depends on the routes that fit and on how deep the configuration goes, and not on how many
-//! routes there are or how long a target is. It yields places in listed order, with those of routes
-//! without host or path among them. It may yield too many: the caller compares each.
+//! Both are trees of segments: the labels of a host from last to first, the segments of a path from
+//! first to last. A lookup follows a request as far as some route goes, so its cost depends on the
+//! routes that fit and on the depth of the configuration, not on the number of routes or the length of
+//! the target. It yields indices in listed order, including routes without host or path. It may yield
+//! too many: the caller compares each.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ use smallvec::SmallVec;
 use super::matches::{Matches, bare_host, stem};
 use crate::config::plan::{HostMatch, PathMatch};
 
-/// The places of routes, by what they match.
+/// The indices of routes, by what they match.
 #[derive(Default)]
 pub(super) struct Index {
-    /// Of routes without a host.
+    /// Routes without a host.
     any_host: ByPath,
     by_host: Tree<ByHost>,
 }
 
-/// Routes for one host, and for all below it.
+/// Routes for one host, and for everything below it.
 #[derive(Default)]
 struct ByHost {
     exact: Option<Box<ByPath>>,
@@ -35,7 +35,7 @@ struct ByPath {
     tree: Tree<OfPath>,
 }
 
-/// Routes for one path, with or without a slash at its end, and for all below it.
+/// Routes for one path, with or without a trailing slash, and for everything below it.
 #[derive(Default)]
 struct OfPath {
     exact: Vec<u16>,
@@ -50,7 +50,7 @@ struct Tree<T> {
 struct Node<T> {
     value: T,
     children: HashMap<Box<[u8]>, usize>,
-    /// Bytes of the longest segment that leads on, so that a peer's long ones are not hashed.
+    /// Bytes of the longest child segment, so that longer ones from a peer are never hashed.
     segment_bytes_max: usize,
 }
 
@@ -70,12 +70,12 @@ impl<T: Default> Default for Node<T> {
 }
 
 impl<T: Default> Tree<T> {
-    /// The value behind some segments, made if there is none yet.
+    /// The value at these segments, created if missing.
     fn at<'s>(&mut self, segments: impl Iterator<Item = &'s [u8]>) -> &mut T {
         let mut place = ROOT;
         for segment in segments {
             let new = self.nodes.len();
-            // INVARIANT: nodes are never taken out, so every place that was handed out is one.
+            // INVARIANT: nodes are never removed, so every index that was handed out is valid.
             let node = &mut self.nodes[place];
             node.segment_bytes_max = node.segment_bytes_max.max(segment.len());
             place = *node.children.entry(segment.into()).or_insert(new);
@@ -124,8 +124,8 @@ impl Index {
         index
     }
 
-    /// The places of all routes that can match a request to this host with this path, and of some
-    /// that cannot; in listed order, each once.
+    /// The indices of all routes that can match a request to this host with this path, and of some that
+    /// cannot; in listed order, each once.
     pub(super) fn candidates(&self, host: &str, path: &[u8]) -> Candidates<'_> {
         let mut candidates = Candidates { lists: SmallVec::new() };
         self.any_host.collect(path, &mut candidates);
@@ -161,7 +161,7 @@ impl ByPath {
             Some(PathMatch::Prefix(path)) if path.starts_with('/') => &mut self.of(path).prefix,
             _ => &mut self.any_path,
         };
-        // A route may name a host twice.
+        // A route may list the same host twice.
         if list.last() != Some(&place) {
             list.push(place);
         }
@@ -187,14 +187,14 @@ impl ByPath {
     }
 }
 
-/// The segments of a path; a slash at its end makes no difference.
+/// The segments of a path, ignoring a trailing slash.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     stem(path).split(|&byte| byte == b'/').skip(1)
 }
 
-/// Places from several lists, each of them in order.
+/// Indices from several lists, each of them in order.
 pub(super) struct Candidates<'i> {
-    /// None is empty. On the stack unless a host and a path fit at very many depths.
+    /// No list is empty. On the stack unless a host and a path fit at very many depths.
     lists: SmallVec<[&'i [u16]; 16]>,
 }
 

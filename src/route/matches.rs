@@ -1,7 +1,7 @@
-//! For which requests a route is: host, path, method, fields and cookies.
+//! Which requests a route matches: by host, path, method, fields and cookies.
 //!
-//! Paths arrive here in one of their readings; which one, and what else they may mean, is the
-//! caller's business.
+//! Paths are passed in as one of their readings; which one, and what else they may mean, is up to the
+//! caller.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use super::Request;
 use crate::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, ValueMatch};
 use crate::http::{self, Field, Known};
 
-/// For which requests one route is.
+/// Which requests one route matches.
 pub(super) struct Matches {
     pub(super) name: String,
-    /// Its path is in normal form, as those of requests will be.
+    /// Its path is in normal form, like those of requests.
     pub(super) matcher: Matcher,
 }
 
-/// Why a route is not for a request.
+/// Why a route does not match a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch<'r> {
     /// It came through another listener.
     Listener,
-    /// It asks for another host.
+    /// It has another host.
     Host,
-    /// It asks for another path.
+    /// It has another path.
     Path,
     /// It has another method.
     Method,
-    /// This field is missing or says something else.
+    /// This field is missing or has another value.
     Header(&'r ValueMatch),
-    /// This cookie is missing or says something else.
+    /// This cookie is missing or has another value.
     Cookie(&'r ValueMatch),
 }
 
-/// Whether a path matches as it is, and whether it would with a slash more or less at its end.
+/// Whether a path matches as it is, and whether it would with a trailing slash added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     None,
@@ -46,7 +46,7 @@ impl Matches {
     pub(super) fn new(plan: &RoutePlan) -> Self {
         let mut matcher = plan.matcher.clone();
         if let Some(PathMatch::Exact(path) | PathMatch::Prefix(path)) = &mut matcher.path {
-            // Written by people, so it is text however it is escaped.
+            // The configuration is text, so this is too, however it is escaped.
             *path = String::from_utf8_lossy(&http::normalise(path)).into_owned();
         }
         Self { name: plan.name.clone(), matcher }
@@ -61,7 +61,7 @@ impl Matches {
         self.matcher.path.as_ref()
     }
 
-    /// How long the path is that it names.
+    /// The length of its path.
     pub(super) fn path_bytes(&self) -> usize {
         match self.path() {
             Some(PathMatch::Exact(path) | PathMatch::Prefix(path)) => path.len(),
@@ -69,7 +69,7 @@ impl Matches {
         }
     }
 
-    /// Why this route is not for a request whose path is read like this, if it is not.
+    /// Why this route does not match a request with this reading of its path, if it does not.
     pub(super) fn mismatch(&self, request: &Request<'_>, path: &[u8]) -> Option<Mismatch<'_>> {
         match self.mismatch_but_path(request) {
             found @ Some(Mismatch::Listener | Mismatch::Host) => found,
@@ -96,7 +96,7 @@ impl Matches {
         cookies.iter().find(|wanted| !has_cookie(request.fields, wanted)).map(Mismatch::Cookie)
     }
 
-    /// How a path in one of its readings fits.
+    /// How one reading of a path fits.
     pub(super) fn fit(&self, path: &[u8]) -> Fit {
         let named = |wanted: &[u8]| match (wanted == path, stem(wanted) == stem(path)) {
             (true, _) => Fit::AsItIs,
@@ -106,7 +106,7 @@ impl Matches {
         match self.path() {
             None => Fit::Both,
             Some(PathMatch::Exact(exact)) => named(exact.as_bytes()),
-            // One that ends in a slash tells the path with one from the path without.
+            // A prefix that ends in a slash distinguishes the path with a slash from the one without.
             Some(PathMatch::Prefix(prefix)) if prefix.len() > 1 && stem(path) == stem(prefix.as_bytes()) => {
                 if prefix.ends_with('/') {
                     named(prefix.as_bytes())
@@ -120,7 +120,7 @@ impl Matches {
     }
 }
 
-/// A path without the slash at its end.
+/// A path without its trailing slash.
 pub(super) fn stem(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
@@ -129,25 +129,25 @@ impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener => f.write_str("it came through another listener"),
-            Self::Host => f.write_str("it asks for another host"),
-            Self::Path => f.write_str("it asks for another path"),
-            Self::Method => f.write_str("it has another method"),
+            Self::Host => f.write_str("its host does not match"),
+            Self::Path => f.write_str("its path does not match"),
+            Self::Method => f.write_str("its method does not match"),
             Self::Header(ValueMatch { name, value: None }) => write!(f, "it has no field {name}"),
             Self::Header(ValueMatch { name, value: Some(value) }) => {
-                write!(f, "its field {name} does not say {value:?}")
+                write!(f, "its field {name} is not {value:?}")
             }
             Self::Cookie(ValueMatch { name, value: None }) => write!(f, "it has no cookie {name}"),
             Self::Cookie(ValueMatch { name, value: Some(value) }) => {
-                write!(f, "its cookie {name} does not say {value:?}")
+                write!(f, "its cookie {name} is not {value:?}")
             }
         }
     }
 }
 
-/// A host without its port and without the dot that ends a full name.
+/// A host without its port and without the trailing dot of a fully qualified name.
 pub fn bare_host(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
-        // The colons of an IPv6 address stand in brackets.
+        // The colons of an IPv6 address are in brackets.
         Some((name, port)) if !port.contains(']') => name,
         _ => host,
     };

@@ -1,6 +1,6 @@
-//! Floor 3: which route a request takes, and whether its client may.
+//! Floor 3: which route a request takes, and whether its client may use it.
 //!
-//! It knows requests and configuration, and nothing of backends or sockets.
+//! Knows requests and configuration, but neither backends nor sockets.
 
 mod admission;
 pub mod basic_auth;

@@ -1,13 +1,12 @@
-//! Passwords that wait to be hashed, and the requests that wait for the outcome.
+//! The queue of passwords to hash, and the requests that wait for the result.
 //!
-//! A hash takes milliseconds by design. If workers computed them, wrong passwords from many
-//! addresses would delay every other client. So one thread per balancer computes them, one at a
-//! time in the whole process, and a request that needs one waits as it would for a backend: parked, with a deadline.
-//! The line is bounded, and a request that finds it full is refused.
+//! A hash takes milliseconds by design. If workers computed them, wrong passwords from many addresses
+//! would delay every other client. So one thread per balancer computes them, one at a time in the whole
+//! process, and a request that needs one waits as it would for a backend: parked, with a deadline. The
+//! queue is bounded, and a request that finds it full is refused.
 //!
 //! INVARIANT: no wake-up is lost. A task is [parked](Ticket::park) under the lock that guards the
-//! outcome: either the task sees the outcome and does not sleep, or the thread sees where to wake
-//! it.
+//! outcome: either the task sees the outcome and does not sleep, or the thread sees where to wake it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,13 +18,13 @@ use crate::base::limits::PASSWORDS_WAITING_MAX;
 use crate::net::parking::{ParkToken, Unpark};
 use crate::route::basic_auth::{Authenticator, Credentials};
 
-/// How much less of a processor that others want this thread gets: a tenth of what a worker gets.
+/// The niceness of this thread: under contention it gets a tenth of a worker's share.
 const NICENESS: i32 = 10;
 
-/// The line of passwords that wait to be hashed.
+/// The queue of passwords to hash.
 #[derive(Default)]
 pub struct PasswordQueue {
-    /// LOCK: guards the line while a job is added or taken; hashing happens outside it.
+    /// LOCK: guards the queue while a job is added or taken; hashing happens outside it.
     line: Mutex<Line>,
     changed: Condvar,
 }
@@ -36,12 +35,12 @@ struct Line {
     stopped: bool,
 }
 
-/// One password to be hashed for one request.
+/// One password to hash for one request.
 struct Job {
     authenticator: Arc<Authenticator>,
     credentials: Credentials,
     unpark: Weak<dyn Unpark>,
-    /// LOCK: guards the outcome and where the task is parked, for one assignment.
+    /// LOCK: guards the outcome and where the task is parked, held for one assignment.
     state: Mutex<State>,
 }
 
@@ -51,23 +50,23 @@ enum State {
     Hashed(Option<u16>),
 }
 
-/// The line is full.
+/// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// One request's place in the line. If it is dropped early, its password is not hashed.
+/// A request's ticket in the queue. If it is dropped early, its password is not hashed.
 pub struct Ticket(Arc<Job>);
 
 /// LOCK: held while a password is hashed, some milliseconds, by the password threads of all balancers
-/// in the process and by no other thread. So hashing keeps one core busy at most, however many
+/// in the process and by no other thread. So hashing keeps at most one core busy, no matter how many
 /// balancers a program embeds.
 static HASHING: Mutex<()> = Mutex::new(());
 
 impl PasswordQueue {
-    /// Puts credentials at the end of the line; `unpark` wakes the task when they are hashed.
+    /// Adds credentials to the queue; `unpark` wakes the task once they are hashed.
     ///
     /// # Errors
-    /// The line is full.
+    /// The queue is full.
     pub fn join(
         &self,
         authenticator: &Arc<Authenticator>,
@@ -82,7 +81,7 @@ impl PasswordQueue {
         });
         let mut line = self.line.lock();
         if line.waiting.len() >= PASSWORDS_WAITING_MAX {
-            // Entries whose requests have left.
+            // Drops entries whose requests are gone.
             line.waiting.retain(Job::is_wanted);
         }
         if line.stopped || line.waiting.len() >= PASSWORDS_WAITING_MAX {
@@ -94,10 +93,10 @@ impl PasswordQueue {
         Ok(Ticket(job))
     }
 
-    /// Hashes what is in the line until [`PasswordQueue::stop`] is called.
+    /// Hashes passwords from the queue until [`PasswordQueue::stop`] is called.
     pub fn run(&self) {
-        // Workers come first: a busy password thread must not slow them down. If the system refuses,
-        // it runs at normal priority.
+        // Workers come first: a busy password thread must not slow them down. If this fails, it runs at
+        // normal priority.
         let _ = setpriority_process(None, NICENESS);
         while let Some(job) = self.next() {
             if Job::is_wanted(&job) {
@@ -119,7 +118,7 @@ impl PasswordQueue {
         }
     }
 
-    /// Ends [`PasswordQueue::run`]. Waiting requests run into their deadlines.
+    /// Ends [`PasswordQueue::run`]. Waiting requests time out.
     pub fn stop(&self) {
         self.line.lock().stopped = true;
         self.changed.notify_all();
@@ -127,7 +126,7 @@ impl PasswordQueue {
 }
 
 impl Job {
-    /// Whether a request waits for it: it holds the ticket.
+    /// Whether a request still waits for it, holding the ticket.
     fn is_wanted(this: &Arc<Self>) -> bool {
         Arc::strong_count(this) > 1
     }
@@ -145,7 +144,7 @@ impl Job {
 }
 
 impl Ticket {
-    /// The outcome, once there is one: the user, or that the credentials prove nothing.
+    /// The outcome, once there is one: the user, or `None` if the credentials are wrong.
     pub fn outcome(&self) -> Option<Option<u16>> {
         match *self.0.state.lock() {
             State::Waiting(_) => None,
@@ -158,8 +157,8 @@ impl Ticket {
         Arc::ptr_eq(&self.0.authenticator, authenticator) && self.0.credentials == *credentials
     }
 
-    /// Takes note of where the task is about to sleep. Returns whether it need not sleep, for the
-    /// outcome is there.
+    /// Records where the task is about to be parked. Returns true if it should not sleep, because the
+    /// outcome is already there.
     pub fn park(&self, spot: ParkToken) -> bool {
         match &mut *self.0.state.lock() {
             State::Waiting(parked) => {
@@ -179,7 +178,7 @@ mod tests {
     use crate::config::plan::BasicAuth;
     use crate::route::basic_auth::Proof;
 
-    /// Counts whom it wakes.
+    /// Counts wake-ups.
     #[derive(Default)]
     struct Counter(AtomicUsize);
 
@@ -196,7 +195,7 @@ mod tests {
         Authenticator::new(BasicAuth { realm: "r".to_owned(), users })
     }
 
-    /// What is to be hashed for this name and password, in base64.
+    /// The credentials to hash for this name and password, in base64.
     fn credentials(authenticator: &Authenticator, encoded: &str) -> Credentials {
         match authenticator.look_up(format!("Basic {encoded}").as_bytes()) {
             Proof::Unverified(credentials) => credentials,
@@ -211,7 +210,7 @@ mod tests {
         Weak::<Counter>::new()
     }
 
-    /// Hashes what is in the line now.
+    /// Hashes everything in the queue.
     fn hash_all(queue: &PasswordQueue) {
         while let Some(job) = queue.line.lock().waiting.pop_front() {
             job.finish();
@@ -230,13 +229,13 @@ mod tests {
         assert_eq!((right.outcome(), right.park(ParkToken::nowhere())), (None, false));
         hash_all(&queue);
         assert_eq!((right.outcome(), wrong.outcome()), (Some(Some(0)), Some(None)));
-        // Only the one that slept is woken; the other learns it when it is about to sleep.
+        // Only the parked task is woken; the other one sees the outcome when it is about to park.
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
         assert!(wrong.park(ParkToken::nowhere()));
     }
 
     #[test]
-    fn the_line_is_bounded_and_those_who_left_make_room() {
+    fn the_queue_is_bounded_and_requests_that_are_gone_make_room() {
         let (queue, authenticator) = (PasswordQueue::default(), Arc::new(authenticator()));
         let join = || queue.join(&authenticator, credentials(&authenticator, WRONG), &never());
         let mut tickets: Vec<_> = (0..PASSWORDS_WAITING_MAX).map(|_| join().unwrap()).collect();

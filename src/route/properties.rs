@@ -1,5 +1,5 @@
-//! Properties of routes: a guard holds for every reading of a backend, and the index finds what a
-//! search through all routes finds.
+//! Properties of routes: a guard holds for every reading of a backend, and the index finds the same
+//! routes as a search through all of them.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -85,7 +85,7 @@ fn first_for(plans: &[RoutePlan], path: &str) -> Option<u16> {
     place.map(|place| u16::try_from(place).unwrap())
 }
 
-/// Fails if a backend that reads a path like this serves what a guard was not asked for.
+/// Fails if a backend that reads a path this way serves a request that did not pass the guard.
 fn guard_holds(plans: &[RoutePlan], target: &str, read: &str) -> Result<(), String> {
     let Some(place) = first_for(plans, read) else { return Ok(()) };
     if plans[usize::from(place)].deny.is_empty() {

@@ -1,8 +1,8 @@
-//! How often a client may ask: token buckets in a table that does not grow.
+//! Rate limits: token buckets in a table of fixed size.
 //!
-//! A bucket is kept as one number, the moment at which it will be full again (the generic cell
-//! rate algorithm). The table has a fixed number of places; a client that finds none takes the
-//! place of the bucket that is nearest to being full, which loses the least.
+//! A bucket is stored as one number, the time at which it will be full again (the generic cell rate
+//! algorithm). The table has a fixed number of entries. A client that finds none free takes the entry
+//! of the bucket that is nearest to full, which loses the least.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -17,16 +17,16 @@ use crate::config::plan::{RateLimit, RateLimitKey};
 /// The buckets of one route.
 pub struct RateLimiter {
     plan: RateLimit,
-    /// The time in which one token comes back.
+    /// The time per token.
     token_every: Duration,
-    /// How far a bucket may be from full: the burst, less the request that is asked about.
+    /// How far from full a bucket may be: the burst, less the request in question.
     tolerance: Duration,
     hasher: RandomState,
-    /// LOCK: guards the buckets while one of them is looked for among a few.
+    /// LOCK: guards the buckets while one of a few is searched and updated.
     buckets: Mutex<Box<[[Bucket; RATE_LIMIT_WAYS]]>>,
 }
 
-/// Whose bucket it is, and when it will be full. A key of 0 stands for nobody.
+/// The key of a client, and when its bucket will be full. A key of 0 means that the entry is free.
 #[derive(Clone, Copy)]
 struct Bucket {
     key: u64,
@@ -38,7 +38,7 @@ impl Bucket {
 }
 
 impl RateLimiter {
-    /// Full buckets for everybody.
+    /// A limiter with full buckets.
     pub fn new(plan: RateLimit) -> Self {
         let token_every = plan.per / plan.requests.max(1);
         let sets = match plan.key {
@@ -54,7 +54,7 @@ impl RateLimiter {
         }
     }
 
-    /// What it was made from.
+    /// The plan it was built from.
     pub fn plan(&self) -> &RateLimit {
         &self.plan
     }
@@ -62,7 +62,7 @@ impl RateLimiter {
     /// Takes a token for a request.
     ///
     /// # Errors
-    /// There is none; the time after which there will be one.
+    /// The bucket is empty. Returns the time until the next token.
     pub fn take(&self, client: IpAddr, now: Moment) -> Result<(), Duration> {
         let key = match self.plan.key {
             RateLimitKey::Client => self.hasher.hash_one(network_of(client)) | 1,
@@ -70,7 +70,7 @@ impl RateLimiter {
         };
         let mut buckets = self.buckets.lock();
         let sets = buckets.len();
-        // The upper half picks the set, so that the lowest bit, which is always set, does not.
+        // The upper half selects the set, because the lowest bit is always set.
         let Some(set) = buckets.get_mut((key >> 32) as usize % sets) else { return Ok(()) };
         let place = match set.iter().position(|bucket| bucket.key == key) {
             Some(place) => place,
@@ -90,7 +90,7 @@ impl RateLimiter {
     }
 }
 
-/// Who counts as one client: an IPv4 address, or the network that an IPv6 subscriber is given.
+/// The unit that counts as one client: an IPv4 address, or the /64 network of an IPv6 subscriber.
 pub fn network_of(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_have_buckets_of_their_own_and_a_route_has_one() {
+    fn each_client_has_its_own_bucket_and_a_route_has_one() {
         let other = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         let by_client = limiter(1, 1, RateLimitKey::Client);
         assert!(by_client.take(CLIENT, at(0)).is_ok() && by_client.take(other, at(0)).is_ok());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn more_clients_than_places_are_all_served() {
+    fn more_clients_than_entries_are_all_served() {
         let limiter = limiter(1, 1, RateLimitKey::Client);
         for number in 0..200_000_u32 {
             let client = IpAddr::V4(Ipv4Addr::from_bits(number));

@@ -1,10 +1,10 @@
-//! How backends read a path: reference readings, written down from their documents and their code.
+//! How backends read a path: reference implementations, written from their documentation and code.
 //!
-//! They are for tests and share nothing with `http::path`, so that a mistake there is not repeated
-//! here. Every one decodes escapes of ordinary characters in the end, as frameworks do before a
-//! handler sees a path; they differ in everything else.
+//! For tests only. They share nothing with `http::path`, so that a mistake there is not repeated here.
+//! Each decodes escapes of ordinary characters in the end, as frameworks do before a handler sees a
+//! path; they differ in everything else.
 
-/// A backend, and what it serves for a path: `None` if it refuses it.
+/// A backend, and which path it serves; `None` if it refuses it.
 pub(super) type Reader = (&'static str, fn(&str) -> Option<String>);
 
 /// The readers.
@@ -36,12 +36,12 @@ pub(super) const READERS: [Reader; 17] = [
     ("nothing but ordinary escapes", |path| Some(decode_ordinary(path))),
 ];
 
-/// Every valid escape decoded. Bytes stand for the characters of the same number.
+/// Decodes every valid escape. Bytes become the characters of the same number.
 fn decode(path: &str) -> String {
     decode_if(path, |_| true)
 }
 
-/// Escapes of what ends no segment.
+/// Decodes escapes of characters that do not end a segment.
 fn decode_ordinary(path: &str) -> String {
     decode_if(path, |byte| !b"/\\;".contains(&byte))
 }
@@ -109,7 +109,7 @@ fn network_path(path: &str) -> &str {
     }
 }
 
-/// RFC 3986, section 6.2.2.2, as far as it makes dot segments.
+/// RFC 3986, section 6.2.2.2, where it affects dot segments.
 fn unescape_dots(path: &str) -> String {
     path.replace("%2e", ".").replace("%2E", ".")
 }
@@ -135,7 +135,7 @@ fn remove_dots(path: &str) -> String {
     output
 }
 
-/// Go's path.Clean, and the slash at the end that ServeMux puts back.
+/// Go's path.Clean, with the trailing slash that ServeMux puts back.
 fn go_mux(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -149,7 +149,7 @@ fn go_mux(path: &str) -> String {
     format!("/{}{slash}", segments.join("/"))
 }
 
-/// Slashes merged first, dot segments resolved then; a dot segment at the end leaves a slash.
+/// Merges slashes, then resolves dot segments; a trailing dot segment leaves a slash.
 fn folded(path: &str) -> String {
     let mut merged = path.to_owned();
     while merged.contains("//") {
@@ -163,7 +163,7 @@ fn without_parameters(path: &str) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// The readers are what they are said to be, on the examples that their documents give.
+/// Checks the readers against the examples in their documentation.
 #[test]
 fn readers_read_as_their_models_do() {
     // Node 20: new URL(path, 'http://x').pathname.

@@ -1,9 +1,9 @@
 //! Which route a request takes, and which guards it must pass on the way.
 //!
-//! The data path and `explain` ask the same function, `Matches::mismatch`: the one for the first
-//! route without a mismatch, the other for every mismatch before it. What a route looks at in a
-//! request is in `matches.rs`; whether a client may take it, in `admission.rs`; how its route is found
-//! among thousands, in `index.rs`.
+//! The data path and `explain` use the same function, `Matches::mismatch`: the former for the first
+//! route without a mismatch, the latter for every mismatch before it. What a route checks in a request
+//! is in `matches.rs`; whether a client may use it, in `admission.rs`; how the route is found among
+//! thousands, in `index.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,29 +19,29 @@ use crate::route::matches::{Fit, Matches, Mismatch};
 pub struct Routes {
     pub(super) routes: Vec<Route>,
     pub(super) index: Index,
-    /// The first route takes every request, and nothing is guarded: nothing has to be looked up.
+    /// The first route matches every request and there are no guards: no lookup is needed.
     first_takes_all: bool,
-    /// Some route looks at the path, so that it is worth normalising.
+    /// Some route matches on the path, so normalising it is worthwhile.
     look_at_path: bool,
-    /// Some route guards, and not all routes are for the same paths: then it matters what else a
-    /// backend may read in a path.
+    /// Some route has a guard, and not all routes have the same path: then it matters how else a
+    /// backend may read a path.
     guards_by_path: bool,
-    /// Bytes of a reading that are compared at most: a little more than the longest path of a route.
+    /// Bytes of a reading to compare at most: slightly more than the longest path of a route.
     path_bytes_max: usize,
 }
 
-/// One route: for whom it is, and who may take it.
+/// One route: which requests it matches, and who may use it.
 pub(super) struct Route {
     pub(super) matches: Matches,
     pub(super) guard: Guard,
 }
 
-/// What a route looks at in a request.
+/// What a route checks in a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The name of the listener that it came through.
+    /// The name of the listener that accepted it.
     pub listener: &'a str,
-    /// The host that it asks for, perhaps with a port; empty if it names none.
+    /// Its host, possibly with a port; empty if it names none.
     pub host: &'a str,
     /// Its method.
     pub method: &'a str,
@@ -54,17 +54,17 @@ pub struct Request<'a> {
 /// The route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The place of the first route that matches the normal reading of its path.
+    /// The index of the first route that matches the normal form of its path.
     pub place: u16,
-    /// That route guards.
+    /// Whether that route has a guard.
     guarded: bool,
-    /// The places of other routes that guard, and that some reading of its path leads to: in
-    /// listed order, each once. Empty for nearly all requests, and then without an allocation.
+    /// The indices of other guarded routes that some reading of its path leads to: in listed order,
+    /// each once. Empty for nearly all requests, and then without an allocation.
     others: Vec<u16>,
 }
 
 impl Found {
-    /// The places of all routes whose guards the request must pass: its own comes last.
+    /// The indices of all routes whose guards the request must pass, its own last.
     pub fn guards(&self) -> impl Iterator<Item = u16> + Clone + '_ {
         self.others.iter().copied().chain(self.guarded.then_some(self.place))
     }
@@ -80,16 +80,16 @@ impl Found {
 pub enum NotFound {
     /// No route matches it.
     NoRoute,
-    /// Something is guarded, and its path can be read in too many ways to say whether it leads
-    /// there: dot segments stand beside `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
+    /// Something is guarded, and the path can be read in too many ways to tell whether it leads there:
+    /// it has dot segments next to `%2F`, `%5C`, `%3B`, `\`, `;` or an empty segment.
     Ambiguous,
 }
 
 impl Routes {
-    /// The routes of a plan. Those that limit or authenticate go on with what `before` knows,
-    /// if they still do it in the same way.
+    /// The routes of a plan. Rate limits and authentication take over the state of `before` if they are
+    /// unchanged.
     pub fn new(plans: &[RoutePlan], before: Option<&Self>) -> Self {
-        // INVARIANT: `check` refuses more routes than a place can tell apart.
+        // INVARIANT: `check` refuses more routes than an index can hold.
         debug_assert!(plans.len() <= PLACES_MAX);
         let before = before.map_or(&[][..], |before| &before.routes);
         let matches: Vec<_> = plans.iter().map(Matches::new).collect();
@@ -111,12 +111,12 @@ impl Routes {
 
     /// The route of a request, and the guards that it must pass.
     ///
-    /// Where nothing is guarded, a path is looked up in its normal reading only. Elsewhere a
-    /// backend may read it in another way than we do, so the request must also pass the guards of
-    /// every route that one of the other readings leads to.
+    /// Without guards, a path is looked up only in normal form. With guards, a backend may read it
+    /// differently from us, so the request must also pass the guards of every route that one of the
+    /// other readings leads to.
     ///
     /// # Errors
-    /// No route matches, or it cannot be said what the path leads to.
+    /// No route matches, or it is unclear where the path leads.
     pub fn find(&self, request: &Request<'_>) -> Result<Found, NotFound> {
         if self.first_takes_all {
             return Ok(Found { place: 0, guarded: false, others: Vec::new() });
@@ -147,17 +147,17 @@ impl Routes {
         self.routes.iter().map_while(|route| route.matches.mismatch(request, &path)).collect()
     }
 
-    /// Whether `allow` and `deny` of the route at a place admit this address.
+    /// Whether `allow` and `deny` of the route with this index admit this address.
     pub fn serves(&self, place: u16, client: Asker) -> bool {
         self.routes.get(usize::from(place)).is_some_and(|route| route.guard.serves(client))
     }
 
-    /// The name of a user that was admitted.
+    /// The name of an authenticated user.
     pub fn user(&self, user: User) -> Option<&str> {
         self.routes.get(usize::from(user.guard))?.guard.user(user.number)
     }
 
-    /// The normal reading of a path, if any route looks at it.
+    /// The normal form of a path, if any route checks it.
     fn normal<'p>(&self, path: &'p str) -> Cow<'p, [u8]> {
         if self.look_at_path { http::normalise(path) } else { Cow::Borrowed(b"") }
     }
@@ -166,7 +166,7 @@ impl Routes {
         self.routes.get(usize::from(place)).is_some_and(|route| !route.guard.is_open())
     }
 
-    /// Where one reading of a request's path leads to: one pass over the routes that can match.
+    /// Where one reading of a request's path leads: one pass over the routes that can match.
     fn lead(&self, request: &Request<'_>, path: &[u8]) -> Led {
         let mut led = Led { route: None, guard_of_other_slash: None };
         let mut other_slash_is_decided = !self.guards_by_path;
@@ -184,8 +184,8 @@ impl Routes {
             }
             if matches!(fit, Fit::Both | Fit::WithOtherSlash) && !other_slash_is_decided {
                 other_slash_is_decided = true;
-                // Only a guard that names this path and no more: else an open `/health` could not
-                // stand before a guard on everything.
+                // Only a guard on exactly this path counts: otherwise an open `/health` could not come
+                // before a guard on everything.
                 let names_it = fit == Fit::WithOtherSlash && !route.guard.is_open();
                 led.guard_of_other_slash = names_it.then_some(place);
             }
@@ -194,12 +194,12 @@ impl Routes {
     }
 }
 
-/// What a path leads to.
+/// Where a path leads.
 struct Led {
     /// The first route that matches it.
     route: Option<u16>,
-    /// The route that guards the path which differs from it in a slash at the end, and names that
-    /// path. Express, Django and Flask take the two for the same.
+    /// The guarded route for the path that differs in a trailing slash, if it names exactly that path.
+    /// Express, Django and Flask treat the two as the same.
     guard_of_other_slash: Option<u16>,
 }
 
@@ -238,7 +238,7 @@ mod tests {
         Asker { address: address.parse().unwrap(), known: true }
     }
 
-    /// Whether the guard of one route lets a client pass.
+    /// Whether the guard of one route admits a client.
     fn admitted(routes: &Routes, place: u16, client: &str) -> Result<Option<User>, Refusal> {
         let found = Found { place, guarded: routes.is_guarded(place), others: Vec::new() };
         match routes.admit(&found, asker(client), &[], Moment::ZERO, None)? {
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What one route says to a request.
+    /// Why one route does not match a request.
     fn verdict(matcher: Matcher, request: &Request<'_>) -> Option<String> {
         let routes = Routes::new(&[route(matcher)], None);
         let found = routes.find(request);
@@ -260,7 +260,7 @@ mod tests {
         Request { listener: "l", host: "h", method: "GET", target: "/a/b?c", fields: &[] };
 
     #[test]
-    fn an_empty_matcher_is_for_everything() {
+    fn an_empty_matcher_matches_everything() {
         assert_eq!(verdict(Matcher::default(), &REQUEST), None);
     }
 
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_compared_as_they_are_meant() {
+    fn paths_are_compared_in_normal_form() {
         let exact = |path: &str| Some(PathMatch::Exact(path.to_owned()));
         let below = |path: &str| Some(PathMatch::Prefix(path.to_owned()));
         for (path, target, matches) in [
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_listeners_fields_and_cookies_must_all_be_right() {
+    fn methods_listeners_fields_and_cookies_must_all_match() {
         let matcher = || Matcher {
             listeners: vec!["l".to_owned()],
             methods: vec!["GET".to_owned()],
@@ -329,10 +329,10 @@ mod tests {
         assert_eq!(verdict(matcher(), &request), None);
         let said = |request: &Request<'_>| verdict(matcher(), request).unwrap_or_default();
         assert_eq!(said(&Request { listener: "m", ..request }), "it came through another listener");
-        assert_eq!(said(&Request { method: "get", ..request }), "it has another method");
-        assert_eq!(said(&Request { fields: &good[..1], ..request }), "its field X-A does not say \"1\"");
+        assert_eq!(said(&Request { method: "get", ..request }), "its method does not match");
+        assert_eq!(said(&Request { fields: &good[..1], ..request }), "its field X-A is not \"1\"");
         assert_eq!(said(&Request { fields: &good[..2], ..request }), "it has no field x-b");
-        assert_eq!(said(&Request { fields: &good[..3], ..request }), "its cookie c does not say \"2\"");
+        assert_eq!(said(&Request { fields: &good[..3], ..request }), "its cookie c is not \"2\"");
         let other = [good[1], good[2], field("Cookie", "c=2"), field("Cookie", "e=d")];
         assert_eq!(said(&Request { fields: &other, ..request }), "it has no cookie d");
     }
@@ -367,13 +367,13 @@ mod tests {
         let routes = Routes::new(routes, None);
         let request = Request { target, ..REQUEST };
         let found = routes.find(&request)?;
-        // What `explain` tells ends at the same route.
+        // `explain` stops at the same route.
         assert_eq!(routes.mismatches(&request).len(), usize::from(found.place));
         Ok((found.place, found.guards().collect()))
     }
 
     #[test]
-    fn a_guard_is_not_passed_by_a_path_that_backends_read_otherwise() {
+    fn a_path_that_backends_read_differently_does_not_bypass_a_guard() {
         let routes = [guarded(at(Some("/admin"))), at(None)];
         for (target, expected) in [
             ("/admin/x", Ok((0, vec![0]))),
@@ -394,7 +394,7 @@ mod tests {
         ] {
             assert_eq!(found(&routes, target), expected, "{target}");
         }
-        // An open route may stand before the guard.
+        // An open route may come before the guard.
         let routes = [at(Some("/public")), guarded(at(None))];
         assert_eq!(found(&routes, "/admin/../public"), Ok((0, vec![1])));
         // Go's path.Clean leaves no slash where a dot segment was, and this open route needs one.
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_guarded_a_path_means_what_it_says() {
+    fn without_guards_only_the_normal_form_counts() {
         for (target, expected) in [("/b/../a", 0), ("/a;x/y", 1), ("/a/..;x/b", 1), ("//h/..%2fa", 0)] {
             assert_eq!(found(&[at(Some("/a")), at(None)], target), Ok((expected, vec![])), "{target}");
         }
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_on_one_path_holds_with_and_without_a_slash_at_its_end() {
+    fn a_guard_on_one_path_holds_with_and_without_a_trailing_slash() {
         let routes = [guarded(named("/adm")), named("/health"), named("/b"), guarded(at(Some("/b/")))];
         for (target, expected) in [
             ("/adm", Ok((0, vec![0]))),
@@ -428,7 +428,7 @@ mod tests {
             ("/adm/", Ok((3, vec![0, 3]))),
             ("/adm/.", Ok((3, vec![0, 3]))),
             ("/%61dm/", Ok((3, vec![0, 3]))),
-            // A guard on everything does not name what an open route names.
+            // A guard on everything does not count for a path that an open route names.
             ("/health", Ok((1, vec![]))),
             ("/open/", Ok((2, vec![]))),
             ("/open", Ok((2, vec![]))),
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_of_another_reading_is_asked_once() {
+    fn the_guard_of_another_reading_is_checked_once() {
         let mut limited = at(Some("/a"));
         limited.rate_limit =
             Some(RateLimit { requests: 1, per: Duration::from_secs(60), burst: 1, key: RateLimitKey::Route });
@@ -447,7 +447,7 @@ mod tests {
             let found = routes.find(&Request { target, ..REQUEST }).unwrap();
             routes.admit(&found, asker("127.0.0.1"), &[], Moment::ZERO, None).is_ok()
         };
-        // Several of its readings lead to the guard, and none of those of `/b;x`.
+        // Several of its readings lead to the guard; none of those of `/b;x` does.
         assert_eq!([may("//h//a;x%2fb"), may("/b;x"), may("/a")], [true, true, false]);
     }
 
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_client_is_in_no_network_that_is_let_in_and_perhaps_in_one_that_is_not() {
+    fn an_unknown_client_is_in_no_allowed_network_and_perhaps_in_a_denied_one() {
         let of = |allow: &[&str], deny: &[&str]| {
             let networks = |list: &[&str]| list.iter().map(|network| network.parse().unwrap()).collect();
             let mut plan = route(Matcher::default());
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_does_not_fill_the_buckets() {
+    fn a_reload_does_not_refill_the_buckets() {
         let limit =
             RateLimit { requests: 1, per: Duration::from_secs(60), burst: 1, key: RateLimitKey::Client };
         let mut plan = route(Matcher::default());
@@ -515,11 +515,11 @@ mod tests {
         let may = |routes: &Routes, place| admitted(routes, place, "127.0.0.1").is_ok();
         let before = Routes::new(&[limited("r-1", "/a"), limited("r-2", "/b"), limited("r-3", "/c")], None);
         assert!(may(&before, 1));
-        // One is inserted before the one that was used, one takes another's name, one is gone.
+        // One route is inserted before the one that was used, one takes another's name, one is gone.
         let after =
             Routes::new(&[limited("r-2", "/new"), limited("r-4", "/b"), limited("r-1", "/a")], Some(&before));
         assert_eq!([may(&after, 0), may(&after, 1), may(&after, 2)], [true, false, true]);
-        // What a route is for has changed, and its name has not.
+        // The matcher has changed, but not the name.
         let last = Routes::new(&[limited("r-4", "/d")], Some(&after));
         assert!(!may(&last, 0));
     }

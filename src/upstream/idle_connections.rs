@@ -99,7 +99,8 @@ impl IdleConnections {
 
     /// Takes a connection that is open and silent, if there is one.
     ///
-    /// # Errors One of them was not silent. Unsolicited bytes would be taken for the next answer.
+    /// # Errors
+    /// One of them was not silent: unsolicited bytes would be taken for the next response.
     pub fn take(&self, now: Moment) -> Result<Option<Stream>, Unasked> {
         loop {
             let idle = {

@@ -81,7 +81,7 @@ fn explain_names_the_reading_and_the_guards_of_the_others() {
     assert_eq!(
         told("//host/projects/admin"),
         "the path is compared as /host/projects/admin\n\
-         route inside: not this one, it asks for another path\n\
+         route inside: not this one, its path does not match\n\
          route open: matches\n\
          route inside: its guards too, as a backend may read the path as one of its\n  \
          allow: only clients from 10.0.0.0/8 are served; others get 403\n\
