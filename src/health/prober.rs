@@ -122,12 +122,12 @@ impl Prober {
 
     /// Starts what is due, waits for events, and handles them.
     fn turn(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
-        self.begin_what_is_due(clock::now());
+        self.start_due(clock::now());
         self.wait(events)?;
         let now = clock::now();
         for event in &*events {
             match event.data.u64() {
-                WAKE => self.answer_the_bell(now),
+                WAKE => self.on_wake(now),
                 // INVARIANT: all other events carry backend ids.
                 backend => self.advance(backend as u32, now),
             }
@@ -149,7 +149,7 @@ impl Prober {
         }
     }
 
-    fn answer_the_bell(&mut self, now: Moment) {
+    fn on_wake(&mut self, now: Moment) {
         // First, so that a later message wakes the thread again.
         let _ = rustix::io::read(self.shared.requests.bell(), &mut [0_u8; 8]);
         let handed_over = self.shared.hand_over.lock().list.take();
@@ -234,7 +234,7 @@ impl Prober {
         self.agenda.set_ahead(id, watched.ahead());
     }
 
-    fn begin_what_is_due(&mut self, now: Moment) {
+    fn start_due(&mut self, now: Moment) {
         while let Some(id) = self.agenda.next_due(now) {
             self.act(id, now);
         }

@@ -34,7 +34,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    const NOBODYS: Self = Self { key: 0, full_at: Moment::ZERO };
+    const FREE: Self = Self { key: 0, full_at: Moment::ZERO };
 }
 
 impl RateLimiter {
@@ -49,7 +49,7 @@ impl RateLimiter {
             token_every,
             tolerance: token_every * plan.burst.saturating_sub(1),
             hasher: RandomState::new(),
-            buckets: Mutex::new(vec![[Bucket::NOBODYS; RATE_LIMIT_WAYS]; sets].into()),
+            buckets: Mutex::new(vec![[Bucket::FREE; RATE_LIMIT_WAYS]; sets].into()),
             plan,
         }
     }
