@@ -1,21 +1,14 @@
-//! A configuration as it was typed: JSON in which every value knows its place.
-//!
-//! serde stops at the first mistake and forgets where things stood, so the text is read
-//! into a small tree instead. There is no second JSON parser: `serde_json` splits each
-//! value into borrowed [`RawValue`] slices of the text, and where such a slice begins is
-//! the value's place. Knows nothing of what the keys mean.
+//! A configuration as it was typed: a tree of JSON in which every value knows its place, so that
+//! `check` can point at each mistake. Knows nothing of what the keys mean.
 
-use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::error::{ConfigErrors, Place, Problem, Severity, finish};
-use super::habits;
+use super::error::{ConfigErrors, Place};
+use super::parse;
 use crate::base::limits::CONFIG_BYTES_MAX;
 use crate::base::regular_file::open_regular;
 
@@ -46,7 +39,7 @@ impl Document {
         match read(path) {
             Ok(text) => Self::from_json(&name, &text)
                 .map(|document| document.in_folder(path.parent().unwrap_or(path))),
-            Err(message) => Err(one_error(Place::File { name: name.into() }, message, "")),
+            Err(message) => Err(ConfigErrors::one(Place::File { name: name.into() }, message, "")),
         }
     }
 
@@ -64,7 +57,7 @@ impl Document {
         const NAME: &str = "stdin";
         match bounded_text(io::stdin().lock()) {
             Ok(text) => Self::from_json(NAME, &text),
-            Err(message) => Err(one_error(Place::File { name: NAME.into() }, message, "")),
+            Err(message) => Err(ConfigErrors::one(Place::File { name: NAME.into() }, message, "")),
         }
     }
 
@@ -82,20 +75,8 @@ impl Document {
     pub fn from_json(name: &str, text: &str) -> Result<Self, ConfigErrors> {
         // Editors on Windows put a byte order mark first; RFC 8259 section 8.1 lets us skip it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut source = Source { name: name.into(), text, cursor: Cursor::START };
-        if text.trim().is_empty() {
-            let message = r#"the file is empty; the shortest configuration is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
-            return Err(one_error(source.place(0), message.to_owned(), text));
-        }
-        // This pass judges the syntax and bounds the nesting, which is what makes the
-        // recursion in `Source::node` safe.
-        let root = serde_json::from_str::<Value>(text)
-            .and_then(|_| serde_json::from_str::<&RawValue>(text))
-            .and_then(|raw| source.node(String::new(), raw));
-        match root {
-            Ok(root) => Ok(Self { root, folder: PathBuf::new(), text: text.into(), host: Host::This }),
-            Err(error) => Err(source.syntax_error(&error)),
-        }
+        let root = parse::parse(name, text)?;
+        Ok(Self { root, folder: PathBuf::new(), text: text.into(), host: Host::This })
     }
 
     /// The document of a value built in code, which has no places to name.
@@ -252,144 +233,6 @@ impl Node {
     }
 }
 
-/// A text and its name, while it is being read.
-struct Source<'a> {
-    name: Arc<str>,
-    text: &'a str,
-    cursor: Cursor,
-}
-
-/// The last place that was asked for. Values are read in the order of the text, so going on
-/// from here makes all their places cost one pass; counting from the top each time would
-/// take seconds for thousands of backends.
-#[derive(Clone, Copy)]
-struct Cursor {
-    offset: usize,
-    line: usize,
-    column: usize,
-}
-
-impl Cursor {
-    const START: Self = Self { offset: 0, line: 1, column: 1 };
-}
-
-impl Source<'_> {
-    fn node(&mut self, pointer: String, raw: &RawValue) -> serde_json::Result<Node> {
-        let at = At { place: self.place_of(raw), pointer };
-        let json = match raw.get().as_bytes().first() {
-            Some(b'{') => {
-                let mut entries = Vec::new();
-                for (key, value) in serde_json::from_str::<RawEntries<'_>>(raw.get())?.0 {
-                    let name: Cow<'_, str> = serde_json::from_str(key.get())?;
-                    let pointer = at.child(&name);
-                    entries.push(Entry {
-                        at: At { place: self.place_of(key), pointer: pointer.clone() },
-                        node: self.node(pointer, value)?,
-                        name: name.into_owned(),
-                    });
-                }
-                Json::Object(entries)
-            }
-            Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(raw.get())?;
-                let mut nodes = Vec::new();
-                for (index, raw) in items.into_iter().enumerate() {
-                    nodes.push(self.node(at.child(&index.to_string()), raw)?);
-                }
-                Json::List(nodes)
-            }
-            _ => Json::Leaf(serde_json::from_str(raw.get())?),
-        };
-        Ok(Node { at, json })
-    }
-
-    /// The slice borrows from the text, so the distance of their starts is its offset.
-    fn place_of(&mut self, raw: &RawValue) -> Place {
-        self.place((raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
-    }
-
-    fn place(&mut self, offset: usize) -> Place {
-        if offset < self.cursor.offset {
-            self.cursor = Cursor::START;
-        }
-        let Cursor { offset: start, mut line, mut column } = self.cursor;
-        for c in self.text.get(start..offset).unwrap_or_default().chars() {
-            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
-        }
-        self.cursor = Cursor { offset, line, column };
-        Place::Text { name: self.name.clone(), line, column }
-    }
-
-    fn syntax_error(&mut self, error: &serde_json::Error) -> ConfigErrors {
-        let offset = self.offset(error.line(), error.column());
-        let whole = error.to_string();
-        // serde_json ends its message with a position; ours stands in front.
-        let what = whole.split(" at line ").next().unwrap_or(&whole);
-        if let Some(message) = self.is_other_format(offset) {
-            return one_error(self.place(0), message, self.text);
-        }
-        let message = match remedy(what, self.text.get(offset..).unwrap_or_default()) {
-            Some(remedy) => format!("{what}: {remedy}"),
-            None => format!("{what}: this is not JSON"),
-        };
-        one_error(self.place(offset), message, self.text)
-    }
-
-    /// The message for a text in another format, judged by its beginning.
-    fn is_other_format(&self, offset: usize) -> Option<String> {
-        // What begins like JSON is JSON, but for a bracket that others begin with too.
-        let read = self.text.get(..offset).unwrap_or_default().trim();
-        let may_be = !self.text.trim_start().starts_with(['{', '"']) || read == "{";
-        may_be.then(|| habits::of_format(self.text)).flatten()
-    }
-
-    /// The offset of a line (from 1) and a column in bytes (from 1), on a character boundary.
-    fn offset(&self, line: usize, column: usize) -> usize {
-        let lines = self.text.split_inclusive('\n').take(line.saturating_sub(1));
-        let start: usize = lines.map(str::len).sum();
-        let mut offset = (start + column.saturating_sub(1)).min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        offset
-    }
-}
-
-/// What to do about a syntax error; `rest` is the text from the place of the error on.
-fn remedy(what: &str, rest: &str) -> Option<&'static str> {
-    let remedy = match rest.trim_start().as_bytes() {
-        [b'/', b'/' | b'*', ..] | [b'#', ..] => "JSON has no comments; remove this one",
-        [b'\'', ..] => "JSON strings are in double quotes",
-        _ => match what {
-            "trailing comma" => "remove the comma before this bracket",
-            "key must be a string" => "keys are in double quotes, and no comma follows the last value",
-            "trailing characters" => {
-                "the configuration is one object, and there is something after its last bracket"
-            }
-            "recursion limit exceeded" => "this is nested deeper than any configuration",
-            _ if what.starts_with("EOF") => {
-                "the text ends too early; a closing bracket or a closing quote is missing"
-            }
-            _ if what.starts_with("expected `,`") => "a comma is missing before this",
-            _ if what.starts_with("control character") => {
-                "a closing quote is missing, or there is a line break inside a string"
-            }
-            _ if what.starts_with("expected value") => {
-                "a value is a string in double quotes, a number, true, false, a list or an object"
-            }
-            _ => return None,
-        },
-    };
-    Some(remedy)
-}
-
-fn one_error(place: Place, message: String, text: &str) -> ConfigErrors {
-    let severity = Severity::Error;
-    let mut problems = vec![Problem { place, pointer: String::new(), message, severity, excerpt: None }];
-    finish(&mut problems, text);
-    ConfigErrors::new(problems)
-}
-
 fn read(path: &Path) -> Result<String, String> {
     match open_regular(path) {
         Ok(file) => bounded_text(file),
@@ -423,33 +266,6 @@ fn bounded_text(source: impl Read) -> Result<String, String> {
     }
     String::from_utf8(bytes)
         .map_err(|error| format!("is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
-}
-
-/// The keys and values of an object, in order, doubles included.
-struct RawEntries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for RawEntries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = RawEntries<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(RawEntries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Entries)
-    }
 }
 
 #[cfg(test)]

@@ -149,6 +149,14 @@ impl ConfigErrors {
         Self { problems }
     }
 
+    /// The only problem there is: an error that keeps a text from being read.
+    pub(super) fn one(place: Place, message: String, text: &str) -> Self {
+        let severity = Severity::Error;
+        let mut problems = vec![Problem { place, pointer: String::new(), message, severity, excerpt: None }];
+        finish(&mut problems, text);
+        Self::new(problems)
+    }
+
     /// Every problem, in the order of the text.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

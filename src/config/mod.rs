@@ -29,6 +29,7 @@ mod excerpt;
 mod file;
 mod habits;
 pub mod memory;
+mod parse;
 pub mod plan;
 mod reader;
 mod schema;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Checked;
 use super::document::Document;
-use super::error::{ConfigErrors, Place, Problem, Severity};
+use super::error::{ConfigErrors, Place};
 pub use bounds::{ForwardTimeouts, Limits, RouteLimits, Size, Timeouts};
 pub use headers::Headers;
 pub use pool::{Backend, Ejection, EjectionSettings, HealthCheck, HealthSettings, Pool, Status};
@@ -344,14 +344,7 @@ impl Config {
 /// `check` and this mirror disagree about a value. A test holds them together; if it lets
 /// one slip, an error serves whoever embeds us better than a panic.
 fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
-    let message = format!("cannot be mirrored: {error}");
-    ConfigErrors::new(vec![Problem {
-        place,
-        pointer: String::new(),
-        message,
-        severity: Severity::Error,
-        excerpt: None,
-    }])
+    ConfigErrors::one(place, format!("cannot be mirrored: {error}"), "")
 }
 
 /// A single value, or a list.
