@@ -1,11 +1,14 @@
 //! The line that a message is about, with the value in it underlined.
 //!
 //! Messages end up in terminals, logs and bug reports, so secrets are masked, long lines are
-//! cut, and control characters do not reach a terminal. Pure text; knows no key but those whose
-//! values are secret.
+//! cut, and control characters do not reach a terminal. Comments are left out: what is commented out
+//! may be a secret. Pure text; knows no key but those whose values are secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+
+use super::jsonc;
 
 /// A line of a configuration as a message shows it.
 ///
@@ -36,6 +39,8 @@ impl fmt::Display for Excerpt {
 /// A text whose lines can be shown.
 pub(super) struct Lines<'a> {
     text: &'a str,
+    /// The same with spaces in place of comments.
+    bare: Cow<'a, str>,
     /// Where each line begins.
     starts: Vec<usize>,
     secrets: Vec<Range<usize>>,
@@ -45,7 +50,8 @@ impl<'a> Lines<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
-        Self { text, starts, secrets: secrets(text) }
+        let bare = jsonc::without_comments(text);
+        Self { text, starts, secrets: secrets(&bare), bare }
     }
 
     /// The line with a value in it; both numbers count from 1, columns in characters.
@@ -64,6 +70,9 @@ impl<'a> Lines<'a> {
         let shown = whole.char_indices().skip(skipped).take(SHOWN_MAX);
         let mut text: String = shown.map(|(at, c)| self.shown(start + at, c)).collect();
         let is_cut = whole.chars().nth(skipped + SHOWN_MAX).is_some();
+        if !is_cut {
+            text.truncate(text.trim_end().len());
+        }
         let mut before = column - 1 - skipped;
         if skipped > 0 {
             text.insert_str(0, "...");
@@ -81,6 +90,7 @@ impl<'a> Lines<'a> {
         match c {
             _ if self.secrets.get(after).is_some_and(|secret| secret.contains(&at)) => '*',
             '\t' => ' ',
+            _ if self.bare.as_bytes().get(at) != self.text.as_bytes().get(at) => ' ',
             c if c.is_control() => char::REPLACEMENT_CHARACTER,
             c => c,
         }
@@ -217,6 +227,20 @@ mod tests {
         }
         let masked: Vec<_> = lines.secrets.iter().map(|secret| &text[secret.clone()]).collect();
         assert_eq!(masked, ["s3cret", "s3cret", "s3cret", "me:s3cret", "me:s3cret", "s3cret"]);
+    }
+
+    #[test]
+    fn comments_are_left_out_and_hide_no_secret_from_the_mask() {
+        let text = "{ /* é, \" */ \"token\": /* a: b */ \"s3cret\", // \"token\": \"s3cret\"\n\"users\": { // {\n\"ann\": \"s3cret\" } }";
+        let lines = Lines::of(text);
+        let shown = |line| lines.excerpt(line, 1).unwrap().to_string().lines().next().unwrap().to_owned();
+        let blank = |comment: &str| " ".repeat(comment.chars().count());
+        let first =
+            format!("   1 | {{ {} \"token\": {} \"******\",", blank("/* é, \" */"), blank("/* a: b */"));
+        assert_eq!(
+            [shown(1), shown(2), shown(3)],
+            [&first, "   2 | \"users\": {", "   3 | \"ann\": \"******\" } }"]
+        );
     }
 
     proptest::proptest! {

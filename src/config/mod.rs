@@ -28,6 +28,7 @@ mod error;
 mod excerpt;
 mod file;
 mod habits;
+mod jsonc;
 pub mod memory;
 mod parse;
 pub mod plan;

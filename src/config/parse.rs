@@ -3,6 +3,7 @@
 //! serde stops at the first mistake and forgets where things stood, so it cannot fill the types of
 //! the configuration. There is no second JSON parser either: `serde_json` splits each value into
 //! borrowed [`RawValue`] slices of the text, and the offset of such a slice is the value's place.
+//! Comments and trailing commas are gone by then (`jsonc`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,22 +14,26 @@ use serde_json::value::RawValue;
 
 use super::document::{At, Entry, Json, Node};
 use super::error::{ConfigErrors, Place};
-use super::habits;
+use super::{habits, jsonc};
 
 /// Parses a text; `name` is what errors call it.
 ///
 /// # Errors
-/// It is not JSON.
+/// It is not JSON, even without its comments and trailing commas.
 pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigErrors> {
-    let mut source = Source { name: name.into(), text, cursor: Cursor::START };
-    if text.trim().is_empty() {
-        let message = r#"the file is empty; the shortest configuration is {"backends": [{"url": "http://127.0.0.1:9001"}]}"#;
-        return Err(ConfigErrors::one(source.place(0), message.to_owned(), text));
+    let json = &*jsonc::to_json(text);
+    let mut source = Source { name: name.into(), text, json, cursor: Cursor::START };
+    if json.trim().is_empty() {
+        let found = if text.trim().is_empty() { "is empty" } else { "holds only comments" };
+        let message = format!(
+            r#"the file {found}; the shortest configuration is {{"backends": [{{"url": "http://127.0.0.1:9001"}}]}}"#
+        );
+        return Err(ConfigErrors::one(source.place(0), message, text));
     }
     // This pass judges the syntax and bounds the nesting, which is what makes the recursion in
     // `Source::node` safe.
-    let root = serde_json::from_str::<Value>(text)
-        .and_then(|_| serde_json::from_str::<&RawValue>(text))
+    let root = serde_json::from_str::<Value>(json)
+        .and_then(|_| serde_json::from_str::<&RawValue>(json))
         .and_then(|raw| source.node(String::new(), raw));
     root.map_err(|error| source.syntax_error(&error))
 }
@@ -37,6 +42,8 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigErrors> {
 struct Source<'a> {
     name: Arc<str>,
     text: &'a str,
+    /// The same with spaces in place of comments and trailing commas: every offset is the same.
+    json: &'a str,
     cursor: Cursor,
 }
 
@@ -84,9 +91,9 @@ impl Source<'_> {
         Ok(Node { at, json })
     }
 
-    /// The slice borrows from the text, so the distance of their starts is its offset.
+    /// The slice borrows from the JSON, so the distance between their starts is its offset.
     fn place_of(&mut self, raw: &RawValue) -> Place {
-        self.place((raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
+        self.place((raw.get().as_ptr() as usize).saturating_sub(self.json.as_ptr() as usize))
     }
 
     fn place(&mut self, offset: usize) -> Place {
@@ -118,10 +125,10 @@ impl Source<'_> {
 
     /// The message for a text in another format, judged by its beginning.
     fn is_other_format(&self, offset: usize) -> Option<String> {
-        // What begins like JSON is JSON, but for a bracket that others begin with too.
-        let read = self.text.get(..offset).unwrap_or_default().trim();
-        let may_be = !self.text.trim_start().starts_with(['{', '"']) || read == "{";
-        may_be.then(|| habits::of_format(self.text)).flatten()
+        // What begins like JSON is JSON, except for a bracket that other formats begin with too.
+        let read = self.json.get(..offset).unwrap_or_default().trim();
+        let may_be = !self.json.trim_start().starts_with(['{', '"']) || read == "{";
+        may_be.then(|| habits::of_format(self.json)).flatten()
     }
 
     /// The offset of a line (from 1) and a column in bytes (from 1), on a character boundary.
@@ -139,14 +146,15 @@ impl Source<'_> {
 /// What to do about a syntax error; `rest` is the text from the place of the error on.
 fn remedy(what: &str, rest: &str) -> Option<&'static str> {
     let remedy = match rest.trim_start().as_bytes() {
-        [b'/', b'/' | b'*', ..] | [b'#', ..] => "JSON has no comments; remove this one",
-        [b'\'', ..] => "JSON strings are in double quotes",
+        [b'/', b'*', ..] => "this comment is not closed; write */ at its end",
+        [b'#' | b'/', ..] => "comments begin with // or stand between /* and */",
+        [b'\'', ..] => "strings are in double quotes",
+        [b',', ..] if what != "trailing characters" => {
+            "this comma is one too many, or a value is missing before it"
+        }
         _ => match what {
-            "trailing comma" => "remove the comma before this bracket",
-            "key must be a string" => "keys are in double quotes, and no comma follows the last value",
-            "trailing characters" => {
-                "the configuration is one object, and there is something after its last bracket"
-            }
+            "key must be a string" => "write it in double quotes",
+            "trailing characters" => "the configuration ends before this, with its last bracket",
             "recursion limit exceeded" => "this is nested deeper than any configuration",
             _ if what.starts_with("EOF") => {
                 "the text ends too early; a closing bracket or a closing quote is missing"

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
-use ropewalk::config::{Document, SCHEMA};
+use ropewalk::config::{Config, Document, SCHEMA};
 use serde_json::{Value, json};
 
 #[test]
@@ -45,6 +45,13 @@ fn every_example_of_a_key_fits_the_key() {
     assert!(seen > 100, "only {seen} values were seen");
 }
 
+/// A configuration as plain JSON. `None` if it is none; with comments or trailing commas also if
+/// `check` refuses it.
+pub(super) fn value(text: &str) -> Option<Value> {
+    let plain = serde_json::from_str(text).ok();
+    plain.or_else(|| serde_json::to_value(Config::from_json(text).ok()?).ok())
+}
+
 pub(super) fn schema() -> Validator {
     let schema = serde_json::from_str(SCHEMA).expect("the schema is JSON");
     jsonschema::draft202012::meta::validate(&schema).expect("the schema is a schema");
@@ -58,15 +65,17 @@ fn examples() -> Vec<(String, Value)> {
         let name = path.strip_prefix(root()).expect("inside the project").display().to_string();
         let text = || fs::read_to_string(&path).expect("a text");
         let mut add = |text: &str| {
-            let example = serde_json::from_str::<Value>(text);
-            examples.push((name.clone(), example.unwrap_or_else(|error| panic!("{name}: {error}"))));
+            let example = value(text).unwrap_or_else(|| panic!("{name}: this is not JSON:\n{text}"));
+            examples.push((name.clone(), example));
         };
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") if path.file_name().is_some_and(|name| name == "config.json") => add(&text()),
             Some("yaml") => embedded(&text(), "config.json: |", "").iter().for_each(|text| add(text)),
             Some("md") => {
-                let blocks = embedded(&text(), "```json", "```");
-                blocks.iter().filter(|text| is_whole(text)).for_each(|text| add(text));
+                for begin in ["```json", "```jsonc"] {
+                    let blocks = embedded(&text(), begin, "```");
+                    blocks.iter().filter(|text| is_whole(text)).for_each(|text| add(text));
+                }
             }
             Some("exchange") => embedded(&text(), "config", "").iter().for_each(|text| {
                 let text: String = text.lines().map(|line| line.trim_start_matches('|')).collect();
@@ -131,7 +140,7 @@ fn embedded(text: &str, begin: &str, end: &str) -> Vec<String> {
 /// Whether a block of JSON is a configuration, and not a piece of one or something else.
 fn is_whole(text: &str) -> bool {
     ["\"backends\"", "\"pools\"", "\"routes\""].iter().any(|key| text.contains(key))
-        && text.trim().starts_with('{')
+        && text.trim().starts_with(['{', '/'])
 }
 
 /// A script names the keys that it needs, and its runner adds the backends.

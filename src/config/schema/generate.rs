@@ -33,6 +33,9 @@ fn published() -> Value {
     });
     visit(&mut schema, &mut |schema| Notes::of(schema).apply(schema));
     schema["title"] = json!("Configuration of ropewalk");
+    // Words of VS Code's own, which other programs ignore.
+    schema["allowComments"] = json!(true);
+    schema["allowTrailingCommas"] = json!(true);
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("description");
     }
