@@ -22,8 +22,8 @@ use ropewalk::http::{
 };
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
+use ropewalk::proxy::connection::Connection;
 use ropewalk::proxy::context::Context;
-use ropewalk::proxy::task::Task;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 
@@ -227,18 +227,18 @@ fn loops(head: &RequestHead<'_, '_>) -> bool {
 struct Scene {
     // The balancer's sockets close before the origin's, which then reset: nothing is left
     // behind to wait for its time, however many runs there are in a second.
-    task: Option<Box<Task>>,
+    task: Option<Box<Connection>>,
     cx: Context,
     client: UnixStream,
     /// What the client has been sent.
     responses: Vec<u8>,
-    origin: Vec<Connection>,
+    origin: Vec<ToOrigin>,
     received: Vec<Request>,
     shape: Shape,
 }
 
 /// A connection to the origin and what has arrived on it.
-struct Connection {
+struct ToOrigin {
     stream: TcpStream,
     bytes: Vec<u8>,
 }
@@ -312,7 +312,7 @@ impl Scene {
         let mut moved = false;
         while let Ok((stream, _)) = LISTENER.with(TcpListener::accept) {
             let stream = stage::accepted(stream);
-            self.origin.push(Connection { stream, bytes: Vec::new() });
+            self.origin.push(ToOrigin { stream, bytes: Vec::new() });
             moved = true;
         }
         for connection in &mut self.origin {

@@ -18,8 +18,8 @@ use ropewalk::http::{
 };
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
+use ropewalk::proxy::connection::Connection;
 use ropewalk::proxy::context::Context;
-use ropewalk::proxy::task::Task;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 
@@ -440,7 +440,7 @@ impl Origin {
 /// A task between a client and an origin.
 struct Scene {
     // The balancer's sockets close before the origin's, as in `exchange`.
-    task: Option<Box<Task>>,
+    task: Option<Box<Connection>>,
     cx: Context,
     client: UnixStream,
     received: Vec<u8>,

@@ -13,8 +13,9 @@ use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck};
 use ropewalk::net::parking::{ParkToken, Unpark};
 use ropewalk::net::pipe::PipeAllowance;
+use ropewalk::proxy::connection::Connection;
 use ropewalk::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
-use ropewalk::proxy::task::{Counted, Counts, Task};
+use ropewalk::proxy::counted::{Counted, Counts};
 use ropewalk::upstream::snapshot::Snapshot;
 
 /// Where the client claims to come from.
@@ -48,7 +49,7 @@ pub fn plan(backend: Option<SocketAddr>) -> Plan {
 }
 
 /// A task, what a worker brings along to it, and its client.
-pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
+pub fn set(plan: Plan) -> (Box<Connection>, Context, UnixStream) {
     let snapshot = Arc::new(Snapshot::new(plan));
     let (client, ours) = UnixStream::pair().expect("a socket pair");
     client.set_nonblocking(true).expect("a flag");
@@ -75,7 +76,7 @@ pub fn set(plan: Plan) -> (Box<Task>, Context, UnixStream) {
     // The clock stands still, so no deadline ever fires.
     let now = Moment::ZERO + Duration::from_secs(1000);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    let task = Box::new(Task::new(ours.into(), peer, info, snapshot, counts, now));
+    let task = Box::new(Connection::new(ours.into(), peer, info, snapshot, counts, now));
     (task, Context::new(0, shared, Weak::<Nobody>::new(), now), client)
 }
 

@@ -8,152 +8,163 @@ use rustix::io::Errno;
 use crate::net::stream::Stream;
 use crate::net::wait::{Interest, Reason};
 use crate::proxy::advance::Step;
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::exchange::{Exchange, Stage};
 use crate::proxy::failure::Failure;
+use crate::proxy::link::{Link, Pipes};
 use crate::proxy::relay;
-use crate::proxy::task::{Pipes, Request, Stage, Task, Upstream};
+use crate::proxy::retry::Tries;
 use crate::upstream::lease::Lease;
 use crate::upstream::queue::Admission;
 
 /// Picks a backend, or queues for one.
-pub(super) fn choose(task: &mut Task, cx: &mut Context) -> Step {
-    let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else {
+pub(super) fn choose(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Step {
+    let Some(pool) = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool)) else {
         return Step::Fail(Failure::NoBackend);
     };
-    if let Some(backend) = task.pinned.backend(pool) {
+    if let Some(backend) = client.pinned.backend(pool) {
         if backend.weight() > 0 {
-            task.request.ask.only = Some(backend.id());
-        } else if let Some(stream) = task.pinned.take(pool, backend, cx.now) {
+            exchange.tries.ask.only = Some(backend.id());
+        } else if let Some(stream) = client.pinned.take(pool, backend, cx.now) {
             let lease = Lease::beyond_limit(backend);
-            return begin_pinned(task, stream, lease, cx);
+            return begin_pinned(exchange, stream, lease, cx);
         }
     }
-    match pool.admit(&task.request.ask, &cx.unpark) {
-        Admission::Admitted(lease) => begin(task, lease, cx),
+    match pool.admit(&exchange.tries.ask, &cx.unpark) {
+        Admission::Admitted(lease) => begin(client, exchange, lease, cx),
         Admission::Queued(ticket) => {
-            task.request.ticket = Some(ticket);
-            task.request.queued = cx.now;
+            exchange.tries.ticket = Some(ticket);
+            exchange.tries.queued = cx.now;
             Step::Go(Stage::Queue)
         }
         Admission::Full => Step::Fail(Failure::QueueFull),
-        Admission::Nobody => nobody(task),
+        Admission::Nobody => nobody(exchange),
     }
 }
 
 /// Goes on with the backend that has become free, or waits until one does.
-pub(super) fn queue(task: &mut Task, cx: &mut Context) -> Step {
-    let Some(ticket) = &task.request.ticket else { return Step::Go(Stage::Choose) };
+pub(super) fn queue(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Step {
+    let Some(ticket) = &exchange.tries.ticket else { return Step::Go(Stage::Choose) };
     if let Some(lease) = ticket.claim() {
-        task.request.ticket = None;
+        exchange.tries.ticket = None;
         // While the client had to wait, it could send nothing.
-        task.request.waited += cx.now.since(task.request.queued);
-        task.request.too_slow_at = task.request.too_slow_at + cx.now.since(task.request.queued);
-        return begin(task, lease, cx);
+        exchange.record.waited += cx.now.since(exchange.tries.queued);
+        exchange.upload.too_slow_at = exchange.upload.too_slow_at + cx.now.since(exchange.tries.queued);
+        return begin(client, exchange, lease, cx);
     }
     let refused = ticket.is_refused();
-    let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool)) else { return nobody(task) };
+    let Some(pool) = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool)) else {
+        return nobody(exchange);
+    };
     if refused {
         // Another request dialled on its behalf, and gave up. If this one failed elsewhere before, that
         // failure is its answer.
-        pool.give_up_candidates(&mut task.request.ask);
-        return Step::Fail(task.request.failed.unwrap_or(Failure::Refused));
+        pool.give_up_candidates(&mut exchange.tries.ask);
+        return Step::Fail(exchange.tries.failed.unwrap_or(Failure::Refused));
     }
-    if !pool.has_candidate(&task.request.ask) {
-        return nobody(task);
+    if !pool.has_candidate(&exchange.tries.ask) {
+        return nobody(exchange);
     }
-    relay::probe(task);
+    relay::probe(client, exchange);
     // Only its leaving is of interest, not what it sends.
-    let interest = if task.client.ended { Interest::NONE } else { Interest::END };
-    let deadline = task.request.queued + task.snapshot.timeouts(task.request.route).queue;
+    let interest = if client.ended { Interest::NONE } else { Interest::END };
+    let deadline = exchange.tries.queued + exchange.snapshot.timeouts(exchange.routed.route).queue;
     Step::Wait(relay::wait_client(interest, deadline, Reason::Queue))
 }
 
 /// No backend is left for the request. If it was tried, its last failure is the answer.
-fn nobody(task: &Task) -> Step {
-    Step::Fail(task.request.failed.unwrap_or(Failure::NoBackend))
+fn nobody(exchange: &Exchange) -> Step {
+    Step::Fail(exchange.tries.failed.unwrap_or(Failure::NoBackend))
 }
 
 /// Takes a connection to the backend that is the client's own or is kept, or begins a new one.
-fn begin(task: &mut Task, lease: Lease, cx: &Context) -> Step {
-    task.request.moved = cx.now;
-    task.request.ask.only = None;
-    let pool = task.request.pool.map(|pool| task.snapshot.pool(pool));
-    if let Some(stream) = pool.and_then(|pool| task.pinned.take(pool, lease.backend(), cx.now)) {
-        return begin_pinned(task, stream, lease, cx);
+fn begin(client: &mut Client, exchange: &mut Exchange, lease: Lease, cx: &Context) -> Step {
+    exchange.upload.moved = cx.now;
+    exchange.tries.ask.only = None;
+    let pool = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool));
+    if let Some(stream) = pool.and_then(|pool| client.pinned.take(pool, lease.backend(), cx.now)) {
+        return begin_pinned(exchange, stream, lease, cx);
     }
     if let Some(stream) = lease.backend().kept_connection(cx.now) {
-        task.request.attempts.begin(&lease, true, cx.now);
-        task.upstream = Some(upstream(stream, lease, Origin::Kept, cx));
+        exchange.record.attempts.begin(&lease, true, cx.now);
+        exchange.link = Some(link(stream, lease, Origin::Kept, cx));
         return Step::Go(Stage::Exchange);
     }
-    open(task, lease, cx)
+    open(exchange, lease, cx)
 }
 
 /// Goes on over the connection that the client has logged in over.
-fn begin_pinned(task: &mut Task, stream: Stream, lease: Lease, cx: &Context) -> Step {
-    task.request.moved = cx.now;
-    task.request.attempts.begin(&lease, true, cx.now);
-    task.upstream = Some(upstream(stream, lease, Origin::Pinned, cx));
+fn begin_pinned(exchange: &mut Exchange, stream: Stream, lease: Lease, cx: &Context) -> Step {
+    exchange.upload.moved = cx.now;
+    exchange.record.attempts.begin(&lease, true, cx.now);
+    exchange.link = Some(link(stream, lease, Origin::Pinned, cx));
     Step::Go(Stage::Exchange)
 }
 
 /// Begins a fresh connection to the backend whose kept one turned out to be dead, or to its next
 /// address.
-pub(super) fn refresh(task: &mut Task, cx: &mut Context) -> Step {
-    task.request.moved = cx.now;
-    match task.upstream.take() {
-        Some(Upstream { lease, addresses: Some(addresses), next_address, .. }) => {
-            dial(task, lease, addresses, next_address, cx)
+pub(super) fn refresh(exchange: &mut Exchange, cx: &mut Context) -> Step {
+    exchange.upload.moved = cx.now;
+    match exchange.link.take() {
+        Some(Link { lease, addresses: Some(addresses), next_address, .. }) => {
+            dial(exchange, lease, addresses, next_address, cx)
         }
-        Some(Upstream { lease, .. }) => open(task, lease, cx),
+        Some(Link { lease, .. }) => open(exchange, lease, cx),
         None => Step::Fail(Failure::NoBackend),
     }
 }
 
 /// Dials the backend again that has refused a connection, when the pause is over.
-pub(super) fn redial(task: &mut Task, cx: &mut Context) -> Step {
-    let Some(at) = task.request.redial.as_ref().map(|redial| redial.1) else {
+pub(super) fn redial(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Step {
+    let Some(at) = exchange.tries.redial.as_ref().map(|redial| redial.1) else {
         return Step::Go(Stage::Choose);
     };
     if cx.now < at {
-        relay::probe(task);
-        let interest = if task.client.ended { Interest::NONE } else { Interest::END };
+        relay::probe(client, exchange);
+        let interest = if client.ended { Interest::NONE } else { Interest::END };
         return Step::Wait(relay::wait_client(interest, at, Reason::Redial));
     }
-    task.request.moved = cx.now;
-    match task.unconnected.take() {
-        Some(lease) => open(task, *lease, cx),
+    exchange.upload.moved = cx.now;
+    match exchange.tries.unconnected.take() {
+        Some(lease) => open(exchange, *lease, cx),
         None => Step::Fail(Failure::NoBackend),
     }
 }
 
-fn open(task: &mut Task, lease: Lease, cx: &Context) -> Step {
+fn open(exchange: &mut Exchange, lease: Lease, cx: &Context) -> Step {
     let addresses = lease.backend().addresses();
-    dial(task, lease, addresses, 0, cx)
+    dial(exchange, lease, addresses, 0, cx)
 }
 
 /// Begins a connection to the first of the addresses from number `from` on that does not refuse
 /// it at once.
-fn dial(task: &mut Task, lease: Lease, addresses: Arc<Vec<SocketAddr>>, from: u8, cx: &Context) -> Step {
+fn dial(
+    exchange: &mut Exchange,
+    lease: Lease,
+    addresses: Arc<Vec<SocketAddr>>,
+    from: u8,
+    cx: &Context,
+) -> Step {
     let mut failure = Failure::Unresolved;
     for (place, address) in (0..).zip(addresses.iter()).skip(usize::from(from)) {
-        task.request.attempts.begin(&lease, false, cx.now);
+        exchange.record.attempts.begin(&lease, false, cx.now);
         let stream = match Stream::connect(*address) {
             // What is kept for later, to whichever backend, is worth less than this request.
             Err(Errno::MFILE | Errno::NFILE) => {
-                task.snapshot.close_unused();
+                exchange.snapshot.close_unused();
                 Stream::connect(*address)
             }
             outcome => outcome,
         };
         match stream.map_err(Failure::connecting) {
             Ok(stream) => {
-                let mut upstream = upstream(stream, lease, Origin::New, cx);
+                let mut link = link(stream, lease, Origin::New, cx);
                 if addresses.len() > 1 {
-                    upstream.addresses = Some(addresses);
-                    upstream.next_address = place + 1;
+                    link.addresses = Some(addresses);
+                    link.next_address = place + 1;
                 }
-                task.upstream = Some(upstream);
+                exchange.link = Some(link);
                 return Step::Go(Stage::Exchange);
             }
             Err(found) => failure = found,
@@ -161,25 +172,25 @@ fn dial(task: &mut Task, lease: Lease, addresses: Arc<Vec<SocketAddr>>, from: u8
         if !failure.concerns_the_address() {
             break;
         }
-        task.request.attempts.failed(failure.word());
+        exchange.record.attempts.failed(failure.word());
     }
     if addresses.is_empty() {
-        task.request.attempts.begin(&lease, false, cx.now);
+        exchange.record.attempts.begin(&lease, false, cx.now);
     }
-    task.unconnected = Some(Box::new(lease));
+    exchange.tries.unconnected = Some(Box::new(lease));
     Step::Fail(failure)
 }
 
 /// Notes that a connection was established: requests that wait for the backend may use it too, and
 /// the next request tries this address first.
-pub(super) fn came_to_be(upstream: &mut Upstream, request: &mut Request) {
-    upstream.connected = true;
-    request.redial = None;
-    if let Some(addresses) = upstream.addresses.take()
-        && let Some(place) = usize::from(upstream.next_address).checked_sub(1)
+pub(super) fn came_to_be(link: &mut Link, tries: &mut Tries) {
+    link.connected = true;
+    tries.redial = None;
+    if let Some(addresses) = link.addresses.take()
+        && let Some(place) = usize::from(link.next_address).checked_sub(1)
         && let Some(address) = addresses.get(place)
     {
-        upstream.lease.backend().prefer(*address);
+        link.lease.backend().prefer(*address);
     }
 }
 
@@ -192,9 +203,9 @@ enum Origin {
     New,
 }
 
-fn upstream(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Upstream {
+fn link(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Link {
     let kept = origin != Origin::New;
-    Upstream {
+    Link {
         stream,
         lease,
         inbound: Default::default(),

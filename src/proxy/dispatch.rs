@@ -5,16 +5,17 @@
 use std::net::SocketAddr;
 
 use crate::base::buffer::{Buffer, Size};
-use crate::base::clock::Moment;
 use crate::config::plan::{Action, Limits, RoutePlan, Template, TemplatePart};
 use crate::http::{Ambiguous, BodyLength, HeadError, HeadLimits, Method, RequestHead};
+use crate::proxy::client::Client;
 use crate::proxy::client_address::origin;
 use crate::proxy::context::{Context, ListenerInfo};
+use crate::proxy::exchange::Exchange;
 use crate::proxy::failure::Failure;
 use crate::proxy::forwarded::Sender;
 use crate::proxy::reply::Fixed;
 use crate::proxy::rewrite::{self, Changes, Dropped};
-use crate::proxy::task::{Client, Request};
+use crate::proxy::text::Text;
 use crate::proxy::{max_forwards, target};
 use crate::route::password_queue::Full;
 use crate::route::{self, Asker, Clearance, NotFound, Refusal};
@@ -40,25 +41,25 @@ pub fn head_limits(snapshot: &Snapshot) -> HeadLimits {
 pub(super) fn find(
     head: &RequestHead<'_, '_>,
     client: &Client,
-    request: &mut Request,
-    snapshot: &Snapshot,
+    exchange: &mut Exchange,
     cx: &mut Context,
 ) -> Result<Direction, Failure> {
+    let snapshot = &exchange.snapshot;
     let origin = origin(client.peer, &snapshot.plan.trusted_proxies, head.fields);
-    request.asker = Some(origin.asker);
+    exchange.asked.asker = Some(origin.asker);
     if let Some(failure) = unserved(head) {
         return Err(failure);
     }
     let found = snapshot.routes.find(&asked(&client.listener.name, head)).map_err(not_found)?;
     let plan = snapshot.route(found.place);
-    request.route = Some(found.place);
+    exchange.routed.route = Some(found.place);
     if found.guards().next().is_some() {
-        let hashed = request.password.as_ref();
+        let hashed = exchange.routed.password.as_ref();
         match snapshot.routes.admit(&found, origin.asker, head.fields, cx.now, hashed).map_err(refused)? {
-            Clearance::Granted(user) => request.user = user,
+            Clearance::Granted(user) => exchange.routed.user = user,
             Clearance::Pending(authenticator, credentials) => {
                 let ticket = cx.shared.passwords.join(&authenticator, credentials, &cx.unpark);
-                request.password = Some(ticket.map_err(|Full| Failure::PasswordsBusy)?);
+                exchange.routed.password = Some(ticket.map_err(|Full| Failure::PasswordsBusy)?);
                 return Ok(Direction::Password);
             }
         }
@@ -70,15 +71,16 @@ pub(super) fn find(
         }
         Action::Forward(pool) => {
             // INVARIANT: `check` refuses more pools than a place can tell apart.
-            request.pool = u16::try_from(*pool).ok();
-            request.tries_left = plan.retries;
+            exchange.routed.pool = u16::try_from(*pool).ok();
+            exchange.tries.left = plan.retries;
             if snapshot.plan.limits.body_rate.is_some() {
-                request.too_slow_at = cx.now + plan.timeouts.body_grace;
+                exchange.upload.too_slow_at = cx.now + plan.timeouts.body_grace;
             }
-            request.outbound.prepare(&mut cx.buffers, Size::Small);
+            exchange.upload.outbound.prepare(&mut cx.buffers, Size::Small);
             let peer = client.peer.ip().to_canonical();
             let sender = Sender { origin, peer, listener: client.listener.address };
-            let dropped = rewritten(snapshot, plan, &sender, head, request)?;
+            let dropped =
+                rewritten(snapshot, plan, &sender, head, &exchange.asked.id, &mut exchange.upload.outbound)?;
             if dropped.underscored > 0
                 && let Some(shard) = cx.shared.shards.get(cx.worker)
             {
@@ -143,16 +145,15 @@ pub fn preview(
     client: SocketAddr,
     head: &RequestHead<'_, '_>,
 ) -> Result<String, (u16, &'static str)> {
-    let mut request = Request::new(Moment::ZERO);
-    request.outbound = Buffer::default();
+    let (mut out, mut id) = (Buffer::default(), Text::default());
     // The same request id each time, so that two answers can be compared.
-    request.id.set(EXAMPLE_ID);
+    id.set(EXAMPLE_ID);
     let peer = client.ip().to_canonical();
     let origin = origin(client, &snapshot.plan.trusted_proxies, head.fields);
     let sender = Sender { origin, peer, listener: info.address };
-    rewritten(snapshot, route, &sender, head, &mut request)
+    rewritten(snapshot, route, &sender, head, &id, &mut out)
         .map_err(|failure| (failure.row().status, failure.row().text))?;
-    Ok(String::from_utf8_lossy(request.outbound.bytes()).into_owned())
+    Ok(String::from_utf8_lossy(out.bytes()).into_owned())
 }
 
 /// The client that guards see for a request from this peer: a trusted proxy forwards for others.
@@ -177,12 +178,13 @@ fn rewritten(
     route: &RoutePlan,
     sender: &Sender,
     head: &RequestHead<'_, '_>,
-    request: &mut Request,
+    id: &Text<64>,
+    out: &mut Buffer,
 ) -> Result<Dropped, Failure> {
     let target = target::rewritten(route, head).map_err(ambiguous)?;
     let headers = &snapshot.plan.headers;
     let changes = Changes { target: target.as_deref(), ops: &route.request_headers, headers };
-    rewrite::request(head, sender, &changes, request)
+    rewrite::request(head, sender, &changes, id, out)
 }
 
 fn ambiguous(_: Ambiguous) -> Failure {

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::clock::Moment;
+use crate::proxy::exchange::{Asked, Exchange};
 use crate::proxy::failure::{Chance, Failure};
-use crate::proxy::task::{Request, Task};
 use crate::upstream::backend::Backend;
 use crate::upstream::ejection::Evidence;
 use crate::upstream::health::Reason;
@@ -21,7 +21,7 @@ use crate::upstream::ward::Trial;
 #[derive(Default)]
 pub(super) struct FailedTries(Option<Box<List>>);
 
-/// Boxed, since every task has the field and nearly no request has failed tries.
+/// Boxed, since every exchange has the field and nearly no request has failed tries.
 #[derive(Default)]
 struct List(Vec<FailedTry>);
 
@@ -53,8 +53,8 @@ enum Verdict {
     Nothing,
 }
 
-/// Notes that the try that has `lease` has failed.
-pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, now: Moment) {
+/// Notes that the try that has `lease` has failed, whose request was `sent` then.
+pub(super) fn note(tries: &mut FailedTries, lease: &mut Lease, failure: Failure, sent: Moment, now: Moment) {
     let reason = failure.health_reason();
     if failure.row().chance == Chance::NothingSent {
         let evidence = Evidence { reason, pieces: 1, client: None };
@@ -63,10 +63,10 @@ pub(super) fn note(request: &mut Request, lease: &mut Lease, failure: Failure, n
         lease.backend().ask_for_probe();
         return;
     }
-    let silent = failure == Failure::ResponseTimeout && !lease.backend().has_answered_since(request.moved);
+    let silent = failure == Failure::ResponseTimeout && !lease.backend().has_answered_since(sent);
     let pieces = if silent { PIECES_OF_SILENCE } else { 1 };
     let (backend, trial) = (Arc::clone(lease.backend()), lease.take_trial());
-    request.failed_tries.0.get_or_insert_default().0.push(FailedTry { backend, trial, reason, pieces });
+    tries.0.get_or_insert_default().0.push(FailedTry { backend, trial, reason, pieces });
 }
 
 /// The points for a timed-out response, if its backend has answered nothing else meanwhile.
@@ -74,9 +74,9 @@ const PIECES_OF_SILENCE: u8 = 3;
 
 /// Judges the failed tries of a request that has ended. They count for the client's address that
 /// guards and logs use too, which may not be its `peer`.
-pub(super) fn settle(request: &mut Request, peer: SocketAddr, end: End, now: Moment) {
-    let Some(tries) = request.failed_tries.0.take().map(|list| list.0) else { return };
-    let client = request.client(peer);
+pub(super) fn settle(tries: &mut FailedTries, asked: &Asked, peer: SocketAddr, end: End, now: Moment) {
+    let Some(tries) = tries.0.take().map(|list| list.0) else { return };
+    let client = asked.client(peer);
     let verdict = judge(tries.iter().map(|failed| failed.reason), end);
     for FailedTry { backend, trial, reason, pieces } in tries {
         let evidence = match verdict {
@@ -89,9 +89,9 @@ pub(super) fn settle(request: &mut Request, peer: SocketAddr, end: End, now: Mom
     }
 }
 
-/// The same for a task whose request ended without an answer.
-pub(super) fn settle_task(task: &mut Task, now: Moment) {
-    settle(&mut task.request, task.client.peer, End::Unanswered, now);
+/// The same for an exchange that ended without an answer.
+pub(super) fn settle_unanswered(exchange: &mut Exchange, peer: SocketAddr, now: Moment) {
+    settle(&mut exchange.tries.failed_tries, &exchange.asked, peer, End::Unanswered, now);
 }
 
 fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: Moment) {

@@ -15,7 +15,7 @@ use crate::config::plan::HeaderOps;
 use crate::http::{Field, Known, RequestHead, node_address};
 use crate::proxy::client_address::Origin;
 use crate::proxy::rewrite::push_decimal;
-use crate::proxy::task::Text;
+use crate::proxy::text::Text;
 
 /// Where a request came from.
 pub(super) struct Sender {

@@ -3,7 +3,8 @@
 use crate::base::clock::Moment;
 use crate::base::limits::{ADMIN_REQUESTS_MAX, SHOWN_TARGET_BYTES_MAX};
 use crate::net::wait::Reason;
-use crate::proxy::task::{Stage, Task};
+use crate::proxy::connection::Connection;
+use crate::proxy::exchange::Stage;
 
 /// A request in flight, or a tunnel, as it was at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,33 +78,33 @@ fn shown(target: &str) -> String {
     }
 }
 
-impl Task {
+impl Connection {
     /// A look at the request that it carries; `None` between requests.
     pub fn inspect(&self) -> Option<Inspection> {
-        let (client, request) = (&self.client, &self.request);
-        let began = match (request.begun, client.head_began) {
-            (true, _) => request.started,
+        let (client, exchange) = (&self.client, &self.exchange);
+        let began = match (exchange.record.begun, client.head_began) {
+            (true, _) => exchange.asked.started,
             (false, Some(began)) => began,
             (false, None) => return None,
         };
-        let (method, target) = request.note.as_ref().map_or(("", ""), |note| note.line());
+        let (method, target) = exchange.record.note.as_ref().map_or(("", ""), |note| note.line());
         Some(Inspection {
-            id: String::from_utf8_lossy(request.id.as_bytes()).into_owned(),
+            id: String::from_utf8_lossy(exchange.asked.id.as_bytes()).into_owned(),
             method: method.to_owned(),
             target: shown(target),
             stage: self.doing(),
-            client: match request.asker {
+            client: match exchange.asked.asker {
                 Some(asker) if asker.address != client.peer.ip().to_canonical() => asker.address.to_string(),
                 _ => client.peer.to_string(),
             },
-            route: match &self.kept {
+            route: match &exchange.kept {
                 Some(kept) => kept.route.clone(),
-                None => request.route.map(|route| self.snapshot.route(route).name.clone()),
+                None => exchange.routed.route.map(|route| exchange.snapshot.route(route).name.clone()),
             },
-            backend: self.upstream.as_ref().map(|upstream| upstream.lease.backend().name().to_owned()),
+            backend: exchange.link.as_ref().map(|link| link.lease.backend().name().to_owned()),
             began,
             deadline: self.waits_until_at_most(),
-            attempts: request.attempts.len(),
+            attempts: exchange.record.attempts.len(),
         })
     }
 
@@ -112,13 +113,14 @@ impl Task {
         if self.waits_for != Some(Reason::LookAgain) {
             return self.waits_until;
         }
-        let (request, timeouts) = (&self.request, self.snapshot.timeouts(self.request.route));
-        let whole = timeouts.request.map_or(Moment::NEVER, |limit| request.started + limit);
-        whole.min(request.moved + timeouts.response_head)
+        let exchange = &self.exchange;
+        let timeouts = exchange.snapshot.timeouts(exchange.routed.route);
+        let whole = timeouts.request.map_or(Moment::NEVER, |limit| exchange.asked.started + limit);
+        whole.min(exchange.upload.moved + timeouts.response_head)
     }
 
     fn doing(&self) -> &'static str {
-        match (self.stage, self.waits_for) {
+        match (self.exchange.stage, self.waits_for) {
             (Stage::Tunnel, _) => "tunnel",
             (Stage::Linger, _) => "closing",
             (Stage::Reply, _) => "sending an answer of our own",

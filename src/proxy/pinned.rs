@@ -20,11 +20,11 @@ use crate::upstream::pool::Pool;
 #[derive(Debug, Default)]
 pub(super) struct Pinned {
     /// The last one that was kept. A list, so that tasks without any have room for a pointer only.
-    first: Option<Box<Connection>>,
+    first: Option<Box<PinnedConnection>>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct PinnedConnection {
     stream: Stream,
     /// The pool's number.
     pool: u32,
@@ -33,7 +33,7 @@ struct Connection {
     address: Option<SocketAddr>,
     /// Counts it among the backend's connections.
     _pin: Pin,
-    next: Option<Box<Connection>>,
+    next: Option<Box<PinnedConnection>>,
 }
 
 impl Pinned {
@@ -42,7 +42,7 @@ impl Pinned {
         drop(self.remove(pool.id()));
         let backend = lease.backend();
         let next = self.first.take();
-        self.first = Some(Box::new(Connection {
+        self.first = Some(Box::new(PinnedConnection {
             stream,
             pool: pool.id(),
             backend: backend.id(),
@@ -60,7 +60,7 @@ impl Pinned {
     }
 
     /// Takes the connection to a pool out of the list.
-    fn remove(&mut self, pool: u32) -> Option<Box<Connection>> {
+    fn remove(&mut self, pool: u32) -> Option<Box<PinnedConnection>> {
         let mut place = &mut self.first;
         while place.as_ref().is_some_and(|connection| connection.pool != pool) {
             place = &mut place.as_mut()?.next;

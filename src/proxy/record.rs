@@ -11,9 +11,12 @@ use crate::http::{self, RequestHead, Version};
 use crate::observe::batch::Batch;
 use crate::observe::metrics::Key;
 use crate::observe::record::{Attempt as AttemptRecord, Record};
+use crate::proxy::client::Client;
+use crate::proxy::connection::Connection;
 use crate::proxy::context::Context;
 use crate::proxy::evidence;
-use crate::proxy::task::{Request, Task};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::failure::Failure;
 use crate::upstream::lease::Lease;
 use crate::upstream::snapshot::Snapshot;
 
@@ -90,6 +93,35 @@ impl Note {
     }
 }
 
+/// What the metrics and the access log are told about a request.
+#[derive(Default)]
+pub(super) struct RequestRecord {
+    /// The request has begun and has not been recorded yet.
+    pub(super) begun: bool,
+    /// What the logs want to know of its head; `None` when nobody listens.
+    pub(super) note: Option<Box<Note>>,
+    /// The tries so far.
+    pub(super) attempts: Attempts,
+    /// What the client was told; 0 if nothing yet.
+    pub(super) status: u16,
+    /// Why it ended, if that is not that it was completed.
+    pub(super) end: Option<&'static str>,
+    /// What was wrong, such as the rule that it breaks, if it got an answer of our own.
+    pub(super) reason: Option<Failure>,
+    /// How long it waited for a place at a backend.
+    pub(super) waited: Duration,
+}
+
+impl RequestRecord {
+    /// Notes what it ends with. The cause of a server error stays, whatever comes of telling the
+    /// client about it: its record is there to name that cause.
+    pub(super) fn fail(&mut self, word: &'static str) {
+        if self.status < 500 || self.end.is_none() {
+            self.end = Some(word);
+        }
+    }
+}
+
 /// The tries of one request. Nearly always there is one, which is kept in place.
 #[derive(Debug, Default)]
 pub struct Attempts {
@@ -161,64 +193,64 @@ impl Attempts {
 
 /// Begins the record of a request whose head could not be read, with as much of its first line as
 /// has the form of one.
-pub(super) fn begin_malformed(request: &mut Request, head: &[u8], cx: &mut Context) {
-    if cx.takes_notes() && request.note.is_none() {
+pub(super) fn begin_malformed(record: &mut RequestRecord, head: &[u8], cx: &mut Context) {
+    if cx.takes_notes() && record.note.is_none() {
         let mut note = cx.notes.pop().unwrap_or_default();
         note.take_first_line(head);
-        request.note = Some(note);
+        record.note = Some(note);
     }
 }
 
 /// The same for a request of which no whole head has come.
-pub(super) fn begin_unread(task: &mut Task, cx: &mut Context) {
-    if !task.request.begun {
-        begin_malformed(&mut task.request, task.client.inbound.bytes(), cx);
+pub(super) fn begin_unread(client: &Client, exchange: &mut Exchange, cx: &mut Context) {
+    if !exchange.record.begun {
+        begin_malformed(&mut exchange.record, client.inbound.bytes(), cx);
     }
 }
 
 /// Begins the record of a request.
-pub(super) fn begin(request: &mut Request, head: &RequestHead<'_, '_>, cx: &mut Context) {
+pub(super) fn begin(record: &mut RequestRecord, head: &RequestHead<'_, '_>, cx: &mut Context) {
     if cx.takes_notes() {
         let mut note = cx.notes.pop().unwrap_or_default();
         note.take(head);
-        request.note = Some(note);
+        record.note = Some(note);
     }
 }
 
 /// Ends the record of a request that the stop of the balancer cuts off.
-pub fn cut_off(task: &mut Task, cx: &mut Context) {
-    task.request.end = Some("stopped");
-    end(task, cx);
+pub fn cut_off(connection: &mut Connection, cx: &mut Context) {
+    let Connection { client, exchange, .. } = connection;
+    exchange.record.end = Some("stopped");
+    end(client, exchange, cx);
 }
 
 /// Ends the record of the request under way, if one has begun: counts it, and writes its line.
-pub(super) fn end(task: &mut Task, cx: &mut Context) {
-    if !std::mem::replace(&mut task.request.begun, false) {
+pub(super) fn end(client: &Client, exchange: &mut Exchange, cx: &mut Context) {
+    if !std::mem::replace(&mut exchange.record.begun, false) {
         return;
     }
-    evidence::settle_task(task, cx.now);
-    let Task { client, request, snapshot, kept, .. } = task;
-    let took = cx.now.since(request.started);
+    evidence::settle_unanswered(exchange, client.peer, cx.now);
+    let took = cx.now.since(exchange.asked.started);
     // Nobody was told anything: what nginx and HAProxy made the custom for a client that left.
-    let code = if request.status == 0 { 499 } else { request.status };
-    let pool = match kept {
+    let code = if exchange.record.status == 0 { 499 } else { exchange.record.status };
+    let pool = match &exchange.kept {
         Some(kept) => kept.pool.as_ref().map(|(id, _)| *id),
-        None => request.pool.map(|pool| snapshot.pool(pool).id()),
+        None => exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool).id()),
     };
     let key = Key {
         listener: client.listener.id,
         pool: pool.unwrap_or(0),
-        backend: request.attempts.last.map_or(0, |attempt| attempt.backend),
+        backend: exchange.record.attempts.last.map_or(0, |attempt| attempt.backend),
         code,
     };
     if let Some(shard) = cx.shared.shards.get(cx.worker) {
-        shard.request(key, took, request.uploaded, request.downloaded);
+        shard.request(key, took, exchange.upload.bytes, exchange.download.bytes);
     }
-    let newer = (!Arc::ptr_eq(snapshot, cx.snapshot())).then(|| Arc::clone(cx.snapshot()));
+    let newer = (!Arc::ptr_eq(&exchange.snapshot, cx.snapshot())).then(|| Arc::clone(cx.snapshot()));
     if let Some(batch) = cx.log() {
-        write_line(task, newer.as_deref(), batch, code, took);
+        write_line(client, exchange, newer.as_deref(), batch, code, took);
     }
-    if let Some(note) = task.request.note.take()
+    if let Some(note) = exchange.record.note.take()
         && note.text.capacity() <= NOTE_KEPT_BYTES_MAX
         && cx.notes.len() < NOTES_KEPT_MAX
     {
@@ -228,17 +260,23 @@ pub(super) fn end(task: &mut Task, cx: &mut Context) {
 
 /// Writes the line of a request that has ended. `newer` is the present configuration,
 /// if that is another than its own.
-fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: u16, total: Duration) {
-    let Task { client, request, snapshot, kept, .. } = task;
-    let end = request.end.unwrap_or("completed");
+fn write_line(
+    client: &Client,
+    exchange: &Exchange,
+    newer: Option<&Snapshot>,
+    batch: &mut Batch,
+    status: u16,
+    total: Duration,
+) {
+    let end = exchange.record.end.unwrap_or("completed");
     let since = |began: Moment, then: Option<Moment>| then.map(|then| then.since(began));
     // Whoever waited in the queue may have been given a backend that only the present one knows.
-    let kept_names = kept.as_ref().map_or(&[][..], |kept| &kept.backends);
+    let kept_names = exchange.kept.as_ref().map_or(&[][..], |kept| &kept.backends);
     let name_of = |id: u32| {
         if let Some((_, name)) = kept_names.iter().find(|(known, _)| *known == id) {
             return Some(name.as_str());
         }
-        let mut known = [Some(&**snapshot), newer].into_iter().flatten().flat_map(Snapshot::backends);
+        let mut known = [Some(&*exchange.snapshot), newer].into_iter().flatten().flat_map(Snapshot::backends);
         known.find(|backend| backend.id() == id).map(|backend| backend.name())
     };
     let line = |attempt: &Attempt| AttemptRecord {
@@ -249,50 +287,50 @@ fn write_line(task: &Task, newer: Option<&Snapshot>, batch: &mut Batch, status: 
         outcome: attempt.outcome.unwrap_or(end),
     };
     // One try, as nearly always, needs no allocation.
-    let last = request.attempts.last.as_ref().map(line);
+    let last = exchange.record.attempts.last.as_ref().map(line);
     let all: Vec<_>;
-    let attempts = if request.attempts.earlier.is_empty() {
+    let attempts = if exchange.record.attempts.earlier.is_empty() {
         last.as_slice()
     } else {
-        all = request.attempts.iter().map(line).collect();
+        all = exchange.record.attempts.iter().map(line).collect();
         &all
     };
-    let note = request.note.as_deref().unwrap_or(&NOTHING);
-    let (route, pool, user) = match kept {
+    let note = exchange.record.note.as_deref().unwrap_or(&NOTHING);
+    let (route, pool, user) = match &exchange.kept {
         Some(kept) => {
             (kept.route.as_deref(), kept.pool.as_ref().map(|(_, name)| name.as_str()), kept.user.as_deref())
         }
         None => (
-            request.route.map(|route| snapshot.route(route).name.as_str()),
-            request.pool.map(|pool| snapshot.pool(pool).name()),
-            request.user.and_then(|user| snapshot.routes.user(user)),
+            exchange.routed.route.map(|route| exchange.snapshot.route(route).name.as_str()),
+            exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool).name()),
+            exchange.routed.user.and_then(|user| exchange.snapshot.routes.user(user)),
         ),
     };
     batch.append(&Record {
-        time: clock::wall_time(request.started),
-        id: request.id.as_bytes(),
-        client: request.client(client.peer),
+        time: clock::wall_time(exchange.asked.started),
+        id: exchange.asked.id.as_bytes(),
+        client: exchange.asked.client(client.peer),
         peer: client.peer,
         listener: &client.listener.name,
         user,
         method: note.text(&note.method),
         host: note.text(&note.host),
         target: note.text(&note.target),
-        version: match request.version {
+        version: match exchange.asked.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
         },
         referer: note.bytes(&note.referer),
         user_agent: note.bytes(&note.user_agent),
         status,
-        bytes_in: request.uploaded,
-        bytes_out: request.downloaded,
+        bytes_in: exchange.upload.bytes,
+        bytes_out: exchange.download.bytes,
         route,
         pool,
         attempts,
-        queue: request.waited,
+        queue: exchange.record.waited,
         total,
         end,
-        reason: request.reason.map(|failure| failure.row().text),
+        reason: exchange.record.reason.map(|failure| failure.row().text),
     });
 }

@@ -8,9 +8,10 @@ use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_lin
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::advance::Step;
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::exchange::{Exchange, Framing};
 use crate::proxy::failure::Failure;
-use crate::proxy::task::{Client, Framing, Task};
 
 /// What moving bytes in one direction came to.
 pub(super) enum Flow {
@@ -49,23 +50,22 @@ pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason
 }
 
 /// A wait until the client takes bytes.
-pub(super) fn wait_to_write(task: &mut Task, now: Moment) -> Wait {
-    let Task { client, request, snapshot, .. } = task;
-    let (timeouts, limits) = (snapshot.timeouts(request.route), &snapshot.plan.limits);
+pub(super) fn wait_to_write(client: &mut Client, exchange: &Exchange, now: Moment) -> Wait {
+    let (timeouts, limits) =
+        (exchange.snapshot.timeouts(exchange.routed.route), &exchange.snapshot.plan.limits);
     let deadline = client.send_progress.deadline(&client.stream, timeouts, limits, now);
     wait_client(Interest::WRITE, deadline, Reason::SendResponse)
 }
 
 /// Writes what is meant for the client.
-pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
-    let client = &mut task.client;
+pub(super) fn flush(client: &mut Client, exchange: &Exchange, cx: &mut Context) -> Flow {
     while !client.outbound.is_empty() {
         match client.stream.write(client.outbound.bytes()) {
             Ok(Io::Moved(count)) => {
                 client.outbound.consume(count);
                 client.send_progress.wrote(count, cx.now);
             }
-            Ok(_) => return Flow::Wait(wait_to_write(task, cx.now)),
+            Ok(_) => return Flow::Wait(wait_to_write(client, exchange, cx.now)),
             Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
     }
@@ -78,9 +78,9 @@ pub(super) fn flush(task: &mut Task, cx: &mut Context) -> Flow {
 /// waits for the answer. Every answer begins with the same bytes, whatever it turns out to
 /// be; so they are sent ahead. Whoever is gone answers with a reset, and the backend is
 /// spared the rest of the work.
-pub(super) fn probe(task: &mut Task) {
-    let client = &mut task.client;
-    let untouched = !task.request.is_answered() && task.request.interim == 0 && client.outbound.is_empty();
+pub(super) fn probe(client: &mut Client, exchange: &Exchange) {
+    let untouched =
+        !exchange.download.is_answered() && exchange.tries.interim == 0 && client.outbound.is_empty();
     if client.ended && client.probed == 0 && untouched {
         // Should the socket not take them, the answer will tell.
         if let Ok(Io::Moved(count)) = client.stream.write(STATUS_LINE_START) {
@@ -104,12 +104,11 @@ pub(super) fn settle(client: &mut Client) {
 /// A client that was answered before the end of its request may not read until it has sent all of
 /// it, so it gets more time, and its bytes are not limited: they are charged to its turns, and no
 /// memory is held while it sends.
-pub(super) fn linger(task: &mut Task, cx: &mut Context) -> Step {
-    let (idle, whole) = match task.request.is_read() {
+pub(super) fn linger(client: &mut Client, exchange: &Exchange, cx: &mut Context) -> Step {
+    let (idle, whole) = match exchange.upload.is_read() {
         true => (LINGER_TIME_MAX, LINGER_TIME_MAX),
         false => (LINGER_UNREAD_IDLE_MAX, LINGER_UNREAD_TIME_MAX),
     };
-    let client = &mut task.client;
     loop {
         client.inbound.clear();
         if cx.now >= client.since + whole {

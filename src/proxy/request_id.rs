@@ -7,7 +7,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::proxy::task::Text;
+use crate::proxy::text::Text;
 
 /// Where a worker's ids come from.
 pub struct RequestIds {

@@ -11,64 +11,66 @@ use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::counted::Counted;
 use crate::proxy::dispatch::head_limits;
+use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
     wait_upstream,
 };
 use crate::proxy::rewrite::Additions;
-use crate::proxy::task::{Counted, Download, Framing, Request, Task, Upstream};
 use crate::proxy::upload::body_may_begin;
 use crate::proxy::{evidence, retry, rewrite, splice};
 
 /// Receives the response as far as the backend supplies it and the client takes it.
-pub(super) fn receive(task: &mut Task, cx: &mut Context) -> Flow {
-    while !task.request.is_answered() {
-        match read_head(task, cx) {
+pub(super) fn receive(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Flow {
+    while !exchange.download.is_answered() {
+        match read_head(client, exchange, cx) {
             Ok(()) => {}
             Err(flow) => return flow,
         }
     }
-    relay_body(task, cx)
+    relay_body(client, exchange, cx)
 }
 
 /// Reads and handles one response head: an interim one, or the final one.
-fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
-    let sent = task.request.is_sent();
-    let Some(upstream) = &mut task.upstream else { return Err(Flow::Fail(Failure::Closed)) };
+fn read_head(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Result<(), Flow> {
+    let sent = exchange.upload.is_sent();
+    let Some(link) = &mut exchange.link else { return Err(Flow::Fail(Failure::Closed)) };
     loop {
-        if let Some(end) = http::head_end(upstream.inbound.bytes(), upstream.scanned) {
-            upstream.scanned = 0;
-            return begin(task, cx, end);
+        if let Some(end) = http::head_end(link.inbound.bytes(), link.scanned) {
+            link.scanned = 0;
+            return begin(client, exchange, cx, end);
         }
-        upstream.scanned = upstream.inbound.len();
-        if upstream.inbound.len() > task.snapshot.plan.limits.head {
+        link.scanned = link.inbound.len();
+        if link.inbound.len() > exchange.snapshot.plan.limits.head {
             return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
         }
-        match upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Large) {
+        match link.stream.read(&mut link.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(_)) => {}
             Ok(Io::Blocked) => break,
-            Ok(Io::End) if upstream.inbound.is_empty() => return Err(Flow::Fail(Failure::Closed)),
+            Ok(Io::End) if link.inbound.is_empty() => return Err(Flow::Fail(Failure::Closed)),
             Ok(Io::End) => return Err(Flow::Fail(Failure::Truncated)),
             Err(error @ Errno::NOBUFS) => return Err(Flow::Fail(Failure::Shortage(error))),
             Err(error) => return Err(Flow::Fail(Failure::Reset(error))),
         }
     }
-    upstream.inbound.release_if_empty(&mut cx.buffers);
+    link.inbound.release_if_empty(&mut cx.buffers);
     // While the request is still going up, its own deadlines apply.
-    let deadline = match sent || upstream.write_closed {
-        true => task.request.moved + task.snapshot.timeouts(task.request.route).response_head,
+    let deadline = match sent || link.write_closed {
+        true => exchange.upload.moved + exchange.snapshot.timeouts(exchange.routed.route).response_head,
         false => Moment::NEVER,
     };
     let mut wait = wait_upstream(Interest::READ, deadline, Reason::ResponseHead);
     if sent
-        && upstream.inbound.is_empty()
-        && let Some(pool) = task.request.pool.map(|pool| task.snapshot.pool(pool))
-        && retry::may_move(&task.request, pool, upstream.lease.backend())
+        && link.inbound.is_empty()
+        && let Some(pool) = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool))
+        && retry::may_move(&exchange.tries, pool, link.lease.backend())
     {
-        if retry::moves(&mut task.request, pool, upstream.lease.backend(), cx.now) {
+        if retry::moves(&mut exchange.tries, pool, link.lease.backend(), cx.now) {
             return Err(Flow::Fail(Failure::WentDown));
         }
         let again = cx.now + LOOK_AGAIN_EVERY;
@@ -76,11 +78,11 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             (wait.deadline, wait.reason) = (again, Reason::LookAgain);
         }
     }
-    if !task.client.outbound.is_empty() {
+    if !client.outbound.is_empty() {
         // An interim response that the client has not taken yet.
-        match relay::flush(task, cx) {
+        match relay::flush(client, exchange, cx) {
             Flow::Wait(writing) => wait = wait.and(writing),
-            Flow::Done => task.client.outbound.release(&mut cx.buffers),
+            Flow::Done => client.outbound.release(&mut cx.buffers),
             flow => return Err(flow),
         }
     }
@@ -88,23 +90,23 @@ fn read_head(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
 }
 
 /// Handles the response head that is the first `end` bytes of what has arrived.
-fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
-    if task.client.outbound.len() + end > task.snapshot.plan.limits.head {
+fn begin(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, end: usize) -> Result<(), Flow> {
+    if client.outbound.len() + end > exchange.snapshot.plan.limits.head {
         // Interim responses that the client has not taken do not pile up: they go first.
-        match relay::flush(task, cx) {
+        match relay::flush(client, exchange, cx) {
             Flow::Done => {}
             flow => return Err(flow),
         }
     }
     let draining = cx.draining_since().is_some();
-    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else {
+    let Some(link) = &mut exchange.link else {
         return Err(Flow::Fail(Failure::Closed));
     };
-    let mut storage = HeadStorage::within(head_limits(snapshot));
-    let bytes = upstream.inbound.bytes().get(..end).unwrap_or_default();
-    let head = http::parse_response(bytes, request.method, &mut storage)
+    let mut storage = HeadStorage::within(head_limits(&exchange.snapshot));
+    let bytes = link.inbound.bytes().get(..end).unwrap_or_default();
+    let head = http::parse_response(bytes, exchange.asked.method, &mut storage)
         .map_err(|error| Flow::Fail(Failure::BadResponse(error)))?;
-    if end > snapshot.plan.limits.head {
+    if end > exchange.snapshot.plan.limits.head {
         return Err(Flow::Fail(Failure::BadResponse(HeadError::HeadTooLarge)));
     }
     // One that is as long as a small buffer does not fit into it when it is written anew.
@@ -115,107 +117,134 @@ fn begin(task: &mut Task, cx: &mut Context, end: usize) -> Result<(), Flow> {
         return Err(Flow::Fail(Failure::Shortage(Errno::NOBUFS)));
     }
     let out = client.outbound.prepare(&mut cx.buffers, Size::Small);
-    request.received = cx.now;
-    let timeouts = snapshot.timeouts(request.route);
-    let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
+    exchange.download.moved = cx.now;
+    let timeouts = exchange.snapshot.timeouts(exchange.routed.route);
+    let ops =
+        exchange.routed.route.map_or(&UNCHANGED, |route| &exchange.snapshot.route(route).response_headers);
     // Only the final response has a date.
-    let additions = Additions { ops, headers: &snapshot.plan.headers, date: None };
+    let additions = Additions { ops, headers: &exchange.snapshot.plan.headers, date: None };
 
     if head.status == 101 {
-        if !request.upgrade || head.upgrade.is_none() || !request.is_sent() {
+        if !exchange.asked.upgrade || head.upgrade.is_none() || !exchange.upload.is_sent() {
             return Err(Flow::Fail(Failure::UnaskedUpgrade));
         }
-        if request.tunnel.is_none() {
-            request.tunnel = Counted::within(&cx.shared.tunnels, snapshot.plan.limits.tunnels);
+        if exchange.tunnel.is_none() {
+            exchange.tunnel = Counted::within(&cx.shared.tunnels, exchange.snapshot.plan.limits.tunnels);
         }
-        if request.tunnel.is_none() {
+        if exchange.tunnel.is_none() {
             return Err(Flow::Fail(Failure::TooManyTunnels));
         }
-        upstream.lease.answered(cx.now);
-        evidence::settle(request, client.peer, evidence::End::Answered, cx.now);
-        request.status = 101;
-        request.attempts.answered(cx.now);
-        rewrite::switching(&head, request, &additions, out);
+        link.lease.answered(cx.now);
+        evidence::settle(
+            &mut exchange.tries.failed_tries,
+            &exchange.asked,
+            client.peer,
+            evidence::End::Answered,
+            cx.now,
+        );
+        exchange.record.status = 101;
+        exchange.record.attempts.answered(cx.now);
+        rewrite::switching(&head, &exchange.asked, &additions, out);
         relay::settle(client);
         drop(storage);
-        upstream.inbound.consume(end);
-        request.download = Download::Done;
-        request.keep_client = false;
+        link.inbound.consume(end);
+        exchange.download.state = DownloadState::Done;
+        exchange.download.keep_client = false;
         // From now on this is what the client says.
-        request.outbound.clear();
-        request.sent = 0;
+        exchange.upload.outbound.clear();
+        exchange.upload.sent = 0;
         return Err(Flow::Upgraded);
     }
     if head.status < 200 {
-        request.interim += end as u64;
-        if snapshot.plan.limits.interim.is_some_and(|max| request.interim > max) {
+        exchange.tries.interim += end as u64;
+        if exchange.snapshot.plan.limits.interim.is_some_and(|max| exchange.tries.interim > max) {
             return Err(Flow::Fail(Failure::EndlessInterim));
         }
         // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
-        if request.version == Version::Http11 {
+        if exchange.asked.version == Version::Http11 {
             rewrite::interim(&head, &additions, out);
             relay::settle(client);
         }
-        if head.status == 100 && request.awaits_continue {
-            body_may_begin(request, timeouts, cx.now);
+        if head.status == 100 && exchange.upload.awaits_continue {
+            body_may_begin(&mut exchange.upload, timeouts, cx.now);
         }
         // The backend is working on it, so its timeout starts over (RFC 2518, section 10.1).
-        if head.status == 102 && (request.is_sent() || request.awaits_continue || upstream.write_closed) {
-            request.moved = cx.now;
+        if head.status == 102
+            && (exchange.upload.is_sent() || exchange.upload.awaits_continue || link.write_closed)
+        {
+            exchange.upload.moved = cx.now;
         }
         drop(storage);
-        upstream.inbound.consume(end);
+        link.inbound.consume(end);
         return Ok(());
     }
 
-    request.attempts.answered(cx.now);
-    let pool = request.pool.map(|pool| snapshot.pool(pool));
+    exchange.record.attempts.answered(cx.now);
+    let pool = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool));
     let failed = pool.is_some_and(|pool| pool.ejects_on_status(head.status));
     if failed {
-        upstream.lease.heard(cx.now);
-        evidence::note(request, &mut upstream.lease, Failure::Status(head.status), cx.now);
+        link.lease.heard(cx.now);
+        evidence::note(
+            &mut exchange.tries.failed_tries,
+            &mut link.lease,
+            Failure::Status(head.status),
+            exchange.upload.moved,
+            cx.now,
+        );
     } else {
-        upstream.lease.answered(cx.now);
-        evidence::settle(request, client.peer, evidence::End::Answered, cx.now);
+        link.lease.answered(cx.now);
+        evidence::settle(
+            &mut exchange.tries.failed_tries,
+            &exchange.asked,
+            client.peer,
+            evidence::End::Answered,
+            cx.now,
+        );
     }
-    let from = upstream.lease.backend().id();
-    if pool.is_some_and(|pool| retry::on_status(request, pool, from, head.status, cx.now)) {
+    let from = link.lease.backend().id();
+    if pool.is_some_and(|pool| retry::on_status(&mut exchange.tries, pool, from, head.status, cx.now)) {
         return Err(Flow::Fail(Failure::Status(head.status)));
     }
     if failed {
-        evidence::settle(request, client.peer, evidence::End::Unanswered, cx.now);
+        evidence::settle(
+            &mut exchange.tries.failed_tries,
+            &exchange.asked,
+            client.peer,
+            evidence::End::Unanswered,
+            cx.now,
+        );
     }
-    request.tunnel = None;
-    upstream.pinned |= request.binds_connection || head.binds_connection;
-    upstream.lifetime = lifetime(&head, timeouts.upstream_keep_alive);
+    exchange.tunnel = None;
+    link.pinned |= exchange.asked.binds_connection || head.binds_connection;
+    link.lifetime = lifetime(&head, timeouts.upstream_keep_alive);
     // A client that was answered instead of getting its 100 need not send the body at all.
-    upstream.reads_on = head.keep_alive && !request.awaits_continue && !upstream.write_closed;
-    let framing = match request.version {
+    link.reads_on = head.keep_alive && !exchange.upload.awaits_continue && !link.write_closed;
+    let framing = match exchange.asked.version {
         Version::Http11 => Framing::Chunked,
         Version::Http10 => Framing::UntilClose,
     };
-    request.download = match head.body {
-        BodyLength::None | BodyLength::Fixed(0) => Download::Done,
-        BodyLength::Fixed(length) => Download::Fixed(length),
-        BodyLength::Chunked => Download::Chunked(ChunkDecoder::new(), framing),
-        BodyLength::UntilClose => Download::UntilClose(framing),
+    exchange.download.state = match head.body {
+        BodyLength::None | BodyLength::Fixed(0) => DownloadState::Done,
+        BodyLength::Fixed(length) => DownloadState::Fixed(length),
+        BodyLength::Chunked => DownloadState::Chunked(ChunkDecoder::new(), framing),
+        BodyLength::UntilClose => DownloadState::UntilClose(framing),
     };
-    request.ends_by_closing = matches!(
-        request.download,
-        Download::Chunked(_, Framing::UntilClose) | Download::UntilClose(Framing::UntilClose)
+    exchange.download.ends_by_closing = matches!(
+        exchange.download.state,
+        DownloadState::Chunked(_, Framing::UntilClose) | DownloadState::UntilClose(Framing::UntilClose)
     );
-    let last = snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
-    request.keep_client = request.keep_alive
-        && (request.is_read() || upstream.reads_on)
-        && !request.ends_by_closing
+    let last = exchange.snapshot.plan.limits.requests_per_connection.is_some_and(|max| client.served >= max);
+    exchange.download.keep_client = exchange.asked.keep_alive
+        && (exchange.upload.is_read() || link.reads_on)
+        && !exchange.download.ends_by_closing
         && !last
         && !draining;
-    request.status = head.status;
+    exchange.record.status = head.status;
     let additions = Additions { date: cx.date.at(cx.now), ..additions };
-    rewrite::response(&head, request, &additions, out);
+    rewrite::response(&head, &exchange.asked, &exchange.download, &additions, out);
     relay::settle(client);
     drop(storage);
-    upstream.inbound.consume(end);
+    link.inbound.consume(end);
     Ok(())
 }
 
@@ -232,36 +261,37 @@ fn lifetime(head: &ResponseHead<'_, '_>, ours: Duration) -> Option<Duration> {
 }
 
 /// Relays what follows the response head.
-fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
+fn relay_body(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Flow {
     loop {
-        if let Err(flow) = pass_on(task, cx) {
+        if let Err(flow) = pass_on(client, exchange, cx) {
             return flow;
         }
-        if let Some(pipe) = splice::pipe_down(task, cx) {
-            return splice::down(task, cx, pipe);
+        if let Some(pipe) = splice::pipe_down(client, exchange, cx) {
+            return splice::down(client, exchange, cx, pipe);
         }
-        let Task { request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
-        if matches!(request.download, Download::Done) {
+        let Some(link) = &mut exchange.link else { return Flow::Done };
+        if matches!(exchange.download.state, DownloadState::Done) {
             return Flow::Done;
         }
         if cx.turn.is_over() {
             return Flow::Yield;
         }
-        match upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Large) {
+        match link.stream.read(&mut link.inbound, &mut cx.buffers, Size::Large) {
             Ok(Io::Moved(count)) => {
                 cx.turn.charge(count);
-                request.received = cx.now;
+                exchange.download.moved = cx.now;
             }
             Ok(Io::Blocked) => {
-                upstream.inbound.release_if_empty(&mut cx.buffers);
-                let deadline = request.received + snapshot.timeouts(request.route).response_body;
+                link.inbound.release_if_empty(&mut cx.buffers);
+                let deadline =
+                    exchange.download.moved + exchange.snapshot.timeouts(exchange.routed.route).response_body;
                 return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
             }
-            Ok(Io::End) => match request.download {
-                Download::UntilClose(framing) => {
-                    request.download = Download::Done;
+            Ok(Io::End) => match exchange.download.state {
+                DownloadState::UntilClose(framing) => {
+                    exchange.download.state = DownloadState::Done;
                     // No trailers came, and none are malformed.
-                    let _ = push_end(&mut task.client.outbound, b"\r\n", framing, &UNCHANGED);
+                    let _ = push_end(&mut client.outbound, b"\r\n", framing, &UNCHANGED);
                 }
                 _ => return Flow::Fail(Failure::Truncated),
             },
@@ -272,38 +302,50 @@ fn relay_body(task: &mut Task, cx: &mut Context) -> Flow {
 
 /// Writes what there is to the client: what was rewritten, and the body bytes that can go as
 /// they are, in one call.
-fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
+fn pass_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Result<(), Flow> {
     loop {
-        let Task { client, request, upstream: Some(Upstream { inbound, .. }), snapshot, .. } = task else {
+        let Some(link) = &mut exchange.link else {
             return Ok(());
         };
-        if matches!(request.download, Download::Chunked(..) | Download::UntilClose(Framing::Chunked)) {
+        if matches!(
+            exchange.download.state,
+            DownloadState::Chunked(..) | DownloadState::UntilClose(Framing::Chunked)
+        ) {
             // All in one piece, if there may be so much memory.
             let most = BUFFER_LARGE_BYTES.saturating_sub(client.outbound.len());
-            client.outbound.make_room(&mut cx.buffers, most.min(inbound.len() + CHUNK_FRAMING_BYTES_MAX));
+            client
+                .outbound
+                .make_room(&mut cx.buffers, most.min(link.inbound.len() + CHUNK_FRAMING_BYTES_MAX));
         }
-        let mut plain = match &mut request.download {
-            Download::Fixed(remaining) => {
-                usize::try_from(*remaining).unwrap_or(usize::MAX).min(inbound.len())
+        let mut plain = match &mut exchange.download.state {
+            DownloadState::Fixed(remaining) => {
+                usize::try_from(*remaining).unwrap_or(usize::MAX).min(link.inbound.len())
             }
-            Download::UntilClose(Framing::UntilClose) => inbound.len(),
-            Download::UntilClose(framing) => {
+            DownloadState::UntilClose(Framing::UntilClose) => link.inbound.len(),
+            DownloadState::UntilClose(framing) => {
                 let room = client.outbound.room().saturating_sub(CHUNK_FRAMING_BYTES_MAX);
-                let count = inbound.len().min(room);
-                push_chunk(&mut client.outbound, inbound.bytes().get(..count).unwrap_or_default(), *framing);
-                request.downloaded += count as u64;
-                inbound.consume(count);
+                let count = link.inbound.len().min(room);
+                push_chunk(
+                    &mut client.outbound,
+                    link.inbound.bytes().get(..count).unwrap_or_default(),
+                    *framing,
+                );
+                exchange.download.bytes += count as u64;
+                link.inbound.consume(count);
                 0
             }
-            Download::Chunked(decoder, framing) => {
-                let ops = request.route.map_or(&UNCHANGED, |route| &snapshot.route(route).response_headers);
-                let reframed = reframe(decoder, inbound, &mut client.outbound, *framing, ops);
+            DownloadState::Chunked(decoder, framing) => {
+                let ops = exchange
+                    .routed
+                    .route
+                    .map_or(&UNCHANGED, |route| &exchange.snapshot.route(route).response_headers);
+                let reframed = reframe(decoder, &mut link.inbound, &mut client.outbound, *framing, ops);
                 match reframed {
                     Ok(reframed) => {
-                        request.downloaded += reframed.moved as u64;
+                        exchange.download.bytes += reframed.moved as u64;
                         cx.turn.charge_chunks(reframed.chunks);
                         if reframed.done {
-                            request.download = Download::Done;
+                            exchange.download.state = DownloadState::Done;
                         }
                     }
                     Err(fault) => {
@@ -318,15 +360,15 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
                 }
                 0
             }
-            Download::Head | Download::Done => 0,
+            DownloadState::Head | DownloadState::Done => 0,
         };
         if !client.outbound.is_empty() && plain <= SMALL_BODY_BYTES {
             // Behind the head, so that both go in one plain call.
-            client.outbound.extend(inbound.bytes().get(..plain).unwrap_or_default());
-            took(request, inbound, plain);
+            client.outbound.extend(link.inbound.bytes().get(..plain).unwrap_or_default());
+            took(&mut exchange.download, &mut link.inbound, plain);
             plain = 0;
         }
-        let body = inbound.bytes().get(..plain).unwrap_or_default();
+        let body = link.inbound.bytes().get(..plain).unwrap_or_default();
         if client.outbound.is_empty() && body.is_empty() {
             return Ok(());
         }
@@ -334,23 +376,23 @@ fn pass_on(task: &mut Task, cx: &mut Context) -> Result<(), Flow> {
             Ok(Io::Moved(count)) => {
                 let of_head = count.min(client.outbound.len());
                 client.outbound.consume(of_head);
-                took(request, inbound, count - of_head);
+                took(&mut exchange.download, &mut link.inbound, count - of_head);
                 client.send_progress.wrote(count, cx.now);
             }
-            Ok(_) => return Err(Flow::Wait(wait_to_write(task, cx.now))),
+            Ok(_) => return Err(Flow::Wait(wait_to_write(client, exchange, cx.now))),
             Err(_) => return Err(Flow::Fail(Failure::ClientLeft)),
         }
     }
 }
 
 /// Notes that bytes of a body that goes as it is have left the queue.
-fn took(request: &mut Request, inbound: &mut Buffer, count: usize) {
+fn took(download: &mut Download, inbound: &mut Buffer, count: usize) {
     inbound.consume(count);
-    request.downloaded += count as u64;
-    if let Download::Fixed(remaining) = &mut request.download {
+    download.bytes += count as u64;
+    if let DownloadState::Fixed(remaining) = &mut download.state {
         *remaining -= count as u64;
         if *remaining == 0 {
-            request.download = Download::Done;
+            download.state = DownloadState::Done;
         }
     }
 }

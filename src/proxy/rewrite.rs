@@ -10,10 +10,11 @@ use crate::base::buffer::Buffer;
 use crate::base::limits::VIA_LOOPS_MAX;
 use crate::config::plan::{HeaderOps, HeaderPlan, Underscores};
 use crate::http::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
+use crate::proxy::exchange::{Asked, Download, DownloadState, Framing};
 use crate::proxy::failure::Failure;
 use crate::proxy::forwarded::{self, Sender, Told};
 use crate::proxy::max_forwards;
-use crate::proxy::task::{Download, Framing, Request};
+use crate::proxy::text::Text;
 
 /// The configured changes to a request.
 pub(super) struct Changes<'r> {
@@ -32,14 +33,14 @@ pub(super) struct Dropped {
     pub(super) underscored: u32,
 }
 
-/// Writes the request that is forwarded to `request.outbound`.
+/// Writes the request that is forwarded to `exchange.upload.outbound`.
 pub(super) fn request(
     head: &RequestHead<'_, '_>,
     sender: &Sender,
     changes: &Changes<'_>,
-    request: &mut Request,
+    id: &Text<64>,
+    out: &mut Buffer,
 ) -> Result<Dropped, Failure> {
-    let Request { outbound: out, id, .. } = request;
     let Changes { ops, headers, .. } = changes;
     let (prefix, target) = match changes.target {
         Some(target) => ("", target),
@@ -147,7 +148,8 @@ pub(super) struct Additions<'a> {
 /// Writes the final response head that is relayed.
 pub(super) fn response(
     head: &ResponseHead<'_, '_>,
-    request: &Request,
+    asked: &Asked,
+    download: &Download,
     additions: &Additions<'_>,
     out: &mut Buffer,
 ) {
@@ -160,10 +162,10 @@ pub(super) fn response(
         _ => Length::Drop,
     };
     push_response_fields(head, ops, out, length);
-    match &request.download {
-        Download::Fixed(length) => push_length(out, *length),
-        Download::Done if matches!(head.body, BodyLength::Fixed(_)) => push_length(out, 0),
-        Download::Chunked(_, Framing::Chunked) | Download::UntilClose(Framing::Chunked) => {
+    match &download.state {
+        DownloadState::Fixed(length) => push_length(out, *length),
+        DownloadState::Done if matches!(head.body, BodyLength::Fixed(_)) => push_length(out, 0),
+        DownloadState::Chunked(_, Framing::Chunked) | DownloadState::UntilClose(Framing::Chunked) => {
             out.extend(b"Transfer-Encoding: chunked\r\n");
         }
         _ => {}
@@ -175,23 +177,23 @@ pub(super) fn response(
         push_date(out, *date, ops);
     }
     if !ops.drops("x-request-id") {
-        push_id(out, request.id.as_bytes());
+        push_id(out, asked.id.as_bytes());
     }
     push_ops(out, ops);
     // RFC 9110, section 15.5.22: a 426 names the protocol that it asks for.
-    match demanded_upgrade(head, request) {
+    match demanded_upgrade(head, asked) {
         Some(protocols) => {
-            let close = if request.keep_client { "" } else { ", close" };
+            let close = if download.keep_client { "" } else { ", close" };
             out.extend_all([b"Connection: Upgrade", close.as_bytes(), b"\r\nUpgrade: ", protocols, b"\r\n"]);
         }
-        None => out.extend(connection_field(request)),
+        None => out.extend(connection_field(asked, download)),
     }
     out.extend(b"\r\n");
 }
 
 /// The protocols that a 426 demands of a client that can upgrade to them.
-fn demanded_upgrade<'b>(head: &ResponseHead<'b, '_>, request: &Request) -> Option<&'b [u8]> {
-    let demands = head.status == 426 && request.version == Version::Http11;
+fn demanded_upgrade<'b>(head: &ResponseHead<'b, '_>, asked: &Asked) -> Option<&'b [u8]> {
+    let demands = head.status == 426 && asked.version == Version::Http11;
     head.upgrade.filter(|_| demands)
 }
 
@@ -211,7 +213,7 @@ pub(super) fn interim(head: &ResponseHead<'_, '_>, additions: &Additions<'_>, ou
 /// Writes the head that agrees to another protocol.
 pub(super) fn switching(
     head: &ResponseHead<'_, '_>,
-    request: &Request,
+    asked: &Asked,
     additions: &Additions<'_>,
     out: &mut Buffer,
 ) {
@@ -221,7 +223,7 @@ pub(super) fn switching(
         push_via(out, head.version);
     }
     if !additions.ops.drops("x-request-id") {
-        push_id(out, request.id.as_bytes());
+        push_id(out, asked.id.as_bytes());
     }
     push_ops(out, additions.ops);
     let protocols = head.upgrade.unwrap_or_default();
@@ -229,8 +231,8 @@ pub(super) fn switching(
 }
 
 /// The Connection field of a response, empty where the version's default is what is meant.
-pub(super) fn connection_field(request: &Request) -> &'static [u8] {
-    match (request.version, request.keep_client) {
+pub(super) fn connection_field(asked: &Asked, download: &Download) -> &'static [u8] {
+    match (asked.version, download.keep_client) {
         (Version::Http11, true) => b"",
         (Version::Http10, true) => b"Connection: keep-alive\r\n",
         (_, false) => b"Connection: close\r\n",

@@ -13,82 +13,91 @@ use crate::base::limits::{PIPE_BYTES, SPLICE_BYTES_MIN, SPLICED_PER_COPIED, WIDE
 use crate::net::pipe::Pipe;
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason};
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing, Upload, UploadState};
 use crate::proxy::failure::Failure;
+use crate::proxy::link::Link;
 use crate::proxy::relay::{Flow, wait_to_write, wait_upstream};
-use crate::proxy::task::{Download, Framing, Request, Task, Upload, Upstream};
 use crate::proxy::upload::{body_arrived, wait_for_body};
 
 /// The pipe for the response body: the one that holds a piece of it, or an empty one if what is
 /// left is worth it. `None` says to copy.
-pub(super) fn pipe_down(task: &mut Task, cx: &mut Context) -> Option<Box<Pipe>> {
-    let Task { client, request, upstream: Some(upstream), .. } = task else { return None };
-    if let Some(pipe) = upstream.pipes.down.take() {
+pub(super) fn pipe_down(client: &Client, exchange: &mut Exchange, cx: &mut Context) -> Option<Box<Pipe>> {
+    let Some(link) = &mut exchange.link else { return None };
+    if let Some(pipe) = link.pipes.down.take() {
         return Some(pipe);
     }
-    let nothing_before = client.outbound.is_empty() && upstream.inbound.is_empty();
-    let worth_it = nothing_before && left_down(request)? >= SPLICE_BYTES_MIN;
+    let nothing_before = client.outbound.is_empty() && link.inbound.is_empty();
+    let worth_it = nothing_before && left_down(&exchange.download)? >= SPLICE_BYTES_MIN;
     worth_it.then(|| cx.pipes.take())?
 }
 
 /// The same for the request body, once none of it need be kept for another try.
-pub(super) fn pipe_up(task: &mut Task, cx: &mut Context) -> Option<Box<Pipe>> {
-    let Task { client, request, upstream: Some(upstream), .. } = task else { return None };
-    if upstream.write_closed {
+pub(super) fn pipe_up(client: &Client, exchange: &mut Exchange, cx: &mut Context) -> Option<Box<Pipe>> {
+    let Some(link) = &mut exchange.link else { return None };
+    if link.write_closed {
         return None;
     }
-    if let Some(pipe) = upstream.pipes.up.take() {
+    if let Some(pipe) = link.pipes.up.take() {
         return Some(pipe);
     }
-    let nothing_before =
-        !request.replayable && request.sent == request.outbound.len() && client.inbound.is_empty();
-    match request.upload {
-        Upload::Fixed(left) if nothing_before && left >= SPLICE_BYTES_MIN => cx.pipes.take(),
+    let nothing_before = !exchange.tries.replayable
+        && exchange.upload.sent == exchange.upload.outbound.len()
+        && client.inbound.is_empty();
+    match exchange.upload.state {
+        UploadState::Fixed(left) if nothing_before && left >= SPLICE_BYTES_MIN => cx.pipes.take(),
         _ => None,
     }
 }
 
 /// Relays the response body through `pipe`.
-pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow {
-    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
+pub(super) fn down(
+    client: &mut Client,
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    mut pipe: Box<Pipe>,
+) -> Flow {
+    let Some(link) = &mut exchange.link else { return Flow::Done };
     loop {
         while !pipe.is_empty() {
             match client.stream.write_from(&mut pipe) {
                 Ok(Io::Moved(count)) => {
                     client.send_progress.wrote(count, cx.now);
-                    passed_down(request, count as u64);
-                    if request.downloaded >= WIDEN_AFTER_BYTES {
+                    passed_down(&mut exchange.download, count as u64);
+                    if exchange.download.bytes >= WIDEN_AFTER_BYTES {
                         client.stream.widen();
                     }
                 }
                 Ok(_) => {
-                    upstream.pipes.down = Some(pipe);
-                    return Flow::Wait(wait_to_write(task, cx.now));
+                    link.pipes.down = Some(pipe);
+                    return Flow::Wait(wait_to_write(client, exchange, cx.now));
                 }
                 Err(_) => return Flow::Fail(Failure::ClientLeft),
             }
         }
-        let left = left_down(request).unwrap_or(0);
+        let left = left_down(&exchange.download).unwrap_or(0);
         if left == 0 || cx.turn.is_over() {
             cx.pipes.put(pipe);
             return if left == 0 { Flow::Done } else { Flow::Yield };
         }
-        match upstream.stream.read_into(&mut pipe, room(left)) {
+        match link.stream.read_into(&mut pipe, room(left)) {
             Ok(Io::Moved(count)) => {
                 cx.turn.charge(count / SPLICED_PER_COPIED);
-                request.received = cx.now;
+                exchange.download.moved = cx.now;
             }
             Ok(Io::Blocked) => {
                 cx.pipes.put(pipe);
-                let deadline = request.received + snapshot.timeouts(request.route).response_body;
+                let deadline =
+                    exchange.download.moved + exchange.snapshot.timeouts(exchange.routed.route).response_body;
                 return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => {
                 cx.pipes.put(pipe);
-                if let Download::Fixed(_) = request.download {
+                if let DownloadState::Fixed(_) = exchange.download.state {
                     return Flow::Fail(Failure::Truncated);
                 }
-                request.download = Download::Done;
+                exchange.download.state = DownloadState::Done;
                 return Flow::Done;
             }
             Err(error) => return Flow::Fail(Failure::Reset(error)),
@@ -97,30 +106,36 @@ pub(super) fn down(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Fl
 }
 
 /// Relays the request body through `pipe`.
-pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow {
-    let Task { client, request, upstream: Some(upstream), snapshot, .. } = task else { return Flow::Done };
-    let timeouts = snapshot.timeouts(request.route);
+pub(super) fn up(
+    client: &mut Client,
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    mut pipe: Box<Pipe>,
+) -> Flow {
+    let Some(link) = &mut exchange.link else { return Flow::Done };
+    let timeouts = exchange.snapshot.timeouts(exchange.routed.route);
     loop {
         while !pipe.is_empty() {
-            match upstream.stream.write_from(&mut pipe) {
+            match link.stream.write_from(&mut pipe) {
                 Ok(Io::Moved(count)) => {
                     // While the backend took nothing, the client could send nothing.
-                    request.too_slow_at = request.too_slow_at + cx.now.since(request.moved);
-                    request.moved = cx.now;
-                    passed_up(request, count as u64);
+                    exchange.upload.too_slow_at =
+                        exchange.upload.too_slow_at + cx.now.since(exchange.upload.moved);
+                    exchange.upload.moved = cx.now;
+                    passed_up(&mut exchange.upload, count as u64);
                 }
                 Ok(_) => {
-                    upstream.pipes.up = Some(pipe);
-                    let deadline = request.moved + timeouts.write_idle;
+                    link.pipes.up = Some(pipe);
+                    let deadline = exchange.upload.moved + timeouts.write_idle;
                     return Flow::Wait(wait_upstream(Interest::WRITE, deadline, Reason::SendRequest));
                 }
                 Err(_) => {
-                    stop_listening(upstream);
+                    stop_listening(link);
                     return Flow::Done;
                 }
             }
         }
-        let Upload::Fixed(left) = request.upload else {
+        let UploadState::Fixed(left) = exchange.upload.state else {
             cx.pipes.put(pipe);
             return Flow::Done;
         };
@@ -131,16 +146,16 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
         match client.stream.read_into(&mut pipe, room(left)) {
             Ok(Io::Moved(count)) => {
                 cx.turn.charge(count / SPLICED_PER_COPIED);
-                body_arrived(request, timeouts, cx.now);
-                request.uploaded += count as u64;
-                if let Some(rate) = snapshot.plan.limits.body_rate {
+                body_arrived(&mut exchange.upload, timeouts, cx.now);
+                exchange.upload.bytes += count as u64;
+                if let Some(rate) = exchange.snapshot.plan.limits.body_rate {
                     let earned = Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
-                    request.too_slow_at = request.too_slow_at + earned;
+                    exchange.upload.too_slow_at = exchange.upload.too_slow_at + earned;
                 }
             }
             Ok(Io::Blocked) => {
                 cx.pipes.put(pipe);
-                return Flow::Wait(wait_for_body(request, timeouts));
+                return Flow::Wait(wait_for_body(&exchange.upload, timeouts));
             }
             Ok(Io::End) | Err(_) => return Flow::Fail(Failure::ClientLeft),
         }
@@ -148,37 +163,38 @@ pub(super) fn up(task: &mut Task, cx: &mut Context, mut pipe: Box<Pipe>) -> Flow
 }
 
 /// It takes no more, but it may have answered before it closed.
-fn stop_listening(upstream: &mut Upstream) {
-    upstream.write_closed = true;
-    upstream.stream.mark_readable();
+fn stop_listening(link: &mut Link) {
+    link.write_closed = true;
+    link.stream.mark_readable();
 }
 
 /// What of a response body that goes as it is has not been passed on; `None` if it does not.
-fn left_down(request: &Request) -> Option<u64> {
-    match request.download {
-        Download::Fixed(left) => Some(left),
-        Download::UntilClose(Framing::UntilClose) => Some(u64::MAX),
-        Download::Head | Download::Chunked(..) | Download::UntilClose(Framing::Chunked) | Download::Done => {
-            None
+fn left_down(download: &Download) -> Option<u64> {
+    match download.state {
+        DownloadState::Fixed(left) => Some(left),
+        DownloadState::UntilClose(Framing::UntilClose) => Some(u64::MAX),
+        DownloadState::Head
+        | DownloadState::Chunked(..)
+        | DownloadState::UntilClose(Framing::Chunked)
+        | DownloadState::Done => None,
+    }
+}
+
+fn passed_down(download: &mut Download, count: u64) {
+    download.bytes += count;
+    if let DownloadState::Fixed(left) = &mut download.state {
+        *left = left.saturating_sub(count);
+        if *left == 0 {
+            download.state = DownloadState::Done;
         }
     }
 }
 
-fn passed_down(request: &mut Request, count: u64) {
-    request.downloaded += count;
-    if let Download::Fixed(left) = &mut request.download {
+fn passed_up(upload: &mut Upload, count: u64) {
+    if let UploadState::Fixed(left) = &mut upload.state {
         *left = left.saturating_sub(count);
         if *left == 0 {
-            request.download = Download::Done;
-        }
-    }
-}
-
-fn passed_up(request: &mut Request, count: u64) {
-    if let Upload::Fixed(left) = &mut request.upload {
-        *left = left.saturating_sub(count);
-        if *left == 0 {
-            request.upload = Upload::Done;
+            upload.state = UploadState::Done;
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::net::stream::{Io, Stream};
 use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::advance::Step;
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
-use crate::proxy::task::Task;
+use crate::proxy::exchange::Exchange;
 
 /// One direction of a tunnel.
 enum Way {
@@ -40,37 +41,41 @@ pub(super) struct Kept {
 }
 
 /// Releases the configuration.
-pub(super) fn begin(task: &mut Task, cx: &mut Context) {
-    let Task { request, snapshot, kept, .. } = task;
+pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context) {
+    let snapshot = &exchange.snapshot;
     let tried = |id: u32| {
         let backend = snapshot.backends().find(|backend| backend.id() == id);
         Some((id, backend?.name().to_owned()))
     };
-    *kept = Some(Box::new(Kept {
-        idle: snapshot.timeouts(request.route).tunnel_idle,
-        route: request.route.map(|route| snapshot.route(route).name.clone()),
-        pool: request.pool.map(|pool| (snapshot.pool(pool).id(), snapshot.pool(pool).name().to_owned())),
-        user: request.user.and_then(|user| snapshot.routes.user(user).map(str::to_owned)),
-        backends: request.attempts.backends().filter_map(tried).collect(),
+    exchange.kept = Some(Box::new(Kept {
+        idle: snapshot.timeouts(exchange.routed.route).tunnel_idle,
+        route: exchange.routed.route.map(|route| snapshot.route(route).name.clone()),
+        pool: exchange
+            .routed
+            .pool
+            .map(|pool| (snapshot.pool(pool).id(), snapshot.pool(pool).name().to_owned())),
+        user: exchange.routed.user.and_then(|user| snapshot.routes.user(user).map(str::to_owned)),
+        backends: exchange.record.attempts.backends().filter_map(tried).collect(),
     }));
     // They are places in the configuration that is no longer there.
-    (request.route, request.pool, request.user) = (None, None, None);
-    *snapshot = Arc::clone(&cx.shared.bare);
+    (exchange.routed.route, exchange.routed.pool, exchange.routed.user) = (None, None, None);
+    exchange.snapshot = Arc::clone(&cx.shared.bare);
 }
 
 /// Relays what there is, in both directions.
-pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
-    let Task { client, request, upstream: Some(upstream), kept: Some(kept), .. } = task else {
+pub(super) fn relay(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Step {
+    let Some(link) = &mut exchange.link else {
         return Step::Close;
     };
+    let Some(idle) = exchange.kept.as_ref().map(|kept| kept.idle) else { return Step::Close };
     let before = cx.turn.charged();
-    request.end = Some("tunnel_closed");
+    exchange.record.end = Some("tunnel_closed");
     // What waits for the client is what the backend said; and the other way round.
-    let down =
-        pass(&mut upstream.stream, &mut upstream.inbound, &mut client.outbound, &mut client.stream, cx);
-    let up = pass(&mut client.stream, &mut client.inbound, &mut request.outbound, &mut upstream.stream, cx);
+    let down = pass(&mut link.stream, &mut link.inbound, &mut client.outbound, &mut client.stream, cx);
+    let up =
+        pass(&mut client.stream, &mut client.inbound, &mut exchange.upload.outbound, &mut link.stream, cx);
     if cx.turn.charged() > before {
-        request.received = cx.now;
+        exchange.download.moved = cx.now;
     }
     if cx.turn.is_over() {
         return Step::Yield;
@@ -78,7 +83,7 @@ pub(super) fn relay(task: &mut Task, cx: &mut Context) -> Step {
     let mut wait = Wait {
         client: Interest::NONE,
         upstream: Interest::NONE,
-        deadline: request.received + kept.idle,
+        deadline: exchange.download.moved + idle,
         reason: Reason::Tunnel,
     };
     match (&down, &up) {

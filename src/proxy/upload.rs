@@ -10,17 +10,17 @@ use crate::http::{self, ChunkPart};
 use crate::net::stream::Io;
 use crate::net::wait::{Interest, Reason, Wait};
 use crate::proxy::advance::Step;
+use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::exchange::{Exchange, Stage, Upload, UploadState};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::wait_client;
-use crate::proxy::task::{Request, Stage, Task, Upload};
 
 /// Checks what has arrived of a chunked body before a backend is chosen, so that a malformed one
 /// costs no connection. Nothing is consumed: the body is decoded again when it is sent.
-pub(super) fn check_arrived(task: &Task, cx: &mut Context) -> Result<(), Failure> {
-    let Task { client, request, snapshot, .. } = task;
-    let Upload::Chunked(decoder) = &request.upload else { return Ok(()) };
-    let body_max = request.route.and_then(|route| snapshot.route(route).body_max);
+pub(super) fn check_arrived(client: &Client, exchange: &Exchange, cx: &mut Context) -> Result<(), Failure> {
+    let UploadState::Chunked(decoder) = &exchange.upload.state else { return Ok(()) };
+    let body_max = exchange.routed.route.and_then(|route| exchange.snapshot.route(route).body_max);
     let (mut decoder, mut rest, mut size) = (decoder.clone(), client.inbound.bytes(), 0);
     loop {
         match decoder.next(rest).map_err(Failure::BadBody)? {
@@ -43,61 +43,61 @@ pub(super) fn check_arrived(task: &Task, cx: &mut Context) -> Result<(), Failure
 
 /// A wait for more of the body. Until a client that waits for a 100 has got it, the wait is the
 /// backend's (RFC 9110, section 10.1.1).
-pub(super) fn wait_for_body(request: &Request, timeouts: &Timeouts) -> Wait {
-    if request.awaits_continue {
-        let deadline = request.moved + timeouts.response_head;
+pub(super) fn wait_for_body(upload: &Upload, timeouts: &Timeouts) -> Wait {
+    if upload.awaits_continue {
+        let deadline = upload.moved + timeouts.response_head;
         return wait_client(Interest::READ, deadline, Reason::ResponseHead);
     }
-    let deadline = (request.moved + timeouts.body_idle).min(request.too_slow_at);
+    let deadline = (upload.moved + timeouts.body_idle).min(upload.too_slow_at);
     wait_client(Interest::READ, deadline, Reason::RequestBody)
 }
 
 /// Notes that the client has sent some of the body. All that it had sent before has been passed
 /// on, so the time since then was spent waiting for it.
-pub(super) fn body_arrived(request: &mut Request, timeouts: &Timeouts, now: Moment) {
-    if request.awaits_continue {
-        body_may_begin(request, timeouts, now);
+pub(super) fn body_arrived(upload: &mut Upload, timeouts: &Timeouts, now: Moment) {
+    if upload.awaits_continue {
+        body_may_begin(upload, timeouts, now);
     } else {
-        request.timeout_from = request.timeout_from + now.since(request.moved);
+        upload.timeout_from = upload.timeout_from + now.since(upload.moved);
     }
-    request.moved = now;
+    upload.moved = now;
 }
 
 /// The client need not wait for a 100 any longer: from now on the body's own deadlines apply.
-pub(super) fn body_may_begin(request: &mut Request, timeouts: &Timeouts, now: Moment) {
-    request.awaits_continue = false;
-    request.moved = now;
-    if request.too_slow_at != Moment::NEVER {
-        request.too_slow_at = now + timeouts.body_grace;
+pub(super) fn body_may_begin(upload: &mut Upload, timeouts: &Timeouts, now: Moment) {
+    upload.awaits_continue = false;
+    upload.moved = now;
+    if upload.too_slow_at != Moment::NEVER {
+        upload.too_slow_at = now + timeouts.body_grace;
     }
 }
 
 /// After a complete response, while the client still sends its request: whether the backend gets
 /// the rest of it. It does unless the backend said that it closes (RFC 9110, section 10.1.1), or
 /// has closed.
-pub(super) fn goes_on(task: &mut Task, cx: &mut Context) -> bool {
-    let Task { client, request, upstream: Some(upstream), .. } = task else { return false };
+pub(super) fn goes_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> bool {
+    let Some(link) = &mut exchange.link else { return false };
     client.outbound.release_if_empty(&mut cx.buffers);
-    if !upstream.reads_on || upstream.write_closed || !upstream.inbound.is_empty() {
+    if !link.reads_on || link.write_closed || !link.inbound.is_empty() {
         return false;
     }
     // Bytes after the response are unsolicited: such a connection is not reused.
-    let read = upstream.stream.read(&mut upstream.inbound, &mut cx.buffers, Size::Small);
-    upstream.inbound.release_if_empty(&mut cx.buffers);
+    let read = link.stream.read(&mut link.inbound, &mut cx.buffers, Size::Small);
+    link.inbound.release_if_empty(&mut cx.buffers);
     if !matches!(read, Ok(Io::Blocked)) {
         return false;
     }
-    if std::mem::take(&mut request.ends_by_closing) {
+    if std::mem::take(&mut exchange.download.ends_by_closing) {
         client.stream.finish_writing();
     }
     true
 }
 
 /// Ends an upload whose response has begun, for a reason that need not cut the response.
-pub(super) fn give_up(task: &mut Task, failure: Failure) -> Step {
-    task.request.fail(failure.word());
-    if let Some(upstream) = &mut task.upstream {
-        upstream.write_closed = true;
+pub(super) fn give_up(exchange: &mut Exchange, failure: Failure) -> Step {
+    exchange.record.fail(failure.word());
+    if let Some(link) = &mut exchange.link {
+        link.write_closed = true;
     }
     Step::Go(Stage::Exchange)
 }
@@ -121,58 +121,58 @@ mod tests {
     }
 
     /// A request whose head has just been sent, under a minimum rate.
-    fn sent() -> Request {
-        let mut request = Request::new(START);
-        request.too_slow_at = at(20);
-        request
+    fn sent() -> Upload {
+        let mut upload = Upload::new(START);
+        upload.too_slow_at = at(20);
+        upload
     }
 
     #[test]
-    fn the_time_of_waiting_for_the_body_is_not_the_requests() {
-        let mut request = sent();
-        body_arrived(&mut request, &timeouts(), at(10));
+    fn the_time_of_waiting_for_the_body_is_not_the_uploads() {
+        let mut upload = sent();
+        body_arrived(&mut upload, &timeouts(), at(10));
         // The backend takes three seconds for it.
-        request.moved = at(13);
-        body_arrived(&mut request, &timeouts(), at(18));
-        assert_eq!(request.timeout_from, START + Duration::from_secs(15));
+        upload.moved = at(13);
+        body_arrived(&mut upload, &timeouts(), at(18));
+        assert_eq!(upload.timeout_from, START + Duration::from_secs(15));
     }
 
     #[test]
     fn a_body_is_waited_for_until_it_is_silent_or_slow_for_too_long() {
-        let mut request = sent();
-        let wait = wait_for_body(&request, &timeouts());
+        let mut upload = sent();
+        let wait = wait_for_body(&upload, &timeouts());
         assert_eq!((wait.deadline, wait.reason), (at(20), Reason::RequestBody));
-        request.too_slow_at = Moment::NEVER;
-        assert_eq!(wait_for_body(&request, &timeouts()).deadline, at(30));
+        upload.too_slow_at = Moment::NEVER;
+        assert_eq!(wait_for_body(&upload, &timeouts()).deadline, at(30));
     }
 
     #[test]
     fn a_client_that_waits_for_its_100_waits_for_the_backend() {
-        let mut request = sent();
-        request.awaits_continue = true;
-        let wait = wait_for_body(&request, &timeouts());
+        let mut upload = sent();
+        upload.awaits_continue = true;
+        let wait = wait_for_body(&upload, &timeouts());
         assert_eq!((wait.deadline, wait.reason), (at(30), Reason::ResponseHead));
         // It comes late, and only then the body's own deadlines begin.
-        body_may_begin(&mut request, &timeouts(), at(29));
-        let wait = wait_for_body(&request, &timeouts());
+        body_may_begin(&mut upload, &timeouts(), at(29));
+        let wait = wait_for_body(&upload, &timeouts());
         assert_eq!((wait.deadline, wait.reason), (at(49), Reason::RequestBody));
-        assert_eq!(request.timeout_from, START);
+        assert_eq!(upload.timeout_from, START);
     }
 
     #[test]
     fn a_client_need_not_wait_for_its_100() {
-        let mut request = sent();
-        request.awaits_continue = true;
-        body_arrived(&mut request, &timeouts(), at(5));
-        assert!(!request.awaits_continue);
-        assert_eq!((request.moved, request.too_slow_at, request.timeout_from), (at(5), at(25), START));
+        let mut upload = sent();
+        upload.awaits_continue = true;
+        body_arrived(&mut upload, &timeouts(), at(5));
+        assert!(!upload.awaits_continue);
+        assert_eq!((upload.moved, upload.too_slow_at, upload.timeout_from), (at(5), at(25), START));
     }
 
     #[test]
     fn a_body_without_a_minimum_rate_is_never_too_slow() {
-        let mut request = Request::new(START);
-        request.awaits_continue = true;
-        body_may_begin(&mut request, &timeouts(), at(5));
-        assert_eq!(request.too_slow_at, Moment::NEVER);
+        let mut upload = Upload::new(START);
+        upload.awaits_continue = true;
+        body_may_begin(&mut upload, &timeouts(), at(5));
+        assert_eq!(upload.too_slow_at, Moment::NEVER);
     }
 }

@@ -10,8 +10,9 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, DISPLACED_AT_ONCE_MAX, RETRY_AFTER_S};
 use crate::net::listen::{Accept, Listener};
+use crate::proxy::connection::Connection;
 use crate::proxy::context::ListenerInfo;
-use crate::proxy::task::{Counted, Counts, Task};
+use crate::proxy::counted::{Counted, Counts};
 use crate::server::clients::{Client, Clients};
 use crate::server::displace::Idle;
 use crate::server::state::ServerState;
@@ -165,7 +166,7 @@ impl Acceptor {
         }
         let connections = Counted::new(&shared.connections);
         let counts = Counts { connections, of_client: self.clients.count(client) };
-        state.ready.put(Box::new(Task::new(fd, peer, info, snapshot, counts, now)));
+        state.ready.put(Box::new(Connection::new(fd, peer, info, snapshot, counts, now)));
     }
 
     /// Whether there is room for one more connection of a client, perhaps by closing idle ones.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::limits::CLIENT_ADDRESSES_KEPT;
-use crate::proxy::task::Counted;
+use crate::proxy::counted::Counted;
 use crate::route::rate_limit::network_of;
 
 /// Who counts as one client: an IPv4 address, or the /64 network that an IPv6 subscriber is given.

@@ -17,7 +17,7 @@ use crate::base::clock::{self, Moment};
 use crate::base::limits::{LOOK_OVER_EVERY_MIN, LOOK_OVER_SHARE};
 use crate::net::parking::ParkToken;
 use crate::net::parking::lot::Parking;
-use crate::proxy::task::{Task, Unread};
+use crate::proxy::connection::{Connection, Unread};
 use crate::server::clients::{Client, Clients};
 
 /// Idle connections found by a scan.
@@ -46,11 +46,11 @@ impl Idle {
     /// turn out to have sent something are handed to `busy`.
     pub(super) fn displace(
         &mut self,
-        parking: &Parking<Task>,
+        parking: &Parking<Connection>,
         clients: &Clients,
         newcomer: Client,
-        mut busy: impl FnMut(Box<Task>),
-    ) -> Option<Box<Task>> {
+        mut busy: impl FnMut(Box<Connection>),
+    ) -> Option<Box<Connection>> {
         let own = clients.held_by(newcomer);
         if clock::now() >= self.old_at {
             self.look_over(parking, clients);
@@ -80,7 +80,7 @@ impl Idle {
     }
 
     /// Finds every idle connection that is parked.
-    fn look_over(&mut self, parking: &Parking<Task>, clients: &Clients) {
+    fn look_over(&mut self, parking: &Parking<Connection>, clients: &Clients) {
         let began = clock::now();
         let mut found = std::mem::take(&mut self.found).into_vec();
         found.clear();

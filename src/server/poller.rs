@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::clock::{self, Moment};
 use crate::base::limits::ACCEPT_SPACING;
 use crate::net::parking::lot::Events;
-use crate::proxy::task::Task;
+use crate::proxy::connection::Connection;
 use crate::server::accept::Acceptor;
 use crate::server::state::ServerState;
 
@@ -40,7 +40,7 @@ impl Poller {
     /// epoll is broken: nothing can be accepted any more.
     pub fn run(mut self) -> Result<(), String> {
         let mut events = Events::new();
-        let mut tasks: Vec<Box<Task>> = Vec::new();
+        let mut tasks: Vec<Box<Connection>> = Vec::new();
         let mut listeners = Vec::new();
         while !self.state.stop.load(Ordering::Relaxed) {
             let until = self.acceptor.resumes_at().min(self.sweep_at).min(self.drain_at);
@@ -83,7 +83,7 @@ impl Poller {
     /// During a stop: closes the listeners, and wakes idle tasks to learn of it. They have a
     /// moment left for a request that is on its way.
     #[expect(clippy::vec_box, reason = "a task is boxed once, and only its box moves")]
-    fn drain(&mut self, now: Moment, tasks: &mut Vec<Box<Task>>) {
+    fn drain(&mut self, now: Moment, tasks: &mut Vec<Box<Connection>>) {
         if self.state.shared.draining_since.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -93,7 +93,7 @@ impl Poller {
             return;
         }
         self.drain_at = now + LOOK_EVERY;
-        self.state.parking.take(Task::is_idle, tasks);
+        self.state.parking.take(Connection::is_idle, tasks);
     }
 
     /// Once a second, and when an ejection is over: tells the pools the time, closes kept upstream connections that

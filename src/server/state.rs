@@ -7,8 +7,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::net::parking::lot::Parking;
 use crate::net::parking::{ParkToken, Unpark};
+use crate::proxy::connection::Connection;
 use crate::proxy::context::Shared;
-use crate::proxy::task::Task;
 use crate::server::accept::Change;
 use crate::server::ready::Ready;
 use crate::server::task_dump::TaskDump;
@@ -18,7 +18,7 @@ pub struct ServerState {
     /// Tasks that can go on.
     pub ready: Ready,
     /// Tasks that wait.
-    pub parking: Parking<Task>,
+    pub parking: Parking<Connection>,
     /// What requests need.
     pub shared: Arc<Shared>,
     /// LOCK: guards a change of the listeners on its way from a reload to the poller, which holds

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::proxy::connection::Connection;
 use crate::proxy::inspection::Oldest;
-use crate::proxy::task::Task;
 
 /// Where the question is put and the answers are gathered.
 #[derive(Debug, Default)]
@@ -48,14 +48,14 @@ impl TaskDump {
     }
 
     /// Answers for a worker, if it was asked since it last `answered`.
-    pub fn answer<'t>(&self, worker: usize, answered: &mut u64, tasks: impl Iterator<Item = &'t Task>) {
+    pub fn answer<'t>(&self, worker: usize, answered: &mut u64, tasks: impl Iterator<Item = &'t Connection>) {
         let asked = self.asked.load(Ordering::Relaxed);
         if asked == *answered {
             return;
         }
         *answered = asked;
         let mut oldest = Oldest::default();
-        tasks.filter_map(Task::inspect).for_each(|look| oldest.add(worker, look));
+        tasks.filter_map(Connection::inspect).for_each(|look| oldest.add(worker, look));
         let mut answers = self.answers.lock();
         if answers.number == asked {
             answers.workers += 1;

@@ -11,9 +11,9 @@ use crate::net::parking::lot::Events;
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
 use crate::proxy::advance::{Next, advance};
+use crate::proxy::connection::Connection;
 use crate::proxy::context::{BeforeSleep, Context};
 use crate::proxy::record::cut_off;
-use crate::proxy::task::Task;
 use crate::server::ready::shift::Shift;
 use crate::server::state::ServerState;
 
@@ -21,7 +21,7 @@ use crate::server::state::ServerState;
 pub struct Worker {
     number: usize,
     state: Arc<ServerState>,
-    warm: WarmSet<Task>,
+    warm: WarmSet<Connection>,
     cx: Context,
     /// Whether others of its batch wait for the task that is being advanced.
     has_more: bool,
@@ -130,7 +130,7 @@ impl Worker {
         self.state.ready.announce();
     }
 
-    fn advance(&mut self, mut task: Box<Task>) {
+    fn advance(&mut self, mut task: Box<Connection>) {
         let cx = &mut self.cx;
         // A panic is a bug of ours, but not one that the other connections should pay for.
         let next = catch_unwind(AssertUnwindSafe(|| advance(&mut task, cx))).unwrap_or_else(|_| {
@@ -156,7 +156,7 @@ impl Worker {
 
     /// Keeps a task warm, unless others are waiting for their turn: then its next request
     /// queues behind them.
-    fn keep(&mut self, task: Box<Task>, wait: Wait) {
+    fn keep(&mut self, task: Box<Connection>, wait: Wait) {
         let unfair = wait.reason == Reason::NextRequest
             && self.warm.len() >= WARM_MAX - TAKE_BATCH
             && !self.state.ready.is_empty();
@@ -167,7 +167,7 @@ impl Worker {
         }
     }
 
-    fn park(&mut self, mut task: Box<Task>, wait: Wait) {
+    fn park(&mut self, mut task: Box<Connection>, wait: Wait) {
         task.shrink(&mut self.cx.buffers, &self.state.shared.bare);
         match self.state.parking.park(self.number, task, &wait) {
             Ok(()) => {}
@@ -181,13 +181,13 @@ impl Worker {
     }
 
     /// Puts a task at the end of the ready queue.
-    fn queue(&mut self, task: Box<Task>) {
+    fn queue(&mut self, task: Box<Connection>) {
         if let Err(task) = self.state.ready.push(task) {
             self.close(task);
         }
     }
 
-    fn close(&mut self, mut task: Box<Task>) {
+    fn close(&mut self, mut task: Box<Connection>) {
         task.release(&mut self.cx.buffers);
     }
 }

@@ -44,14 +44,14 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::net::warm::Waker;
-use crate::proxy::task::Task;
+use crate::proxy::connection::Connection;
 use crate::server::ready::crew::{Sizer, WorkerSample};
 use crate::server::ready::wakes::{Wake, Wakes};
 
 /// Tasks that can go on, and the workers that may take them.
 pub struct Ready {
-    sender: Sender<Box<Task>>,
-    receiver: Receiver<Box<Task>>,
+    sender: Sender<Box<Connection>>,
+    receiver: Receiver<Box<Connection>>,
     wakes: Wakes<Waker>,
     /// LOCK: guards the crew's size for some arithmetic; each worker asks for it once in a window.
     sizer: Mutex<Sizer>,
@@ -77,18 +77,18 @@ impl Ready {
 
     /// Puts a task at the end of the channel. Gives it back if the channel is full, which
     /// takes more tasks than there may be connections.
-    pub fn push(&self, task: Box<Task>) -> Result<(), Box<Task>> {
+    pub fn push(&self, task: Box<Connection>) -> Result<(), Box<Connection>> {
         self.sender.try_send(task).map_err(|error| error.into_inner())
     }
 
     /// Puts a task at the end of the channel, for callers that could do nothing else with it. The
     /// channel holds as many tasks as there may be connections; were it full, the connection closes.
-    pub fn put(&self, task: Box<Task>) {
+    pub fn put(&self, task: Box<Connection>) {
         drop(self.push(task));
     }
 
     /// Takes the task at the front, if there is one.
-    pub fn take(&self) -> Option<Box<Task>> {
+    pub fn take(&self) -> Option<Box<Connection>> {
         self.receiver.try_recv().ok()
     }
 

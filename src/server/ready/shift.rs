@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{CREW_WINDOW, SATURATED_AFTER};
 use crate::net::warm::{Patience, Polled, Waker, Woken};
-use crate::proxy::task::Task;
+use crate::proxy::connection::Connection;
 use crate::server::ready::Ready;
 use crate::server::ready::crew::WorkerSample;
 
@@ -87,7 +87,7 @@ impl Shift {
 
     /// Gives every other ready task to another worker, if this one has not slept for a while and
     /// one sleeps. The tasks stay with the worker that takes them.
-    pub fn share(&mut self, ready: &Ready, now: Moment, woken: &mut Vec<Woken<Task>>) {
+    pub fn share(&mut self, ready: &Ready, now: Moment, woken: &mut Vec<Woken<Connection>>) {
         if now.since(self.awake_since) < SATURATED_AFTER || !ready.wakes.has_sleeper() {
             return;
         }
