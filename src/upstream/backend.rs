@@ -1,29 +1,31 @@
 //! One backend: its name, address, weight, health and current load.
 //!
-//! The configured part is replaced with every reload; the state is not, and is shared by all
-//! configurations that name the backend. Everything that requests read is an atomic. Health results are
-//! stored here by the health thread.
+//! What the configuration says of it is new with every reload; what is known of it is not, and
+//! is shared by all configurations that name it. Everything that requests look at is an atomic;
+//! verdicts on its health are written here by whichever thread reaches one.
+
+mod verdict;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::ids;
-use crate::base::limits::{ADDRESSES_MAX, KEEP_NOTHING_FOR};
+use crate::base::limits::KEEP_NOTHING_FOR;
 use crate::config::plan::{BackendPlan, HealthCheck};
 use crate::net::stream::Stream;
+use crate::upstream::addresses::Addresses;
 use crate::upstream::ejection::{Evidence, View};
-use crate::upstream::health::{HealthState, ProbeResult, Proof, Reason, Transition};
+use crate::upstream::health::{HealthState, Reason};
 use crate::upstream::idle_connections::{Distrust, IdleConnections, Unasked};
+use crate::upstream::places::Places;
 use crate::upstream::probe_requests::ProbeRequests;
-use crate::upstream::queue::Queue;
-use crate::upstream::redial::RedialCell;
-use crate::upstream::ward::{SeatCell, Ward};
+use crate::upstream::waiting_line::WaitingLine;
+use crate::upstream::ward::{self, SeatCell, Ward};
+use crate::upstream::weight::WeightOverride;
 
 /// A backend as one configuration describes it.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub struct Backend {
     /// Its place in the pool.
     index: u16,
     /// The pool's queue, and its ejections.
-    queue: Arc<Queue>,
+    queue: Arc<WaitingLine<Self>>,
     ward: Arc<Ward>,
 }
 
@@ -42,22 +44,14 @@ pub struct Backend {
 #[derive(Debug)]
 struct State {
     id: u32,
-    /// The addresses of its host, preferred one first; empty while its name is unresolved.
-    addresses: ArcSwap<Vec<SocketAddr>>,
-    /// Where to ask for a probe; empty until the health thread watches it.
+    addresses: Addresses,
+    /// Where it asks for a probe; empty until the health thread watches it.
     probe_requests: OnceLock<ProbeRequests>,
     /// Whether it has asked for a probe that the health thread has not seen yet. Ordering: Relaxed,
     /// since the channel that carries the request orders it.
     probe_asked: AtomicBool,
-    /// LOCK: guards an operator's weight override while it is set or removed.
-    override_until: Mutex<Option<Moment>>,
-    /// The weight set by an operator, or [`AS_CONFIGURED`].
-    override_weight: AtomicU32,
-    /// The limit on requests in flight, or [`UNBOUNDED`].
-    max_connections: AtomicU32,
-    /// Requests in flight. Ordering: Relaxed, since nothing else depends on it. For a bounded backend
-    /// it decreases only under the queue's lock.
-    active: AtomicU32,
+    weight: WeightOverride,
+    places: Places,
     requests: AtomicU64,
     /// Attempts that failed here and were retried.
     retried: AtomicU64,
@@ -65,9 +59,7 @@ struct State {
     up: AtomicBool,
     /// Whether the backend is ejected, for requests to read without the lock.
     seat: SeatCell,
-    /// Whether a request is redialling it after it refused a connection.
-    redial: RedialCell,
-    /// When it last sent a response head, in nanoseconds. Ordering: Relaxed, since it is compared with
+    /// When it last sent a response head, in nanoseconds. Ordering: Relaxed; it is compared with
     /// times that are seconds away.
     answered_at: AtomicU64,
     /// LOCK: guards the health state while a probe is counted.
@@ -77,13 +69,7 @@ struct State {
     pinned: AtomicU32,
 }
 
-/// No limit on requests in flight.
-const UNBOUNDED: u32 = u32::MAX;
-
-/// No override: the configured weight applies.
-const AS_CONFIGURED: u32 = u32::MAX;
-
-/// Why a backend gets no requests.
+/// Why a backend is not given a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It is unhealthy.
@@ -100,18 +86,15 @@ impl Backend {
         let address = plan.host.parse().ok().map(|ip| SocketAddr::new(ip, plan.port));
         let state = Arc::new(State {
             id: ids::next(),
-            addresses: ArcSwap::from_pointee(address.into_iter().collect()),
+            addresses: Addresses::new(address),
             probe_requests: OnceLock::new(),
             probe_asked: AtomicBool::new(false),
-            override_until: Mutex::new(None),
-            override_weight: AtomicU32::new(AS_CONFIGURED),
-            max_connections: AtomicU32::new(plan.max_connections.unwrap_or(UNBOUNDED)),
-            active: AtomicU32::new(0),
+            weight: WeightOverride::none(),
+            places: Places::new(plan.max_connections),
             requests: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             up: AtomicBool::new(true),
             seat: SeatCell::default(),
-            redial: RedialCell::default(),
             answered_at: AtomicU64::new(0),
             judgement: Mutex::new(HealthState::new(check.as_ref())),
             idle: IdleConnections::new(idle_max),
@@ -129,7 +112,7 @@ impl Backend {
             state.up.store(judgement.is_up(), Ordering::Relaxed);
         }
         state.idle.set_max(idle_max);
-        state.max_connections.store(plan.max_connections.unwrap_or(UNBOUNDED), Ordering::Relaxed);
+        state.places.set_max(plan.max_connections);
         Self { plan, check, state, index: 0, queue: Arc::default(), ward: Arc::default() }
     }
 
@@ -145,7 +128,7 @@ impl Backend {
 
     /// The same backend as number `index` of a pool with this queue and these ejections.
     #[must_use]
-    pub fn in_pool(mut self, index: u16, queue: &Arc<Queue>, ward: &Arc<Ward>) -> Self {
+    pub fn in_pool(mut self, index: u16, queue: &Arc<WaitingLine<Self>>, ward: &Arc<Ward>) -> Self {
         self.index = index;
         self.queue = Arc::clone(queue);
         self.ward = Arc::clone(ward);
@@ -174,45 +157,28 @@ impl Backend {
 
     /// The address to try first; `None` while its name is unresolved.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.state.addresses.load().first().copied()
+        self.state.addresses.first()
     }
 
     /// All addresses of its host, preferred one first.
     pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
-        self.state.addresses.load_full()
+        self.state.addresses.all()
     }
 
-    /// Sets the addresses of its host, preferred one first. Those beyond [`ADDRESSES_MAX`] are dropped.
+    /// Notes the addresses of its host, the preferred one first. Those beyond a limit are left out.
     pub fn set_addresses(&self, addresses: &[SocketAddr]) {
-        let addresses: Vec<_> = addresses.iter().take(ADDRESSES_MAX).copied().collect();
-        let before = self.state.addresses.load();
-        if **before == addresses {
-            return;
-        }
-        let lost = before.iter().any(|address| !addresses.contains(address));
-        let moved = before.first() != addresses.first();
-        let in_use_is_gone = before.first().is_some_and(|address| !addresses.contains(address));
-        self.state.addresses.store(Arc::new(addresses));
-        if lost || moved {
-            // Idle connections may lead to an address that is gone or no longer answers.
+        let change = self.state.addresses.set(addresses);
+        if change.distrusts_kept {
             self.state.idle.clear();
         }
-        if in_use_is_gone {
+        if change.in_use_is_gone {
             self.state.judgement.lock().address_changed();
         }
     }
 
-    /// Moves an address that has just answered to the front, so that later requests need not find out
-    /// that the ones before it do not answer.
+    /// Puts the address first that has just answered.
     pub fn prefer(&self, address: SocketAddr) {
-        let before = self.state.addresses.load();
-        let Some(place) = before.iter().position(|known| *known == address).filter(|place| *place > 0) else {
-            return;
-        };
-        let mut addresses = Vec::clone(&before);
-        addresses.rotate_left(place);
-        // If the health thread has set another list meanwhile, that one is better.
-        self.state.addresses.compare_and_swap(&before, Arc::new(addresses));
+        self.state.addresses.prefer(address);
     }
 
     /// Sets where to ask for probes, once.
@@ -240,10 +206,7 @@ impl Backend {
 
     /// Its share of requests; 0 means drained.
     pub fn weight(&self) -> u32 {
-        match self.state.override_weight.load(Ordering::Relaxed) {
-            AS_CONFIGURED => self.plan.weight,
-            weight => weight,
-        }
+        self.state.weight.get().unwrap_or(self.plan.weight)
     }
 
     /// The share of requests that the configuration gives it.
@@ -253,33 +216,20 @@ impl Backend {
 
     /// Overrides the configured weight until `until`, which may be never.
     pub fn override_weight(self: &Arc<Self>, weight: u32, until: Moment) {
-        self.set_override(weight, Some(until));
+        self.state.weight.set(weight, until);
+        self.offer();
     }
 
     /// Goes back to the configured weight.
     pub fn restore_weight(self: &Arc<Self>) {
-        self.set_override(AS_CONFIGURED, None);
-    }
-
-    fn set_override(self: &Arc<Self>, weight: u32, until: Option<Moment>) {
-        let mut held = self.state.override_until.lock();
-        *held = until;
-        self.state.override_weight.store(weight, Ordering::Relaxed);
-        drop(held);
+        self.state.weight.clear();
         self.offer();
     }
 
     /// Restores the configured weight if an override has expired. Returns whether it had.
     pub fn expire_override(self: &Arc<Self>, now: Moment) -> bool {
-        if self.state.override_weight.load(Ordering::Relaxed) == AS_CONFIGURED {
-            return false;
-        }
-        let mut held = self.state.override_until.lock();
-        let over = held.is_some_and(|until| now >= until);
+        let over = self.state.weight.expire(now);
         if over {
-            *held = None;
-            self.state.override_weight.store(AS_CONFIGURED, Ordering::Relaxed);
-            drop(held);
             self.offer();
         }
         over
@@ -287,12 +237,12 @@ impl Backend {
 
     /// When the current weight override ends, if there is one.
     pub fn overridden_until(&self) -> Option<Moment> {
-        *self.state.override_until.lock()
+        self.state.weight.until()
     }
 
     /// Requests in flight.
     pub fn active(&self) -> u32 {
-        self.state.active.load(Ordering::Relaxed)
+        self.state.places.active()
     }
 
     /// Attempts sent to it since the start.
@@ -372,17 +322,17 @@ impl Backend {
 
     /// The limit on requests in flight; `None` if there is none.
     pub fn max_connections(&self) -> Option<u32> {
-        Some(self.state.max_connections.load(Ordering::Relaxed)).filter(|&max| max != UNBOUNDED)
+        self.state.places.max()
     }
 
     /// Whether it may get one more request now. While one request is redialling it, the others wait.
     pub fn has_room(&self) -> bool {
-        !self.state.redial.is_busy() && self.max_connections().is_none_or(|max| self.active() < max)
+        self.state.places.has_room()
     }
 
-    /// Whether it has more requests in flight than its current limit.
-    pub(super) fn is_over(&self) -> bool {
-        self.max_connections().is_some_and(|max| self.active() > max)
+    /// Its places for requests.
+    pub(super) fn places(&self) -> &Places {
+        &self.state.places
     }
 
     /// Tells queued requests that its health, weight or limit has changed: there may be free slots, or
@@ -401,30 +351,11 @@ impl Backend {
         }
     }
 
-    /// Counts one more request in flight if there is room. Returns whether there was.
-    pub(super) fn occupy(&self) -> bool {
-        let (active, relaxed) = (&self.state.active, Ordering::Relaxed);
-        match self.max_connections() {
-            None => {
-                active.fetch_add(1, relaxed);
-                true
-            }
-            Some(max) => {
-                active.fetch_update(relaxed, relaxed, |active| (active < max).then_some(active + 1)).is_ok()
-            }
-        }
-    }
-
-    /// Counts one more request in flight, even beyond the limit.
-    pub(super) fn occupy_beyond_limit(&self) {
-        self.state.active.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Ends a request in flight: its slot goes to the next request in the queue, or becomes free.
+    /// A request in flight has ended: its place goes to the next that waits, or is free.
     pub(super) fn give_up(&self) {
         // No request waits for a slot at an unbounded backend.
         match self.max_connections() {
-            None => self.vacate(),
+            None => self.state.places.vacate(),
             Some(_) => self.queue.give_up(self),
         }
     }
@@ -444,22 +375,12 @@ impl Backend {
         self.index
     }
 
-    /// Whether a request is redialling it.
-    pub(super) fn redial(&self) -> &RedialCell {
-        &self.state.redial
-    }
-
-    /// Tells requests that can only wait for this backend that it refuses connections.
+    /// Tells requests that wait for it alone that it refuses connections.
     pub(super) fn refuse_waiting(&self) {
         self.queue.refuse(self);
     }
 
-    /// Frees a slot without handing it on.
-    pub(super) fn vacate(&self) {
-        self.state.active.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Its idle connections.
+    /// Its unused connections.
     pub fn idle(&self) -> &IdleConnections {
         &self.state.idle
     }
@@ -502,51 +423,36 @@ impl Backend {
         let seconds = KEEP_NOTHING_FOR.as_secs();
         log::log!(level, "backend {} {what}; its connections are not reused for {seconds}s", self.name());
     }
+}
 
-    /// Whether its state is about to change, so that it should be probed sooner.
-    pub fn in_transition(&self) -> bool {
-        self.state.judgement.lock().in_transition()
+impl ward::Member for Backend {
+    fn id(&self) -> u32 {
+        Self::id(self)
     }
 
-    /// Reads its health state.
-    pub fn health<T>(&self, look: impl FnOnce(&HealthState) -> T) -> T {
-        look(&self.state.judgement.lock())
+    fn title(&self) -> String {
+        let place = self.address().map(|address| format!(" ({address})")).unwrap_or_default();
+        format!("{}{place}", self.name())
     }
 
-    /// Counts a probe. `proof` says how many successes bring the backend up.
-    pub fn record_probe(
-        self: &Arc<Self>,
-        result: ProbeResult,
-        latency: Duration,
-        now: Moment,
-        proof: Proof,
-    ) -> Option<Transition> {
-        self.judge(|judgement| judgement.probe(result, latency, now, proof))
+    fn serves(&self) -> bool {
+        Self::serves(self)
     }
 
-    /// Whether a probe has succeeded since the start, or since its address changed.
-    pub fn is_proven(&self) -> bool {
-        self.state.judgement.lock().is_proven()
+    fn requests(&self) -> u64 {
+        Self::requests(self)
     }
 
-    fn judge(
-        self: &Arc<Self>,
-        count: impl FnOnce(&mut HealthState) -> Option<Transition>,
-    ) -> Option<Transition> {
-        let transition = {
-            let mut judgement = self.state.judgement.lock();
-            let transition = count(&mut judgement);
-            // Under the lock, so that two changes cannot be published in the wrong order.
-            self.state.up.store(judgement.is_up(), Ordering::Relaxed);
-            transition
-        };
-        if transition.as_ref().is_some_and(|transition| !transition.up) {
-            self.state.idle.clear();
-        }
-        if transition.is_some() {
-            self.offer();
-        }
-        transition
+    fn seat(&self) -> &SeatCell {
+        Self::seat(self)
+    }
+
+    fn ward(&self) -> &Ward {
+        Self::ward(self)
+    }
+
+    fn make_known(self: Arc<Self>) {
+        Self::make_known(&self);
     }
 }
 

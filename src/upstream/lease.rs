@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::base::clock::Moment;
+use crate::upstream::ask::Ask;
 use crate::upstream::backend::Backend;
-use crate::upstream::pool::Ask;
-use crate::upstream::ward::Trial;
+use crate::upstream::ward::{self, Trial};
 
 /// A request's lease on a backend, which counts it as in flight until dropped.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ impl Lease {
     /// Counts a request as in flight at `backend`, if it may get this request and has room.
     pub fn take(backend: &Arc<Backend>, ask: &Ask) -> Option<Self> {
         let epoch = Self::sit(backend, ask)?;
-        if !backend.redial().is_busy() && backend.occupy() {
+        if backend.places().take() {
             return Some(Self::begin(backend, epoch));
         }
         // Without room, the trial is left to the next request.
         if let Some(epoch) = epoch {
-            backend.ward().release(backend, epoch);
+            backend.ward().release(&**backend, epoch);
         }
         None
     }
@@ -36,7 +36,7 @@ impl Lease {
     /// Counts a request as in flight at a drained `backend`, which gets no other requests: this one is
     /// bound to a connection that the backend holds open for its client.
     pub fn beyond_limit(backend: &Arc<Backend>) -> Self {
-        backend.occupy_beyond_limit();
+        backend.places().take_beyond_limit();
         Self::begin(backend, None)
     }
 
@@ -47,7 +47,8 @@ impl Lease {
     }
 
     fn begin(backend: &Arc<Backend>, epoch: Option<u32>) -> Self {
-        let trial = epoch.map(|epoch| Box::new(Trial::begin(backend, epoch)));
+        let trial =
+            epoch.map(|epoch| Box::new(Trial::begin(Arc::clone(backend) as Arc<dyn ward::Member>, epoch)));
         backend.count_request();
         Self { backend: Arc::clone(backend), trial }
     }

@@ -1,10 +1,13 @@
 //! Floor 4: backends, their health, and how one is chosen.
 
+pub mod addresses;
+pub mod ask;
 pub mod backend;
 pub mod ejection;
 pub mod health;
 pub mod idle_connections;
 pub mod lease;
+pub mod places;
 pub mod pool;
 pub mod probe_requests;
 pub mod queue;
@@ -13,4 +16,6 @@ pub mod redial;
 pub mod retry_budget;
 pub mod selector;
 pub mod snapshot;
+pub mod waiting_line;
 pub mod ward;
+pub mod weight;

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::base::ids;
-use crate::base::limits::{PICKS_MAX, RETRIES_MAX};
+use crate::base::limits::PICKS_MAX;
 use crate::config::plan::{BackendPlan, Limits, PoolPlan, Strategy};
 use crate::net::parking::Unpark;
 use crate::upstream::backend::Backend;
@@ -14,7 +14,9 @@ use crate::upstream::lease::Lease;
 use crate::upstream::queue::{Admission, Queue};
 use crate::upstream::retry_budget::{RetryBudget, Retrying};
 use crate::upstream::selector::{self, Candidates, Selector};
-use crate::upstream::ward::Ward;
+use crate::upstream::ward::{self, Ward};
+
+pub use crate::upstream::ask::{Ask, Tried};
 
 /// A pool.
 pub struct Pool {
@@ -54,7 +56,8 @@ impl Pool {
         };
         let backends: Vec<_> = plan.backends.iter().zip(0..).map(backend).collect();
         queue.set(limits.queue, &backends);
-        ward.set(&plan.name, plan.ejection.clone(), &backends);
+        let members = backends.iter().map(|backend| Arc::clone(backend) as Arc<dyn ward::Member>);
+        ward.set(&plan.name, plan.ejection.clone(), &members.collect::<Vec<_>>());
         Self {
             id: before.map_or_else(ids::next, |pool| pool.id),
             name: plan.name.clone(),
@@ -149,57 +152,6 @@ impl Pool {
             }
         }
         None
-    }
-}
-
-/// The constraints on which backends a request may get.
-#[derive(Clone, Debug, Default)]
-pub struct Ask {
-    /// The backends that it has tried. It never gets one of them again.
-    pub tried: Tried,
-    /// Whether it may be sent twice.
-    pub idempotent: bool,
-    /// The id of the only backend that it may get, because its client is logged in there.
-    pub only: Option<u32>,
-}
-
-impl Ask {
-    /// Whether this backend may get the request, as soon as it has room.
-    pub(super) fn suits(&self, backend: &Backend) -> bool {
-        backend.serves()
-            && backend.seat().admits(self.idempotent)
-            && !self.tried.contains(backend.id())
-            && self.only.is_none_or(|only| only == backend.id())
-    }
-}
-
-/// The backends that a request has tried, by id: a request from the queue may have got a backend of a
-/// newer configuration, with another index.
-#[derive(Clone, Debug, Default)]
-pub struct Tried {
-    ids: [u32; RETRIES_MAX as usize + 1],
-    count: u8,
-}
-
-impl Tried {
-    /// Marks a backend as tried.
-    pub fn insert(&mut self, id: u32) {
-        if self.contains(id) {
-            return;
-        }
-        if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
-            *place = id;
-            self.count += 1;
-        }
-    }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.count = 0;
-    }
-
-    fn contains(&self, id: u32) -> bool {
-        self.ids.iter().take(usize::from(self.count)).any(|&tried| tried == id)
     }
 }
 

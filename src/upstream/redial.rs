@@ -5,26 +5,13 @@
 //! result, so that they do not all dial at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Moment;
 use crate::base::limits::REDIAL_PAUSE_MIN;
 use crate::upstream::backend::Backend;
 
-/// Whether a request is redialling a backend. Ordering: Relaxed, since the queue's lock orders
-/// everything that depends on it.
-#[derive(Debug, Default)]
-pub struct RedialCell(AtomicBool);
-
-impl RedialCell {
-    /// Whether a request is redialling, so that others wait.
-    pub(super) fn is_busy(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A request's permission to redial a backend. Dropping it releases the waiting requests.
+/// One request's permission to dial a backend again. Dropping it releases the requests that wait.
 #[derive(Debug)]
 pub struct Redial {
     backend: Arc<Backend>,
@@ -36,9 +23,9 @@ pub struct Redial {
 impl Redial {
     /// Starts to redial a backend for up to `patience`, unless another request is already doing so.
     pub fn begin(backend: &Arc<Backend>, patience: Duration, now: Moment) -> Option<Self> {
-        let busy = backend.redial().0.swap(true, Ordering::Relaxed);
+        let may = backend.places().begin_redial();
         let backend = Arc::clone(backend);
-        (!busy).then(|| Self { backend, until: now + patience, pause: REDIAL_PAUSE_MIN })
+        may.then(|| Self { backend, until: now + patience, pause: REDIAL_PAUSE_MIN })
     }
 
     /// When to dial next; `None` once the time is over.
@@ -56,7 +43,7 @@ impl Redial {
 
 impl Drop for Redial {
     fn drop(&mut self) {
-        self.backend.redial().0.store(false, Ordering::Relaxed);
+        self.backend.places().end_redial();
         self.backend.make_known();
     }
 }

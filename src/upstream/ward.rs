@@ -4,6 +4,7 @@
 //! clock ticks come here, take the pool's lock, and publish what they decide. Logging and waking queued
 //! requests happen after the lock is released.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -11,9 +12,26 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Moment;
 use crate::config::plan::Ejection as Rules;
-use crate::upstream::backend::Backend;
 use crate::upstream::ejection::{Change, Ejections, Evidence, Seat, Standing, View};
 use crate::upstream::health::Reason;
+
+/// A member of a pool, as its ejections see it.
+pub trait Member: fmt::Debug + Send + Sync {
+    /// A number that no other member has, in any configuration.
+    fn id(&self) -> u32;
+    /// Its name and address, for the log.
+    fn title(&self) -> String;
+    /// Whether probes find it up and it is not drained, ejected or not.
+    fn serves(&self) -> bool;
+    /// Tries that were given to it since the start.
+    fn requests(&self) -> u64;
+    /// What requests may be given to it as far as ejection goes.
+    fn seat(&self) -> &SeatCell;
+    /// The ejections of its pool.
+    fn ward(&self) -> &Ward;
+    /// Tells the requests that wait that they may be given it now, or no longer.
+    fn make_known(self: Arc<Self>);
+}
 
 /// The ejections of one pool.
 #[derive(Debug, Default)]
@@ -29,21 +47,21 @@ struct Held {
     /// The pool's name and members in the current configuration. Weak, because each member holds its
     /// ward.
     pool: String,
-    members: Vec<Weak<Backend>>,
+    members: Vec<Weak<dyn Member>>,
 }
 
 /// What to do after the lock is released.
 #[derive(Default)]
 struct Outcome {
-    changes: Vec<(Arc<Backend>, Change)>,
-    /// Members whose admissible requests have changed.
-    moved: Vec<Arc<Backend>>,
+    changes: Vec<(Arc<dyn Member>, Change)>,
+    /// Members that may be given requests, or other ones than before.
+    moved: Vec<Arc<dyn Member>>,
     pool: String,
 }
 
 impl Ward {
     /// Sets the rules and the members.
-    pub(super) fn set(&self, pool: &str, rules: Option<Rules>, members: &[Arc<Backend>]) {
+    pub(super) fn set(&self, pool: &str, rules: Option<Rules>, members: &[Arc<dyn Member>]) {
         self.judge(|held| {
             pool.clone_into(&mut held.pool);
             held.members = members.iter().map(Arc::downgrade).collect();
@@ -94,8 +112,8 @@ impl Ward {
         });
     }
 
-    /// Ends a trial without a result: the next request may try.
-    pub(super) fn release(&self, backend: &Backend, epoch: u32) {
+    /// A trial ended without a verdict: the next request may try.
+    pub(super) fn release(&self, backend: &dyn Member, epoch: u32) {
         let held = self.held.lock();
         backend.seat().release(epoch);
         let (seat, epoch) = held.ejections.seat(backend.id());
@@ -123,17 +141,16 @@ impl Ward {
                 Change::Ejected { .. } => log::Level::Warn,
                 Change::Renewed { .. } | Change::Ended(_) => log::Level::Info,
             };
-            let place = backend.address().map(|address| format!(" ({address})")).unwrap_or_default();
-            log::log!(level, "backend {}{place} of pool {} {change}", backend.name(), outcome.pool);
+            log::log!(level, "backend {} of pool {} {change}", backend.title(), outcome.pool);
         }
-        outcome.moved.iter().for_each(Backend::make_known);
+        outcome.moved.into_iter().for_each(Member::make_known);
     }
 }
 
 impl Held {
     fn standing(&self) -> Vec<Standing> {
         let members = self.members.iter().filter_map(Weak::upgrade);
-        let standing = |member: Arc<Backend>| Standing {
+        let standing = |member: Arc<dyn Member>| Standing {
             id: member.id(),
             serves: member.serves(),
             requests: member.requests(),
@@ -241,14 +258,14 @@ pub(super) struct Taken;
 /// the decision to the next request.
 #[derive(Debug)]
 pub struct Trial {
-    backend: Arc<Backend>,
+    backend: Arc<dyn Member>,
     epoch: u32,
     decided: bool,
 }
 
 impl Trial {
-    pub(super) fn begin(backend: &Arc<Backend>, epoch: u32) -> Self {
-        Self { backend: Arc::clone(backend), epoch, decided: false }
+    pub(super) fn begin(backend: Arc<dyn Member>, epoch: u32) -> Self {
+        Self { backend, epoch, decided: false }
     }
 
     /// The number of the ejection.
@@ -267,17 +284,17 @@ impl Trial {
         self.decided = true;
         let (ward, id) = (self.backend.ward(), self.backend.id());
         ward.trial_failed(id, self.epoch, evidence, now);
-        // If that proved nothing, the seat is free again.
-        self.backend.ward().release(&self.backend, self.epoch);
-        self.backend.make_known();
+        // Where that proved nothing, the seat is free again.
+        self.backend.ward().release(&*self.backend, self.epoch);
+        Arc::clone(&self.backend).make_known();
     }
 }
 
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.decided {
-            self.backend.ward().release(&self.backend, self.epoch);
-            self.backend.make_known();
+            self.backend.ward().release(&*self.backend, self.epoch);
+            Arc::clone(&self.backend).make_known();
         }
     }
 }

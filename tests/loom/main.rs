@@ -20,6 +20,7 @@ mod base;
 mod net;
 mod parking;
 mod server;
+mod upstream;
 mod wakes;
 
 use loom::model::Builder;

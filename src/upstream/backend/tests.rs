@@ -1,6 +1,10 @@
 //! What a backend keeps across reloads, and what operators and DNS change about it.
 
+use std::time::Duration;
+
 use super::*;
+use crate::base::limits::ADDRESSES_MAX;
+use crate::upstream::health::{ProbeResult, Proof};
 use crate::upstream::lease::Lease;
 use crate::upstream::pool::Ask;
 

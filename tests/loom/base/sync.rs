@@ -1,6 +1,6 @@
 //! What `src/base/sync.rs` offers, made of loom's types.
 
-pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// A mutex with the face of parking_lot's.
 #[derive(Debug, Default)]

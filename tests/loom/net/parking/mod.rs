@@ -5,4 +5,4 @@ pub mod shards;
 #[path = "../../../../src/net/parking/token.rs"]
 pub mod token;
 
-pub use token::ParkToken;
+pub use token::{ParkToken, Unpark};
