@@ -1,7 +1,7 @@
 //! After warm-up, a request allocates nothing: every allocation that a worker thread makes is
 //! counted while requests of several kinds go through it. Nor does a line of the access log.
 //!
-//! A test binary of its own, because the counting allocator is the process's allocator.
+//! Its own test binary, because the counting allocator is that of the whole process.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -52,7 +52,7 @@ fn of_this_thread() -> &'static AtomicU64 {
     &COUNTS[thread % SLOTS]
 }
 
-/// What the threads that carry requests have allocated so far.
+/// What the workers have allocated so far.
 fn allocations_of_workers() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
     let mut total = 0;
@@ -144,9 +144,8 @@ fn a_request_allocates_nothing_after_warm_up() {
     let before = allocations_of_workers();
     rounds(40);
     let made = allocations_of_workers() - before;
-    // 960 requests. Which worker has how many tasks at once is up to the scheduler, so a
-    // list may still grow to a size it has not had; a request that allocated would show as
-    // 960 or more.
+    // 960 requests. The scheduler decides how many tasks each worker has at once, so a list may still
+    // grow to a new size; a request that allocated would show as 960 or more.
     assert!(made <= 16, "{made} allocations for 960 requests");
     assert!(before > 0, "the counter counts nothing");
 }

@@ -1,6 +1,6 @@
-//! The built binary, from outside: exit statuses and what is said where.
+//! The built binary, from outside: exit statuses and output.
 //!
-//! Nothing here runs the balancer; that is the business of the other tests.
+//! Nothing here runs the balancer; other tests do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -326,7 +326,7 @@ mod origin {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             let mut response = vec![0; 4096];
-            // A read with a time limit is not begun anew after a signal.
+            // A read with a timeout is not restarted after a signal.
             let length = loop {
                 match stream.read(&mut response) {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -354,7 +354,7 @@ mod origin {
         assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     }
 
-    /// Origins in containers of their own are reached from elsewhere.
+    /// Origins in containers are reached from elsewhere.
     #[test]
     fn an_origin_listens_where_it_is_told_to() {
         let origin = SampleOrigin::start(&["--listen", "127.9.8.7:0"]);

@@ -1,4 +1,4 @@
-//! Every configuration in the documentation and in the packages is one that ropewalk takes.
+//! Every configuration in the documentation and the packages passes `check`.
 //!
 //! A block that opens with `json` is a whole configuration and nothing else. JSON of other kinds
 //! has a second word, such as `json output`, and only has to be JSON.
@@ -10,7 +10,7 @@ use ropewalk::config::Document;
 
 /// A text that should be a configuration, or at least JSON.
 struct Snippet {
-    /// Where it stands: a file and a line.
+    /// Its place: a file and a line.
     place: String,
     is_configuration: bool,
     text: String,
@@ -38,7 +38,7 @@ fn the_configurations_of_the_packages_are_right() {
         let snippet = Snippet { place: place.to_owned(), is_configuration: true, text };
         assert_eq!(mistakes(&snippet), None);
     }
-    // Its token lies beside it.
+    // Its token is next to it.
     let checked = Document::from_file(&compose).and_then(|document| document.check());
     let checked = checked.unwrap_or_else(|errors| panic!("{errors}"));
     assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
@@ -49,7 +49,7 @@ fn the_configurations_of_the_packages_are_right() {
     }
 }
 
-/// What ropewalk may take and what its container may take are written in two files.
+/// The memory limits of ropewalk and of its container are in two files.
 #[test]
 fn the_container_has_twice_the_memory_that_the_configuration_allows() {
     let map = block_of_yaml(&read(&root().join("packaging/kubernetes/configmap.yaml")), "config.json");
@@ -76,7 +76,7 @@ fn mistakes(snippet: &Snippet) -> Option<String> {
         Err(errors) => return Some(errors.to_string()),
         Ok(checked) => checked.warnings,
     };
-    // Folders of the machine that an example is for.
+    // Directories of the machine that an example is for.
     let warnings = warnings.iter().map(ToString::to_string).filter(|text| !text.contains("is not there"));
     let warnings: Vec<_> = warnings.collect();
     (!warnings.is_empty()).then(|| warnings.join("\n"))

@@ -1,12 +1,11 @@
-//! The fuzz targets for some seconds, on the stable compiler, as a part of every test run.
+//! Runs the fuzz targets for some seconds, on the stable compiler, as part of every test run.
 //!
-//! Each target of `fuzz/` gets its seeds as they are, then seeds that a generator has spoilt.
-//! The generator is seeded: inputs come in the same order in every run, and how many there are
-//! is what a slow machine changes. `ROPEWALK_FUZZ_SEED` sets another seed, and
-//! `ROPEWALK_FUZZ_SECONDS` another length. libFuzzer, which learns which inputs are worth
-//! spoiling further, finds more; this finds what somebody broke today.
+//! Each target of `fuzz/` gets its seeds unchanged, then mutated seeds. The generator is seeded: inputs
+//! come in the same order in every run; a slow machine only gets through fewer. `ROPEWALK_FUZZ_SEED`
+//! sets another seed, and `ROPEWALK_FUZZ_SECONDS` another length. libFuzzer, which learns which inputs
+//! are worth mutating further, finds more; this finds what broke today.
 
-// `pub` marks what the fuzzer's binaries call; from here nobody sees it.
+// `pub` marks what the fuzzer's binaries call; it is unused here.
 #![allow(unreachable_pub)]
 #![allow(clippy::disallowed_methods, reason = "how long to go on is a matter of the real clock")]
 
@@ -25,10 +24,10 @@ mod targets;
 /// How long each target runs. There are seven, and they run side by side.
 const RUN_TIME: Duration = Duration::from_secs(2);
 
-/// How much longer than that a target may take on a busy machine before it counts as stuck.
+/// How much longer a target may take on a busy machine before it counts as stuck.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
-/// Inputs without which a run would prove nothing, however slow the machine.
+/// The minimum of inputs for a run to prove anything, even on a slow machine.
 const RUNS_MIN: usize = 200;
 
 /// Pieces that turn one message into another one, or nearly.
@@ -106,8 +105,8 @@ fn responses() {
     smoke("response", targets::response::run);
 }
 
-/// Runs a target in a thread of its own, so that one that never ends is a failure and not a
-/// test run that never ends.
+/// Runs a target in its own thread, so that one that never ends is a failure and not a test run that
+/// never ends.
 fn smoke(name: &'static str, target: fn(&[u8])) {
     let latest = Arc::new(Mutex::new(Vec::new()));
     let (done, finished) = bounded(1);
@@ -118,7 +117,7 @@ fn smoke(name: &'static str, target: fn(&[u8])) {
                 input.clone_into(&mut latest.lock());
                 target(input);
             });
-            // Whoever waits has given up, if nobody does.
+            // If no one receives this, the waiting side has given up.
             let _ = done.send(());
         }
     });
@@ -130,7 +129,7 @@ fn smoke(name: &'static str, target: fn(&[u8])) {
     }
 }
 
-/// Gives a target the seeds, and then what can be made of them.
+/// Gives a target the seeds, and then mutations of them.
 fn spoil(name: &str, target: impl Fn(&[u8])) {
     let seeds = seeds(name);
     seeds.iter().for_each(|seed| target(seed));

@@ -1,11 +1,11 @@
-//! Manual pages and shell completions are written from the command line's own definition, and
-//! the written files are committed: whoever packages ropewalk needs nothing but to copy them.
+//! Manual pages and shell completions are generated from the definition of the command line, and
+//! committed, so that packagers only need to copy them.
 //!
-//! `UPDATE_GENERATED=1 cargo test --test generated` writes them anew; without the variable the
-//! test fails when they are not what the command line is. The tools that write them are
-//! development dependencies, so the program does not carry them.
+//! `UPDATE_GENERATED=1 cargo test --test generated` regenerates them; without the variable the test
+//! fails if they are out of date. The generators are development dependencies, so the program does not
+//! carry them.
 
-// Without the sample origin some commands are missing, and the files are for the program with all.
+// Without the sample origin some commands are missing, and the files are for the full program.
 #![cfg(feature = "demo")]
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ mod cli;
 /// Where they are, and everything that is there.
 const FOLDERS: [&str; 2] = ["packaging/man", "packaging/completions"];
 
-/// What the files should hold, by their path in the project.
+/// The expected contents of the files, by path in the project.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 #[test]
@@ -67,7 +67,7 @@ const REMEDY: &str = "write the files anew with UPDATE_GENERATED=1 cargo test --
 
 /// A page for the program, `ropewalk.1`, and one for each command, `ropewalk-check.1`.
 fn manual_pages(files: &mut Files) {
-    // `ropewalk help` says what the pages say.
+    // `ropewalk help` prints what the pages say.
     let mut program = cli::args::Arguments::command().disable_help_subcommand(true);
     // Gives commands the names that man(1) finds them by.
     program.build();
@@ -80,7 +80,7 @@ fn manual_pages(files: &mut Files) {
     }
 }
 
-/// The sections that the definition knows. What stands below the help goes on in ours.
+/// The generated sections. Paragraphs below the help text continue in ours.
 fn render(page: &Man, command: &Command, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     page.render_title(bytes)?;
     page.render_name_section(bytes)?;
@@ -119,13 +119,12 @@ fn synopsis(command: &Command) -> String {
     text
 }
 
-/// Whether an option ends the program at once, so that it is not typed with others.
+/// Whether an option ends the program immediately, so that it is not combined with others.
 fn is_ending(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
 }
 
-/// What a page says that the definition does not know: sections that are kept as manual text
-/// beside this test.
+/// Sections of a page that are not generated, kept as manual text next to this test.
 fn sections(command: &str) -> String {
     let folder = root().join("tests/manual");
     let own = fs::read_to_string(folder.join(format!("{command}.man")));
@@ -158,7 +157,7 @@ fn committed() -> Files {
         .collect()
 }
 
-/// Writes all, and removes what is there of commands that are no more.
+/// Writes all files, and removes those of commands that no longer exist.
 fn write(wanted: &Files) {
     for path in committed().into_keys().filter(|path| !wanted.contains_key(path)) {
         fs::remove_file(root().join(path)).expect("remove");

@@ -1,4 +1,4 @@
-//! Who may ask, seen from outside. The rules themselves have their tests beside them.
+//! Access control, seen from outside. The rules themselves are unit-tested in their file.
 
 use crate::wire::Admin;
 

@@ -90,7 +90,7 @@ fn a_hung_reload_is_reported_and_does_not_delay_other_clients() {
     admin.fake.end_reloads(Ok(vec!["at last".into()]));
     assert_eq!(read_answer(&mut asked).body, "at last\n");
 
-    // One that does not end at all.
+    // A reload that never ends.
     let mut asked = ask();
     let answer = read_answer(&mut asked);
     assert_eq!(answer.status, 504);

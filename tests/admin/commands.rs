@@ -20,11 +20,11 @@ fn command(arguments: &[&str], address: &str) -> Command {
     command
 }
 
-/// A command that is not told where to ask.
+/// A command without an admin address.
 fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ropewalk"));
     command.args(arguments).env_remove("ROPEWALK_ADMIN").env_remove("ROPEWALK_ADMIN_TOKEN");
-    // An HTTP proxy in the environment is not for this.
+    // An HTTP proxy in the environment must be ignored.
     command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
     command
 }
@@ -50,7 +50,7 @@ fn status_is_a_table_or_json() {
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["pools"][1]["name"], "web");
 }
 
-/// A health check of a container asks for no more than this.
+/// This is all that the health check of a container needs.
 #[test]
 fn status_fails_when_a_pool_has_no_backend_that_takes_requests() {
     let admin = Admin::start();
@@ -165,7 +165,8 @@ fn the_address_and_the_token_come_from_the_configuration() {
     let file_name = file.to_str().unwrap();
     fs::write(folder.path().join("token"), "s3cret\n").unwrap();
     let port = admin.address().port();
-    // The rest of the file may be wrong at the moment. 0.0.0.0 is where it listens, not where to connect.
+    // The rest of the file may be invalid at the moment. 0.0.0.0 is where it listens, not where to
+    // connect.
     for address in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {
         let text =
             format!(r#"{{ "prot": 1, "admin": {{ "address": "{address}", "token_file": "token" }} }}"#);
@@ -195,7 +196,7 @@ fn the_address_and_the_token_come_from_the_configuration() {
     }
 }
 
-/// What is said closer to the command counts more.
+/// What is given closer to the command takes precedence.
 #[test]
 fn a_flag_counts_more_than_the_configuration_and_that_more_than_the_environment() {
     let admin = Admin::start();

@@ -1,4 +1,4 @@
-//! `docs/admin.md` is what people write programs by, so it is held to what is answered.
+//! People write programs against `docs/admin.md`, so it must match the responses.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn example(heading: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{heading}: {error}"))
 }
 
-/// Every key, with what leads to it; of lists, that of the first element.
+/// Every key with its path; for lists, those of the first element.
 fn keys(value: &Value, lead: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) if lead != "/retries" => {

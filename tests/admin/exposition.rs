@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A scrape: what each family is, and its samples.
+/// A scrape: the type of each family, and its samples.
 #[derive(Debug, Default)]
 pub struct Exposition {
     pub families: BTreeMap<String, Family>,
@@ -24,7 +24,7 @@ pub struct Sample {
 }
 
 impl Exposition {
-    /// Reads a scrape. Panics at whatever a strict reader would refuse.
+    /// Parses a scrape. Panics on anything that a strict parser would refuse.
     pub fn parse(text: &str) -> Self {
         let mut found = Self::default();
         let mut helped: Option<String> = None;
@@ -95,7 +95,7 @@ impl Sample {
     }
 }
 
-/// The value of a label up to its quote, and what follows that.
+/// The value of a label up to its quote, and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

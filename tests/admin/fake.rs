@@ -1,5 +1,4 @@
-//! A balancer that is only looked at: a status to be changed at will, and a list of what was
-//! asked of it.
+//! A fake balancer: a status that tests can change, and a list of the calls made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +12,7 @@ use ropewalk::admin::operations::{
 };
 use ropewalk::observe::histogram::Histogram;
 
-/// What was asked for.
+/// The calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     Explain(Question),
@@ -21,15 +20,15 @@ pub enum Call {
     SetWeight(String, WeightChange),
 }
 
-/// The balancer.
+/// The fake balancer.
 pub struct Fake {
     /// LOCK: guards the status for a change or a copy.
     status: Mutex<Status>,
     /// LOCK: guards the list for a push or a copy.
     calls: Mutex<Vec<Call>>,
-    /// LOCK: guards the answer to the next reloads.
+    /// LOCK: guards the result of the next reloads.
     reload: Mutex<Option<Result<Vec<String>, String>>>,
-    /// LOCK: guards those who wait for a reload that hangs, for a push.
+    /// LOCK: guards the callers of a hung reload, for a push.
     hanging: Mutex<Vec<ReloadDone>>,
     /// LOCK: guards the list for a change or a copy.
     requests: Mutex<Vec<RequestInFlight>>,
@@ -55,17 +54,17 @@ impl Fake {
         change(&mut self.status.lock());
     }
 
-    /// What was asked so far.
+    /// The calls made so far.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().clone()
     }
 
-    /// What reloads come to from now on.
+    /// Sets the result of reloads from now on.
     pub fn reloads_with(&self, outcome: Result<Vec<String>, String>) {
         *self.reload.lock() = Some(outcome);
     }
 
-    /// Reloads do not end from now on, until [`Fake::end_reloads`].
+    /// Makes reloads hang from now on, until [`Fake::end_reloads`].
     pub fn reloads_hang(&self) {
         *self.reload.lock() = None;
     }
@@ -76,12 +75,12 @@ impl Fake {
         hanging.into_iter().for_each(|done| done(outcome.clone()));
     }
 
-    /// What is in flight from now on.
+    /// Sets the requests in flight from now on.
     pub fn has_in_flight(&self, requests: Vec<RequestInFlight>) {
         *self.requests.lock() = requests;
     }
 
-    /// Whether looking at the status panics from now on.
+    /// Makes the status panic from now on.
     pub fn panics(&self, panics: bool) {
         self.panics.store(panics, Ordering::Relaxed);
     }
@@ -111,7 +110,7 @@ impl Operations for Fake {
         self.calls.lock().push(Call::Reload);
         match self.reload.lock().clone() {
             Some(outcome) => done(outcome),
-            // It hangs: whoever asked is never told.
+            // It hangs: the caller never gets a result.
             None => self.hanging.lock().push(done),
         }
     }
@@ -267,7 +266,7 @@ fn count(backend: &str, code: u16, count: u64) -> RequestCount {
     }
 }
 
-/// Of so many requests: most take the typical time, one in a hundred ten times as long.
+/// The durations of this many requests: most take the typical time, one in a hundred ten times as long.
 pub fn durations(requests: u64, typical_ms: u64) -> Histogram {
     let mut one = Histogram::default();
     one.record(Duration::from_millis(typical_ms));

@@ -1,4 +1,4 @@
-//! Clients that are slow, greedy or malformed, and that nobody else is to notice.
+//! Clients that are slow, greedy or malformed, and that no other client should notice.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,13 +12,13 @@ fn whoever_sends_nothing_holds_nobody_up() {
     let admin = Admin::start();
     let mut idle: Vec<TcpStream> = (0..100).map(|_| admin.connect()).collect();
     for stream in &mut idle {
-        // The oldest have been closed already to make room.
+        // The oldest have already been closed to make room.
         let _ = stream.write_all(b"GET /status HTTP/1.1\r\nHo");
     }
     for _ in 0..10 {
         assert_eq!(admin.get("/healthz").status, 200);
     }
-    // The one that came last was not the one to go.
+    // The latest one was not closed.
     let last = idle.last_mut().unwrap();
     last.write_all(b"st: localhost\r\n\r\n").unwrap();
     assert_eq!(read_answer(last).status, 200);
@@ -27,7 +27,7 @@ fn whoever_sends_nothing_holds_nobody_up() {
 #[test]
 fn whoever_takes_no_answer_holds_nobody_up() {
     let admin = Admin::start();
-    // Far more than the kernel takes off our hands.
+    // Far more than the kernel buffers.
     admin.fake.has_in_flight((0..1_000).map(|age| in_flight(&"x".repeat(16 * 1024), age)).collect());
     let mut greedy: Vec<TcpStream> = (0..4).map(|_| admin.connect()).collect();
     for stream in &mut greedy {
@@ -40,17 +40,17 @@ fn whoever_takes_no_answer_holds_nobody_up() {
 #[test]
 fn answers_that_are_not_taken_are_bounded_together() {
     let admin = Admin::start();
-    // Each is larger than what all may hold together, and than what the kernel takes.
+    // Each is larger than the total limit, and than what the kernel buffers.
     admin.fake.has_in_flight((0..1_000).map(|age| in_flight(&"x".repeat(8 * 1024), age)).collect());
     let mut greedy: Vec<TcpStream> = (0..8).map(|_| admin.connect()).collect();
     for stream in &mut greedy {
         stream.write_all(b"GET /requests HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 1);
     }
-    // The newest gets all of it; of the others not one has been kept.
+    // The newest gets all of it; none of the others has been kept.
     let whole = |stream: &mut TcpStream| {
         let mut bytes = Vec::new();
-        // One that was closed ends early, with a reset or without.
+        // A closed one ends early, with or without a reset.
         let _ = stream.read_to_end(&mut bytes);
         bytes.ends_with(b"}\n")
     };
@@ -153,7 +153,7 @@ fn dropping_the_listener_closes_everything() {
     let began = Instant::now();
     drop(admin);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // A reset is as good an end as a plain one.
+    // A reset is as good as a clean end.
     assert!(matches!(idle.read(&mut [0; 1]), Ok(0) | Err(_)));
     assert!(TcpStream::connect(address).is_err());
 }

@@ -1,5 +1,5 @@
-//! The admin listener and the commands that talk to it, in front of a balancer that is only
-//! looked at ([`fake`]). What a real one shows is the business of `tests/it`.
+//! The admin listener and the commands that talk to it, in front of a fake balancer ([`fake`]).
+//! `tests/it` covers what a real one shows.
 
 #![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
 #![allow(clippy::disallowed_methods, reason = "these tests wait and measure by the real clock")]

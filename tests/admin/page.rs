@@ -1,5 +1,4 @@
-//! The status page. What it looks like only eyes can tell; here is what must hold whatever it
-//! looks like.
+//! The status page. Only eyes can judge its looks; here is what must hold regardless of them.
 
 use crate::wire::Admin;
 
@@ -19,10 +18,10 @@ fn the_page_shows_what_matters_in_words() {
         "connection refused",
         "least-connections",
         "4m 12s left",
-        // The drained one is not counted.
+        // The drained backend is not counted.
         "1 of 3 up",
         "of 5 up",
-        // Tries that failed there and were repeated elsewhere.
+        // Attempts that failed there and were retried.
         "retried <b>37</b>",
         "10.0.0.5:8080",
         "11.5 MiB",
@@ -101,7 +100,7 @@ fn whatever_things_are_called_it_stays_text() {
     for tag in ["<script", "<img"] {
         assert!(!page.contains(tag), "{tag} came through");
     }
-    // Nor was an attribute closed early: each quote in front of a tag's remains was escaped too.
+    // Nor was an attribute closed early: each quote before the remains of a tag was escaped too.
     let remains = "&gt;&lt;script";
     assert_eq!(page.matches(remains).count(), page.matches(&format!("&quot;{remains}")).count());
 }

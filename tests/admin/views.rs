@@ -1,4 +1,4 @@
-//! What can be looked at, apart from the page and the metrics.
+//! All views except the page and the metrics.
 
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn the_status_is_a_table_for_people() {
             "{}",
             row("api-2")
         );
-        // Nothing was asked since the first look, and blanks would say so badly.
+        // There was no request since the first sample, and blanks would be a poor way to say so.
         assert!(lines.contains(&"requests     none in the last minute"), "{}", answer.body);
         assert!(lines.contains(
             &"connections  1284 open of 10000 allowed; 61 watched by workers, 1214 by the poller; 17 tunnels"
@@ -87,7 +87,7 @@ fn the_status_is_a_table_for_people() {
 #[test]
 fn rates_and_latencies_are_those_of_late() {
     let admin = Admin::start();
-    // What was before the first look is not of late.
+    // What came before the first sample is not recent.
     let status = until_some("a first sample", || {
         let status: Value = serde_json::from_str(&admin.get("/status").body).unwrap();
         status["recent"]["total"]["p50_ms"].is_null().then_some(status)
@@ -171,7 +171,7 @@ fn readiness_has_a_reason() {
     assert!(answer.body.starts_with("not ready: stopping"), "{}", answer.body);
     let alive = admin.get("/healthz");
     assert_eq!((alive.status, alive.body.as_str()), (200, "alive\n"));
-    // Probes name the machine as they know it.
+    // Probes use any host name.
     assert_eq!(admin.send("GET /healthz HTTP/1.1\r\nHost: lb-1.internal\r\n\r\n").status, 200);
 }
 

@@ -1,4 +1,4 @@
-//! A listener to test, and a client that reads whole answers.
+//! A listener to test, and a client that reads whole responses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -68,7 +68,7 @@ impl Admin {
     /// Sends these bytes and reads the answer.
     pub fn send(&self, bytes: &str) -> Answer {
         let mut stream = self.connect();
-        // Who is refused early may see a reset here; what counts is the answer.
+        // A client that is refused early may see a reset here; what counts is the response.
         let _ = stream.write_all(bytes.as_bytes());
         read_answer(&mut stream)
     }

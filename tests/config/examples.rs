@@ -58,7 +58,7 @@ pub(super) fn schema() -> Validator {
     jsonschema::draft202012::new(&schema).expect("the schema can be used")
 }
 
-/// Configurations that people will copy, by where they stand.
+/// Configurations that people will copy, by their place.
 fn examples() -> Vec<(String, Value)> {
     let mut examples = Vec::new();
     for path in files(root(), &["target", ".git"]) {
@@ -143,7 +143,7 @@ fn is_whole(text: &str) -> bool {
         && text.trim().starts_with(['{', '/'])
 }
 
-/// A script names the keys that it needs, and its runner adds the backends.
+/// A script lists the keys that it needs, and its runner adds the backends.
 fn with_backends(text: &str) -> Value {
     let mut example: Value = serde_json::from_str(text).expect("a script's configuration is JSON");
     if example.get("pools").is_none() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ropewalk::config::{Document, SCHEMA};
 use serde_json::{Map, Value, json};
 
-/// A key that is like no other, so that `check` lists what is allowed instead.
+/// A key unlike any other, so that `check` lists the allowed keys.
 const UNKNOWN: &str = "zzzzzzzzzzzz";
 
 #[test]
@@ -58,8 +58,8 @@ fn visit(
     }
 }
 
-/// A document that holds nothing but an unknown key at the end of a path. What else is wrong
-/// with it does not matter: all mistakes are reported.
+/// A document with nothing but an unknown key at the end of a path. Other mistakes in it do not matter:
+/// all mistakes are reported.
 fn with_unknown_key(path: &[String]) -> Value {
     match path {
         [] => json!({ UNKNOWN: 1 }),
@@ -104,7 +104,7 @@ fn what_the_schema_calls_the_default_is_the_default() {
                 if object.insert(name.clone(), default.clone()).is_some() {
                     continue;
                 }
-                // Keys of the simple form cannot stand beside the full one.
+                // Keys of the simple form cannot appear next to the full one.
                 let Ok(with) = plan(&with) else { continue };
                 assert_eq!(with, without, "{pointer}/{name} is not {default} when left out");
                 compared.insert(name.clone());

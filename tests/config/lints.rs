@@ -1,4 +1,4 @@
-//! What `check` says of routes is true of the routes that run.
+//! What `check` says about routes is true of the routes that run.
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -71,7 +71,7 @@ fn a_match() -> impl Strategy<Value = Value> {
         some("cookies", named("c")),
     )
         .prop_map(|(listener, host, path, prefix, methods, headers, cookies)| {
-            // Of the two that say what path it is, one at most.
+            // At most one of the two path conditions.
             let prefix = prefix.filter(|_| path.is_none());
             let given = [listener, host, path, prefix, methods, headers, cookies].into_iter().flatten();
             Value::Object(given.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
@@ -87,7 +87,7 @@ fn check(routes: &[Value]) -> (Plan, Vec<Problem>) {
 
 const HOSTS: [&str; 6] = ["x", "a.x:80", "b.a.x", "c.b.a.x", "c.x", "A.X"];
 
-/// Every request to a host that the matches can tell apart, and some that they must not.
+/// Every request to a host that the matches can distinguish, and some that they must not.
 fn heads(host: &str) -> Vec<String> {
     let mut heads = Vec::new();
     for method in ["GET", "POST"] {
@@ -139,7 +139,7 @@ fn more_routes_than_a_request_can_tell_apart_are_refused() {
     assert!(message.contains("there are 65536 users here"), "{message}");
 }
 
-/// Comparing every two of so many would take minutes here.
+/// Comparing every pair would take minutes here.
 #[test]
 fn many_routes_are_checked_and_the_last_is_found() {
     let hosts = (0..30_000).map(|n| json!({ "match": { "host": format!("h{n}.x") }, "respond": {} }));

@@ -1,9 +1,9 @@
-//! Every message of `check` as data: a configuration, and what is said of it.
+//! Every message of `check` as data: a configuration, and the output.
 //!
-//! The cases are in `tests/config/messages/*.txt`. The wording is part of the product, so all of it
-//! is there to be read, and a change of it is a change of these files. It is generated:
-//! `UPDATE_GENERATED=1 cargo test --test config messages` writes down what `check` says now, and
-//! the diff is what you review.
+//! The cases are in `tests/config/messages/*.txt`. The wording is part of the product, so all of it can
+//! be read there, and a change to it is a change to these files. The output is generated:
+//! `UPDATE_GENERATED=1 cargo test --test config messages` records what `check` prints now, and the diff
+//! is what you review.
 //!
 //! A case is three parts, and a file is any number of them:
 //!
@@ -14,7 +14,7 @@
 //! c.json:1:3: error: /prot: unknown key "prot"; did you mean "port"?
 //! ```
 //!
-//! To add one, write the first two parts and let the third be written.
+//! To add one, write the first two parts and let the third be generated.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,10 +28,10 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/messages
 const REMEDY: &str =
     "if this is what it should say, run: UPDATE_GENERATED=1 cargo test --test config messages";
 
-/// Stands below a mistake that the JSON Schema cannot see, so that editors do not show it.
+/// Added below a mistake that the JSON Schema cannot detect, so that editors do not show it.
 const BEYOND_THE_SCHEMA: &str = "(the schema does not see this)";
 
-/// One configuration, and what is said of it.
+/// One configuration, and the output.
 struct Case {
     name: String,
     config: String,
@@ -41,7 +41,7 @@ struct Case {
 /// One file of cases.
 struct Cases {
     path: PathBuf,
-    /// What stands above the first case.
+    /// The text above the first case.
     preface: String,
     cases: Vec<Case>,
 }
@@ -65,7 +65,7 @@ fn check_says_what_is_written_down() {
     }
 }
 
-/// Holds a file of cases to what it should be, or makes it so.
+/// Checks a file of cases, or updates it.
 pub(super) fn compare(path: &Path, rendered: &str, remedy: &str) {
     let rendered = format!("{}\n", rendered.trim_end());
     if updating() {
@@ -88,7 +88,7 @@ pub(super) fn updating() -> bool {
     std::env::var_os("UPDATE_GENERATED").is_some()
 }
 
-/// What `check` says of a configuration, a line for each problem.
+/// What `check` prints for a configuration, a line for each problem.
 fn say(case: &Case, schema: &Validator) -> String {
     let mut said = String::new();
     let accepted_by_schema = super::examples::value(&case.config).is_some_and(|it| schema.is_valid(&it));
@@ -127,7 +127,7 @@ fn read(path: PathBuf) -> Cases {
     let preface = parts.next().unwrap_or_default().to_owned();
     let cases = parts.map(|part| {
         let (name, rest) = part.split_once('\n').expect("a name and a line break");
-        // A case without its third part is one that was just written.
+        // A case without its third part is new.
         let (config, said) = rest.split_once("\n==>").unwrap_or((rest, ""));
         let (config, said) = (config.trim_end_matches('\n'), said.trim());
         let said = if said.is_empty() { String::new() } else { format!("{said}\n") };

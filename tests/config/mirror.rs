@@ -1,4 +1,4 @@
-//! `Config` mirrors whatever the schema describes: it is read, written and checked as the same.
+//! `Config` mirrors everything that the schema describes: it is read, written and checked identically.
 
 use std::sync::LazyLock;
 
@@ -31,14 +31,14 @@ proptest! {
     }
 }
 
-/// Where the mistakes are. The messages may name lines, which only a text has.
+/// The places of the mistakes. The messages may name lines, which only a text has.
 fn pointers(errors: &ConfigErrors) -> Vec<String> {
     let mut pointers: Vec<_> = errors.problems().iter().map(|problem| problem.pointer.clone()).collect();
     pointers.sort();
     pointers
 }
 
-/// Decisions that are still to be used; once there are none, each is the first there is.
+/// Decisions still to be used; once they run out, each is the first option.
 struct Choices(Vec<u8>);
 
 impl Choices {
@@ -66,7 +66,7 @@ impl Choices {
             return if schema.get("enum").is_some() { choice.clone() } else { self.value(root, choice) };
         }
         match schema["type"].as_str() {
-            // An empty list or object is not written, since it says what leaving it out says.
+            // An empty list or object is not written, since it means the same as omitting it.
             Some("array") => (0..=self.below(2)).map(|_| self.value(root, &schema["items"])).collect(),
             Some("object") => {
                 let names = ["502", "a", "500-599"].into_iter().take(1 + self.below(3));

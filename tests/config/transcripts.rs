@@ -1,7 +1,7 @@
-//! What the commands say, as transcripts: a configuration, what is typed, and what is printed.
+//! The output of commands, as transcripts: a configuration, commands, and what they print.
 //!
-//! `UPDATE_GENERATED=1 cargo test --test config transcripts` writes down what is printed now, and
-//! the diff is what you review. A case in `tests/config/transcripts/*.txt` looks like this:
+//! `UPDATE_GENERATED=1 cargo test --test config transcripts` records the current output, and the diff
+//! is what you review. A case in `tests/config/transcripts/*.txt` looks like this:
 //!
 //! ```text
 //! === a name that no other case has
@@ -12,8 +12,8 @@
 //! (exit 2)
 //! ```
 //!
-//! What stands above the first `$` is in the file config.json of a folder of its own, where the
-//! commands run one after the other, in a shell.
+//! The text above the first `$` becomes config.json in a temporary directory, where the commands run
+//! one after the other, in a shell.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -65,7 +65,7 @@ fn run_again(case: &str) -> String {
     said
 }
 
-/// What a shell prints in a folder, and how it ends unless well.
+/// What a shell prints in a directory, and its exit status unless 0.
 fn run(command: &str, folder: &Path) -> String {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_ropewalk"));
     let path = std::env::var("PATH").expect("a search path");

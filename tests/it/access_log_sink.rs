@@ -1,5 +1,5 @@
 //! The access log's thread and the file it writes to: no line is lost without being counted, and
-//! whatever the file does, nobody who appends waits for it.
+//! whatever the file does, no thread that appends waits for it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
@@ -18,7 +18,7 @@ use ropewalk::observe::record::Record;
 
 use super::wait;
 
-/// More lines than the log could ever keep for a sink that takes none.
+/// More lines than the log can buffer for a stalled sink.
 const FAR_TOO_MANY: u64 = 1_000_000;
 
 fn open(path: &Path) -> AccessLog {
@@ -67,11 +67,11 @@ fn targets(path: &Path) -> Vec<String> {
     lines.map(|line: serde_json::Value| line["target"].as_str().expect("a target").to_owned()).collect()
 }
 
-/// A named pipe, and its reading end, which a test may forget to read from.
+/// A named pipe, and its reading end, which a test need not read from.
 fn pipe(folder: &Path) -> (PathBuf, File) {
     let path = folder.join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).expect("a pipe");
-    // Else opening would wait for a writer.
+    // Otherwise opening would wait for a writer.
     let nonblock = rustix::fs::OFlags::NONBLOCK;
     let reader = OpenOptions::new().read(true).custom_flags(nonblock.bits() as i32).open(&path);
     let reader = reader.expect("its reading end");
@@ -79,8 +79,8 @@ fn pipe(folder: &Path) -> (PathBuf, File) {
     (path, reader)
 }
 
-/// Appends until lines are dropped, and says how many it took. That this returns at all, while
-/// nobody reads, is what is shown: the writer never waits for the reader.
+/// Appends until lines are dropped, and returns how many it took. That this returns at all while
+/// nothing reads shows that appending never waits for the reader.
 fn append_until_dropped(log: &AccessLog, batch: &mut Batch) -> u64 {
     (1..FAR_TOO_MANY)
         .find(|number| {
@@ -116,7 +116,7 @@ fn rotation_loses_no_line() {
             scope.spawn(move || {
                 for number in 0..LINES {
                     append(&mut batch, &format!("/{worker}/{number}"));
-                    // As a worker that has little to do.
+                    // Like a worker with little to do.
                     if number % 100 == 0 {
                         batch.flush();
                     }
@@ -145,7 +145,7 @@ fn rotation_loses_no_line() {
     }
 }
 
-/// As [`targets`], of a file that is being written to: its last line may not be whole yet.
+/// As [`targets`], for a file that is still being written: its last line may be incomplete.
 fn targets_so_far(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -165,7 +165,8 @@ fn lines_that_follow_a_reopening_are_in_the_new_file() {
     append(&mut batch, "/after");
     drop(batch);
     drop(log);
-    // The first may be in either: the thread had perhaps not written it when it was told.
+    // The first line may be in either file: the thread may not have written it when it was told to
+    // reopen.
     let (before, after) = (targets(&old), targets(&path));
     assert_eq!([before, after.clone()].concat(), ["/before", "/after"]);
     assert_eq!(after.last().map(String::as_str), Some("/after"));
@@ -177,7 +178,7 @@ fn a_file_is_opened_anew_although_there_are_no_lines() {
     let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
     let log = open(&path);
     let mut batch = log.batch();
-    // Whether the thread has just written or has had nothing to do for long.
+    // Whether the thread has just written or has been idle for long.
     for _ in 0..10 {
         fs::rename(&path, &old).expect("a renamed file");
         log.reopen();
@@ -200,13 +201,13 @@ fn a_stop_ends_the_thread() {
         append(&mut batch, "/");
         batch.flush();
         let (mut reader, mut line) = (BufReader::new(reader), String::new());
-        // Its thread has just written, or not even that.
+        // Its thread has only just written, or not even that.
         if number % 2 == 0 {
             reader.read_line(&mut line).expect("a line");
         }
         drop(batch);
         drop(log);
-        // Had the thread been left behind, there would still be somebody who might write.
+        // If the thread had been left behind, it could still write.
         rustix::fs::fcntl_setfl(reader.get_ref(), rustix::fs::OFlags::NONBLOCK).expect("no waiting");
         reader.read_to_string(&mut line).expect("the end");
         assert_eq!(line.lines().count(), 1);
@@ -283,7 +284,7 @@ fn a_log_takes_over_from_another_without_losing_lines() {
     append(&mut batch, "/1");
     let new = open(&second);
     old.retire();
-    // Its worker has not heard of the new one yet.
+    // Its worker does not know of the new one yet.
     append(&mut batch, "/2");
     batch = new.batch();
     append(&mut batch, "/3");

@@ -1,8 +1,8 @@
-//! The program under test: the real binary as a process of its own, with a configuration on
-//! disk, stopped by the same signals an operator sends.
+//! The program under test: the real binary as its own process, with a configuration on disk, stopped by
+//! the same signals that an operator sends.
 //!
-//! Nothing here knows how the balancer works. What a test may know of it is its port, its
-//! log lines, its exit status and its memory.
+//! Nothing here knows how the balancer works. A test sees only its port, its log lines, its exit status
+//! and its memory.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ impl Balancer {
         Self::start_at(free_address(), config)
     }
 
-    /// The same on a port of the caller's.
+    /// The same on the caller's port.
     #[track_caller]
     pub fn start_at(address: SocketAddr, mut config: Value) -> Self {
         raise_descriptor_limit();
@@ -85,7 +85,7 @@ impl Process {
         Self::start_with_stdin(command, Stdio::null())
     }
 
-    /// The same with something to inherit as its descriptor 0.
+    /// The same with something to inherit as descriptor 0.
     #[track_caller]
     pub fn start_with_stdin(command: &mut Command, stdin: Stdio) -> Self {
         let command = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -126,9 +126,9 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Ends it without a chance to react, and waits until it is gone.
+    /// Kills it and waits until it is gone.
     pub fn kill(&mut self) {
-        // It may have ended by itself already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -138,7 +138,7 @@ impl Process {
         self.child.try_wait().expect("wait for a child")
     }
 
-    /// Waits for it to end by itself.
+    /// Waits for it to exit.
     #[track_caller]
     pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
         match wait::within(bound, || self.child.try_wait().expect("wait for a child")) {
@@ -168,8 +168,8 @@ impl Process {
     fn processor_ticks(&self) -> u64 {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(path).expect("the process is running");
-        // The name, in parentheses, may hold spaces; the fields behind it do not. User time
-        // and system time are the 14th and 15th of all (proc(5)).
+        // The name, in parentheses, may contain spaces; the fields after it do not. User time and
+        // system time are the 14th and 15th of all (proc(5)).
         let (_, behind_name) = stat.rsplit_once(')').expect("a name in parentheses");
         let ticks = behind_name.split_whitespace().skip(11).take(2);
         ticks.map(|field| field.parse::<u64>().expect("a number")).sum()
@@ -180,10 +180,10 @@ impl Process {
         self.status_field("Threads:")
     }
 
-    /// Threads it has now whose names begin so.
+    /// Its current threads whose names start with this.
     pub fn threads_named(&self, start: &str) -> usize {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is running");
-        // One that ends meanwhile has no name any more.
+        // A thread that ends meanwhile no longer has a name.
         let names = threads.flatten().flat_map(|thread| std::fs::read_to_string(thread.path().join("comm")));
         names.filter(|name| name.starts_with(start)).count()
     }
@@ -201,12 +201,12 @@ impl Process {
     /// How many of them are ends of pipes.
     pub fn pipe_descriptors(&self) -> u64 {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it is running");
-        // One that is closed meanwhile leads nowhere any more.
+        // A descriptor that is closed meanwhile no longer leads anywhere.
         let targets = entries.flatten().flat_map(|entry| std::fs::read_link(entry.path()));
         targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count() as u64
     }
 
-    /// Lets it hold no more than so many descriptors from now on.
+    /// Limits how many descriptors it may have from now on.
     pub fn limit_descriptors(&self, most: u64) {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         rustix::process::prlimit(Some(self.pid()), Resource::Nofile, limit).expect("limit the descriptors");
@@ -219,7 +219,7 @@ impl Process {
         line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// From here on it can open nothing more: all that it has is all that it may have.
+    /// From here on it cannot open anything more.
     pub fn forbid_new_descriptors(&self) {
         let none = Rlimit { current: Some(0), maximum: Some(0) };
         rustix::process::prlimit(Some(self.pid()), Resource::Nofile, none).expect("limit a child");
@@ -241,7 +241,7 @@ impl Drop for Process {
     }
 }
 
-/// `ropewalk origin`: a backend that is a process, so that it can be killed as one.
+/// `ropewalk origin`: a backend in its own process, so that it can be killed.
 #[cfg(feature = "demo")]
 pub fn origin_process(address: SocketAddr, name: &str) -> Process {
     let port = address.port().to_string();
@@ -252,10 +252,10 @@ pub fn origin_process(address: SocketAddr, name: &str) -> Process {
 
 /// An address on the loopback interface that nothing uses, kept from other test runs.
 ///
-/// The port is below the range that the kernel hands to outgoing connections: one from there
-/// could be taken between the choice and the bind, or while a stopped origin is to come back.
-/// A socket stays bound to it, so that no other test run on this machine chooses it too; as it
-/// never listens and allows reuse, the program that is to listen there can.
+/// The port is below the ephemeral range of the kernel: one from there could be taken between the
+/// choice and the bind, or while a stopped origin is to come back. A socket stays bound to it, so that
+/// no other test run on this machine chooses it too; since it never listens and allows reuse, the
+/// program under test can still listen there.
 pub fn free_address() -> SocketAddr {
     const PORTS: std::ops::Range<u16> = 12_000..30_000;
     /// LOCK: the bound sockets; held to add one.

@@ -8,12 +8,12 @@ use super::origin::{Next, Origin, reply};
 use super::wait;
 use super::wire::{Fault, Role, Wire};
 
-/// LIMIT: what the balancer may have resident, ever, while bodies of any size go through.
-/// Two buffers per direction would be kilobytes; a body held whole would be over this.
+/// LIMIT: the balancer's peak resident memory while bodies of any size go through. Two buffers per
+/// direction take kilobytes; buffering one whole body would exceed this.
 const RESIDENT_KIB_MAX: u64 = 16 * 1024;
 
-/// Bytes sent at once; a prime number of them, so that no buffer size divides it and a piece
-/// that is lost, doubled or swapped shows.
+/// Bytes sent at once; a prime number, so that no buffer size divides it and a lost, doubled or swapped
+/// piece shows.
 const BLOCK: usize = 65_521;
 
 /// How a body is framed.
@@ -73,7 +73,7 @@ fn many_bodies_at_once_stay_apart() {
 
 #[test]
 fn slow_readers_get_their_whole_bodies() {
-    // More of them than there are pipes for large bodies, each stopped in the middle of one.
+    // More readers than there are pipes for large bodies, each stopped in the middle of one.
     const READERS: usize = 48;
     const SIZE: u64 = 8 * 1024 * 1024;
     let origin = Origin::serve(|_, wire| send_response(wire, SIZE, Framing::Fixed));
@@ -83,15 +83,15 @@ fn slow_readers_get_their_whole_bodies() {
         reader.send(get_request("/"));
     }
     wait::until("every response is under way", || origin.requests() == READERS);
-    // What fits into the sockets and pipes on the way has been sent; the rest waits.
+    // What fits into sockets and pipes has been sent; the rest waits.
     balancer.process().wait_until_idle();
-    // Whoever leaves now takes bytes along that are on their way, and what held them.
+    // Clients that leave now abandon bytes in transit, and the pipes that hold them.
     readers.truncate(READERS / 2);
     for reader in &mut readers {
         reader.wire.read_head(Role::Response).expect("the head");
         assert_eq!(receive(&mut reader.wire), Ok(SIZE));
     }
-    // Nothing of theirs is left in what the next one gets.
+    // None of it may turn up in the next response.
     let mut next = Client::connect(balancer.address());
     next.send(get_request("/"));
     next.wire.read_head(Role::Response).expect("the head");

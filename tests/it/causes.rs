@@ -1,8 +1,7 @@
-//! What the access log says of requests that met chaos: one line for each, and the cause in it.
+//! What the access log says about requests in the chaos test: one line for each, with the cause.
 //!
-//! An origin's misdeeds follow from its seed, so what may have become of each attempt is known:
-//! what that misdeed does, or what it does to a request that the origin's process is killed or
-//! stopped under it.
+//! An origin's faults follow from its seed, so the possible outcomes of each attempt are known: what
+//! that fault does, or what happens if the origin is killed or stopped meanwhile.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use super::chaos::{End, Outcome, misdeed};
 
-/// What a process that is killed or stopped does to a request, whatever it was about to do.
+/// What a killed or stopped process does to a request, whatever it was about to do.
 const OF_A_DEAD_PROCESS: [&str; 10] = [
     "connection_refused",
     "connection_reset",
@@ -26,8 +25,8 @@ const OF_A_DEAD_PROCESS: [&str; 10] = [
     "client_left",
 ];
 
-/// Compares the log of a chaos run with what its clients saw. `backends` are the numbers of the
-/// origins by their names in the log. Returns how often each reason stands in it.
+/// Compares the log of a chaos run with what its clients saw. `backends` maps names in the log to
+/// origin numbers. Returns how often each reason occurs.
 #[track_caller]
 pub fn check(
     log: &Path,
@@ -54,11 +53,11 @@ pub fn check(
         let fault = fault(&line, outcome, &reasons, backends, seed);
         assert!(fault.is_none(), "{}: {outcome:?}, and the log says {line}", fault.unwrap_or_default());
     }
-    assert!(lines.is_empty(), "lines for requests that nobody made: {lines:?}");
+    assert!(lines.is_empty(), "lines for requests that were never made: {lines:?}");
     ends
 }
 
-/// What is wrong with a line, if anything is.
+/// What is wrong with a line, if anything.
 fn fault(
     line: &Value,
     outcome: &Outcome,
@@ -78,7 +77,7 @@ fn fault(
         End::Served => status == 200 && end == "completed",
         End::Refused(code) => status == u64::from(*code) && end != "completed",
         End::Cut => status == 200 && end != "completed",
-        // Whoever did not wait may have been answered all the same.
+        // A client that did not wait may still have been answered.
         End::Left => (status == 499) == (end == "client_left" && status != 200),
         End::Wrong(_) => false,
     };

@@ -1,12 +1,12 @@
-//! Everything goes wrong at once, and every client still knows what became of its request.
+//! Everything goes wrong at once, and every client still learns the outcome of its request.
 //!
-//! Four origins are processes of their own, which are killed, stopped and started while they
-//! answer late, break off, and talk nonsense. Each request has an id. A response is right only
-//! if every byte of it belongs to its id, and each origin writes down which ids reached it, so
-//! that a request that was sent twice shows even if its sender died.
+//! Four origins run as processes that are killed, stopped and started while they answer late, break
+//! off, and talk nonsense. Each request has an id. A response is right only if every byte of it belongs
+//! to its id, and each origin records which ids reached it, so that a request that was sent twice shows
+//! even if its sender died.
 //!
-//! Which requests are made and what an origin does with each follows from a seed; what meets
-//! what is up to the scheduler. `ROPEWALK_CHAOS_SEED` sets another one.
+//! Which requests are made, and what an origin does with each, follows from a seed; how they interleave
+//! is up to the scheduler. `ROPEWALK_CHAOS_SEED` sets another seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -32,13 +32,13 @@ const CHAOS: Duration = Duration::from_secs(6);
 /// Clients at once.
 const CLIENTS: u64 = 8;
 
-/// Extra tries, as configured.
+/// Retries, as configured.
 const RETRIES: usize = 2;
 
-/// LIMIT: what the balancer may have resident, ever.
+/// LIMIT: the balancer's peak resident memory.
 const RESIDENT_KIB_MAX: u64 = 32 * 1024;
 
-/// What makes this program an origin: the test below, and a variable.
+/// What turns this program into an origin: the test below, and a variable.
 const ORIGIN: Part =
     Part { test: "chaos::an_origin_does_what_the_seed_says", variable: "ROPEWALK_CHAOS_ORIGIN" };
 
@@ -58,7 +58,7 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
             "connect": "300ms", "response_head": "400ms", "response_body": "1s", "upstream_keep_alive": "300ms"
         },
         "health_check": { "interval": "200ms", "timeout": "150ms" },
-        // Single failures are what is to be seen, not their absence.
+        // Individual failures are expected here.
         "ejection": { "failures": 20, "for": "200ms" },
     }));
     let address = balancer.address();
@@ -99,7 +99,7 @@ fn every_request_is_accounted_for_while_origins_fail_in_every_way() {
     eprintln!("seed {seed}: {reasons:?}");
     assert_eq!(requests_counted(admin), outcomes.len() as f64, "as many as the clients made");
 
-    // What is repaired serves again, all of it.
+    // All origins are repaired and serve again.
     let mut seen = BTreeSet::new();
     wait::until("every origin serves again", || {
         let answer = Client::connect(address).try_get("/calm/0");
@@ -124,8 +124,8 @@ fn requests_counted(admin: SocketAddr) -> f64 {
     series.map(|line| line.rsplit_once(' ').expect("a value").1.parse::<f64>().expect("a number")).sum()
 }
 
-/// An origin's process is this test with the variable of [`ORIGIN`] set. Without it, the test sees to it that
-/// such an origin answers as it should where it should, so that chaos is the balancer's doing.
+/// With the variable of [`ORIGIN`] set, this test is an origin's process. Without it, the test checks
+/// that such an origin answers correctly where it should, so that any chaos is the balancer's doing.
 #[test]
 fn an_origin_does_what_the_seed_says() {
     ORIGIN.play_if_cast(serve);
@@ -142,9 +142,9 @@ fn an_origin_does_what_the_seed_says() {
 /// How a request ended, as its client saw it.
 #[derive(Debug)]
 pub enum End {
-    /// 200, and every byte as it should be.
+    /// 200, and every byte correct.
     Served,
-    /// An answer of the balancer's own: 502, 503 or 504.
+    /// A response of the balancer itself: 502, 503 or 504.
     Refused(u16),
     /// The connection ended after the response had begun.
     Cut,
@@ -154,7 +154,7 @@ pub enum End {
     Wrong(String),
 }
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its number, which is its target.
@@ -166,7 +166,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What should not have happened, if it has.
+    /// What should not have happened, if anything.
     fn fault(&self) -> Option<String> {
         match &self.end {
             End::Wrong(what) => Some(format!("{} {}: {what}", self.method, self.id)),
@@ -175,7 +175,7 @@ impl Outcome {
     }
 }
 
-/// A client that sends one request after the other.
+/// A client that sends one request after another.
 struct Visitor {
     address: SocketAddr,
     rng: fastrand::Rng,
@@ -252,7 +252,7 @@ fn request(method: &str, id: u64, body: &[u8], chunked: bool) -> Vec<u8> {
     [format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), &in_chunks(body), b"0\r\n\r\n"].concat()
 }
 
-/// The body that answers a request: nobody else's looks like it.
+/// The body that answers a request, unlike any other.
 fn body_for(method: &str, id: u64, received: &[u8]) -> Vec<u8> {
     let sum = received.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     let mut body = format!("{method} {id} {} {sum}\n", received.len()).into_bytes();
@@ -270,7 +270,7 @@ fn in_chunks(body: &[u8]) -> Vec<u8> {
     chunks.flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect()
 }
 
-/// Every id reached an origin as often as it may have.
+/// Every id reached an origin as often as allowed.
 fn check_ledgers(troupe: &Troupe, outcomes: &[Outcome]) {
     let mut arrivals: HashMap<u64, usize> = HashMap::new();
     for line in troupe.ledgers().lines() {
@@ -286,7 +286,7 @@ fn check_ledgers(troupe: &Troupe, outcomes: &[Outcome]) {
     }
 }
 
-/// Writes down that a request came, and deals with it as the seed says.
+/// Records a request and handles it as the seed says.
 fn serve(head: &Head, wire: &mut Wire, mut ledger: &File, seed: u64, name: &str) -> Next {
     let method = head.start.split(' ').next().unwrap_or_default();
     let calm = head.target().strip_prefix("/calm/");
@@ -321,7 +321,7 @@ fn serve(head: &Head, wire: &mut Wire, mut ledger: &File, seed: u64, name: &str)
             thread::sleep(delay);
             (fixed, Next::Keep)
         }
-        // More than was asked for, all of it at once: nobody may ever see the rest.
+        // More than the response, all of it at once: no client may ever see the rest.
         Misdeed::More => {
             ([&fixed, &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"[..]].concat(), Next::Keep)
         }
@@ -333,7 +333,7 @@ fn serve(head: &Head, wire: &mut Wire, mut ledger: &File, seed: u64, name: &str)
     }
 }
 
-/// What an origin does instead of what it should.
+/// A fault of an origin.
 #[derive(Clone, Copy, Debug)]
 pub enum Misdeed {
     None,
@@ -367,7 +367,7 @@ impl Misdeed {
     }
 }
 
-/// What the origin with this seed does with a request.
+/// What an origin with this seed does with a request.
 pub fn misdeed(seed: u64, id: u64) -> Misdeed {
     let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     match rng.u8(..24) {

@@ -22,7 +22,7 @@ impl Client {
         }
     }
 
-    /// Connects if somebody listens.
+    /// Connects if there is a listener.
     pub fn connect_if_open(address: SocketAddr) -> Option<Self> {
         TcpStream::connect(address).ok().map(|stream| Self { wire: Wire::new(stream) })
     }
@@ -59,7 +59,7 @@ pub fn get_request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test.example\r\n\r\n")
 }
 
-/// A GET on a connection of its own.
+/// A GET on its own connection.
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> Message {
     Client::connect(address).get(path)
@@ -87,17 +87,17 @@ impl Latencies {
         Self(taken)
     }
 
-    /// How many there were.
+    /// The number of requests.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What half of them stayed below.
+    /// The median.
     pub fn median(&self) -> Duration {
         self.0[self.0.len() / 2]
     }
 
-    /// What 99 in 100 stayed below.
+    /// The 99th percentile.
     pub fn p99(&self) -> Duration {
         assert!(self.0.len() >= 100, "{} requests are too few for a p99", self.0.len());
         self.0[self.0.len() * 99 / 100]

@@ -1,5 +1,5 @@
-//! A backend that dies in the middle of its responses: every client must know that what it
-//! has is not the whole.
+//! A backend that dies in the middle of its responses: every client must learn that its response is
+//! incomplete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,7 +9,7 @@ use super::balancer::BINARY;
 use super::client;
 use super::wait;
 
-/// What the demonstration says of itself, line by line, up to the last.
+/// The demo's output, line by line, up to the last.
 struct Demo {
     child: Child,
     said: Vec<String>,
@@ -32,7 +32,7 @@ impl Demo {
         Self { child, said }
     }
 
-    /// What stands behind a word at the beginning of a line.
+    /// What follows a word at the start of a line.
     fn after(&self, start: &str) -> &str {
         let found = self.said.iter().find_map(|line| line.trim_start().strip_prefix(start));
         found.unwrap_or_else(|| panic!("no {start:?} in {:#?}", self.said)).trim()
@@ -62,7 +62,7 @@ fn browser_request(host: std::net::SocketAddr) -> String {
 }
 
 fn status_page(admin: std::net::SocketAddr) -> String {
-    // It answers to its own name only.
+    // It answers only to its own name.
     let mut client = client::Client::connect(admin);
     client.send(format!("GET / HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
     client.response().expect("an answer").text()
@@ -97,7 +97,7 @@ fn browsers_are_served_and_a_backend_can_be_killed_without_a_failed_request() {
     rustix::process::kill_process(process, Signal::KILL).expect("kill the backend");
     assert!(names(12).iter().all(|name| name != "Response from server-2\n"));
     wait::until("the status page shows it", || status_page(admin).contains("2 of 3 up"));
-    // What ends it does not leave the others behind, even if it cannot clean up.
+    // However it is ended, the others go with it, even if it cannot clean up.
     let origins: Vec<_> = ["server-1:", "server-3:"].map(|name| demo.after(name).to_owned()).into();
     let addresses: Vec<std::net::SocketAddr> = origins
         .iter()

@@ -1,4 +1,4 @@
-//! At the limit on connections: who is let in, and who goes for it.
+//! At the connection limit: which clients are let in, and which connections are closed for them.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -68,7 +68,7 @@ impl Scene {
         wait::until("they are parked", || self.balancer.status()["connections"]["parked"] == count);
     }
 
-    /// Waits until the balancer has noticed that so many connections are left.
+    /// Waits until the balancer has this many connections left.
     fn until_open(&self, count: u64) {
         wait::until("the others are closed", || self.balancer.status()["connections"]["open"] == count);
     }
@@ -105,7 +105,7 @@ fn a_client_that_holds_every_connection_cannot_lock_others_out() {
         scene.until_parked(number + 1);
     }
 
-    // One goes for each newcomer, the longest idle first, until the newcomers' address holds more.
+    // Each newcomer displaces one, the longest idle first, until the newcomers' address holds more.
     let mut others = Vec::new();
     for number in 0..8 {
         others.push(scene.idle(3));
@@ -115,7 +115,7 @@ fn a_client_that_holds_every_connection_cannot_lock_others_out() {
         let gone: Vec<_> = held.iter().map(is_closed).collect();
         assert_eq!(gone.iter().position(|closed| !closed), Some(expected), "{gone:?}");
     }
-    // From then on, its own.
+    // After that, it displaces its own.
     assert_eq!(
         others.iter().map(is_closed).collect::<Vec<_>>(),
         [[true; 2].as_slice(), &[false; 6]].concat()
@@ -129,11 +129,11 @@ fn a_client_with_fewer_connections_than_the_newcomer_is_not_displaced() {
     let busy = [scene.busy(2), scene.busy(2), scene.busy(2)];
     let idle = [scene.idle(3), scene.idle(4), scene.idle(4)];
     scene.until_parked(6);
-    // Of all that are idle it is one of the two of the fourth client that goes.
+    // Of all idle connections, one of the fourth client's two is closed.
     assert_eq!(scene.status_of_next(5), 200);
     wait::until("the longest idle of the client that holds most has gone", || is_closed(&idle[1]));
     assert!(!is_closed(&idle[0]) && !is_closed(&idle[2]) && !busy.iter().any(is_closed));
-    // That newcomer has left again; another takes its place, and then the limit is reached.
+    // That newcomer has left again; another takes its slot, and then the limit is reached.
     scene.until_open(5);
     let last = scene.idle(6);
     scene.until_parked(6);

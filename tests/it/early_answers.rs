@@ -1,5 +1,5 @@
-//! Answers that come before the end of an upload, and clients that read nothing until they have
-//! sent all of it.
+//! Responses that come before the end of an upload, and clients that read nothing until they have sent
+//! all of it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -14,12 +14,12 @@ use super::client::Client;
 use super::origin::{Next, Origin};
 use super::wait;
 
-/// LIMIT: what the balancer may have resident while it throws uploads away.
+/// LIMIT: the balancer's peak resident memory while it discards uploads.
 const RESIDENT_KIB_MAX: u64 = 16 * 1024;
 
 const UPLOAD: usize = 64 * 1024 * 1024;
 
-/// A route for each way in which a request is answered before its body is read, and the status.
+/// A route for each way in which a request is answered before its body is read, with the status.
 const EARLY: [(&str, u16); 7] = [
     ("/large", 413),
     ("/secret", 401),
@@ -164,7 +164,7 @@ fn clients_that_keep_sending_after_an_early_answer_hold_no_memory_and_are_closed
     let resident = balancer.process().peak_resident_kib();
     assert!(resident <= RESIDENT_KIB_MAX, "{resident} KiB were resident");
     assert!(balancer.process().descriptors() >= before + CLIENTS as u64, "they are waited for");
-    // None of them says anything any more, or closes.
+    // None of them sends anything more, or closes.
     wait::until("they are closed", || balancer.process().descriptors() < before + CLIENTS as u64 / 10);
 }
 

@@ -1,4 +1,4 @@
-//! Backends that requests fail at: which are taken out of service, and which never are.
+//! Backends with failing requests: which are ejected, and which never are.
 
 use std::net::Ipv4Addr;
 
@@ -46,7 +46,7 @@ fn a_request_that_every_backend_hangs_up_on_takes_none_of_them_out() {
     }
     assert_eq!(balancer.process().lines_with(&["EJECTED"]), 0, "{}", balancer.process().log());
     assert_eq!(balancer.process().lines_with(&["DOWN"]), 0, "{}", balancer.process().log());
-    // Each was asked: three tries for each bad request, and more where a kept connection died.
+    // Each was tried: three attempts for each bad request, and more where a kept connection died.
     assert!(origins.iter().map(Origin::requests).sum::<usize>() >= 20 * 3 + 20);
 }
 
@@ -120,7 +120,7 @@ fn a_hung_backend_is_ejected_for_longer_each_time_and_clients_do_not_notice() {
         "ejection": { "for": "300ms" },
         "backends": [good.backend(), bad.backend()],
     }));
-    // Two responses that did not come, of a backend that has answered nothing.
+    // Two missing responses, of a backend that has answered nothing.
     wait::until("the hung backend is ejected", || {
         assert_eq!(status_of(&balancer, "/"), 200);
         balancer.process().lines_with(&["is EJECTED for 300ms"]) == 1
@@ -131,7 +131,7 @@ fn a_hung_backend_is_ejected_for_longer_each_time_and_clients_do_not_notice() {
         assert_eq!(status_of(&balancer, "/"), 200);
         balancer.process().lines_with(&["stays EJECTED for 1s 200ms"]) == 1
     });
-    // The probes, which find that it accepts, have said nothing.
+    // The probes, which find that it accepts connections, have reported nothing.
     assert_eq!(balancer.process().lines_with(&["is UP"]), 0, "{}", balancer.process().log());
     assert_eq!(balancer.process().lines_with(&["is DOWN"]), 0, "{}", balancer.process().log());
 }
@@ -229,9 +229,9 @@ fn the_status_shows_what_is_ejected_and_for_how_long() {
     assert!(table.contains("EJECTED") && table.contains("1 of 2 up"), "{table}");
     let explained = operated.get("/explain?url=http://a/").text();
     assert!(explained.contains("not a candidate: ejected for"), "{explained}");
-    // One is left, so the pool is ready.
+    // One backend is left, so the pool is ready.
     assert_eq!(operated.get("/readyz").head.status(), 200);
-    // A drain of that one leaves only the ejected one, which serves again at once.
+    // Draining that one leaves only the ejected one, which then serves again at once.
     operated.post("/backends/good/drain");
     assert_eq!(operated.backend("bad")["ejected"], false);
 }

@@ -1,4 +1,4 @@
-//! The library face: what a program that embeds ropewalk relies on.
+//! The library API: what an embedding program relies on.
 
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
 //! Runs every `tests/exchanges/*.exchange`: the behaviour of the balancer as scripts.
 //!
-//! Each script has a balancer and origins of its own, so that no connection kept by one
-//! script can answer another; a start costs some milliseconds, and several scripts run at
-//! once. `ROPEWALK_EXCHANGES=upgrade cargo test --test it exchanges` runs those whose names
-//! contain a word.
+//! Each script has its own balancer and origins, so that no connection kept by one script can answer
+//! another. Starting them takes some milliseconds, and several scripts run at once.
+//! `ROPEWALK_EXCHANGES=upgrade cargo test --test it exchanges` runs those whose names contain a word.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -137,7 +136,7 @@ impl Stage {
         self.origins.iter().map(|origin| backend_at(origin.address())).collect()
     }
 
-    /// Plays all steps; `logged` tells whether the balancer's log has a line with a text.
+    /// Plays all steps; `logged` says whether the balancer's log has a line with a text.
     fn play(&mut self, script: &Script, mut logged: impl FnMut(&str) -> bool) -> Result<(), Failure> {
         for step in &script.steps {
             let taken = match &step.act {
@@ -176,7 +175,7 @@ impl Stage {
         }
     }
 
-    /// The connection of an actor; made when there is none.
+    /// The connection of an actor, made on first use.
     fn wire(&mut self, actor: Actor) -> Result<&mut Wire, String> {
         match actor {
             Actor::Client(number) => {
@@ -223,7 +222,7 @@ impl Stage {
         }
     }
 
-    /// No peer was sent anything that the script does not speak of.
+    /// Checks that no peer was sent anything that the script does not mention.
     fn nothing_is_left(&mut self) -> Result<(), String> {
         let moment = Duration::from_millis(1);
         for (number, wire) in &mut self.clients {
@@ -355,7 +354,7 @@ fn compare_trailers(expected: &[Text], seen: &[(String, String)]) -> Result<(), 
     Err(format!("expected the trailers {expected:?}, saw {seen:?}"))
 }
 
-/// The bytes that came and nobody read, as the error.
+/// The unread bytes that came, as an error.
 fn unread(wire: &mut Wire, bound: Duration) -> Result<(), String> {
     match wire.read_unexpected(bound) {
         Ok(bytes) if !bytes.is_empty() => Err(latin1(&bytes)),

@@ -1,15 +1,15 @@
-//! Whether a head that came is the head that a script describes.
+//! Whether a received head is the one that a script describes.
 //!
-//! The rule is strict so that scripts can be short: what is not listed must not be there.
-//! The exceptions are the fields that the balancer adds to every message; they stand in two
-//! short tables here, because their place among the others is its own affair.
+//! The rule is strict so that scripts can be short: what is not listed must not be there. The
+//! exceptions are the fields that the balancer adds to every message, listed in two short tables here,
+//! because their position among the others does not matter.
 
 use super::script::{HeadPattern, Others};
 use super::text::Text;
 use super::wire::Head;
 
-/// Fields that the balancer adds to every message. They may be there unlisted; when listed,
-/// they are compared wherever they stand.
+/// Fields that the balancer adds to every message. They may be there unlisted; if listed, they are
+/// compared in any position.
 const ADDED: [&str; 8] = [
     "date",
     "via",
@@ -21,11 +21,11 @@ const ADDED: [&str; 8] = [
     "x-request-id",
 ];
 
-/// Fields of framing and of one connection, which the balancer makes anew: they must be listed,
-/// but their place is not compared.
+/// Fields of framing and of one connection, which the balancer rewrites: they must be listed, but their
+/// position is not compared.
 const REMADE: [&str; 6] = ["connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"];
 
-/// Says how `seen` differs from `expected`, if it does.
+/// How `seen` differs from `expected`, if it does.
 pub fn compare_head(expected: &HeadPattern, seen: &Head) -> Result<(), String> {
     if !expected.start.matches(&bytes(&seen.start)) {
         return Err(format!("expected {:?}, saw {:?}", expected.start.show(), seen.start));
@@ -61,7 +61,7 @@ fn compare_placed(expected: &HeadPattern, seen: &Head) -> Result<(), String> {
     }
 }
 
-/// Fields that the balancer makes: compared by name, values joined as RFC 9110 section 5.3
+/// Fields that the balancer writes: compared by name, with values joined as RFC 9110 section 5.3
 /// allows, so that "appended to the line" and "appended as a line" are the same.
 fn compare_floating(expected: &HeadPattern, seen: &Head) -> Result<(), String> {
     for name in ADDED.iter().chain(&REMADE) {

@@ -1,5 +1,5 @@
-//! `explain` tells what happens: for random routes and random requests, what it says is what a
-//! running balancer then does, down to the head that the origin gets.
+//! `explain` predicts what happens: for random routes and random requests, a running balancer then does
+//! exactly that, down to the head that the origin gets.
 //!
 //! Both follow from a seed; `ROPEWALK_EXPLAIN_SEED` sets another one.
 
@@ -20,7 +20,7 @@ use super::wire::{Head, Role};
 const TABLES: usize = 100;
 const REQUESTS: usize = 40;
 
-/// What the answer of a route of its own has as its body.
+/// The body of a route's fixed response.
 const OWN: &str = "an answer of its own\n";
 
 #[test]
@@ -94,21 +94,21 @@ fn explain_names_the_reading_and_the_guards_of_the_others() {
     );
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Deed {
     /// An origin gets this head.
     Forwarded(Vec<String>),
-    /// The client is sent there.
+    /// The client is redirected there.
     Redirected(u16, String),
-    /// The client gets an answer of the route's.
+    /// The client gets the route's fixed response.
     Answered(u16, usize),
     /// The client gets an error.
     Refused(u16),
 }
 
 impl Deed {
-    /// Reads it out of what `explain` says.
+    /// Parses it from the output of `explain`.
     fn told(text: &str) -> Self {
         let number = |text: &str| text[..3].parse::<u16>().expect("a status");
         if let Some(status) = text.strip_prefix("this request would be answered ") {
@@ -155,7 +155,7 @@ fn comparable(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().filter(keep).collect()
 }
 
-/// Sends a request as `explain` takes it to be sent, and looks what becomes of it.
+/// Sends a request as `explain` assumes it is sent, and observes its fate.
 fn ask(address: SocketAddr, question: &Question, arrived: &Receiver<Head>) -> Deed {
     let Question { method, url, headers, .. } = question;
     let (host, target) = url.strip_prefix("http://").expect("a scheme").split_at("a.example".len());
@@ -205,7 +205,7 @@ fn table(rng: &mut Rng, front: SocketAddr, origin: SocketAddr) -> Value {
     if rng.bool() {
         config["trusted_proxies"] = json!(["0.0.0.0/0"]);
     }
-    // A guard that lets everybody pass: what is refused then is what cannot be read.
+    // A guard that admits every client: what is still refused is what cannot be read safely.
     if rng.u8(..4) == 0 {
         let routes = config["routes"].as_array_mut().expect("routes");
         let guarded = rng.usize(..routes.len());
@@ -263,7 +263,7 @@ fn route(rng: &mut Rng, place: usize) -> Value {
     route
 }
 
-/// A request that somebody may make.
+/// A random request.
 fn question(rng: &mut Rng) -> Question {
     let methods = ["GET", "GET", "POST", "get", "PURGE", "OPTIONS", "DELETE", "CONNECT"];
     let mut target = String::new();

@@ -1,4 +1,4 @@
-//! A backend dies, and clients do not see it.
+//! A backend dies, and clients do not notice.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -138,7 +138,7 @@ fn a_lone_backend_that_goes_on_refusing_is_502_for_all_who_waited() {
             assert_eq!(head.field("proxy-status"), Some("ropewalk; error=connection_refused"));
         }
     });
-    // Without retries it is told at once.
+    // Without retries it gets the error at once.
     config["listen"] = json!(free_address().to_string());
     config["retries"] = json!(0);
     config["timeouts"]["connect"] = json!("20s");
@@ -181,16 +181,16 @@ fn a_request_that_waits_for_a_backend_that_goes_down_moves_to_another() {
     let start = Instant::now();
     assert_eq!(idempotent.response().expect("a response").text(), "good\n");
     assert!(start.elapsed() < Duration::from_secs(10), "it was moved after {:?}", start.elapsed());
-    // What may have been acted on stays where it is.
+    // A request that may have been acted on stays where it is.
     drop(bad);
     assert_eq!(other.response().expect("a response").head.status(), 502);
 }
 
-/// Set for the run of a test that has a hosts file of its own.
+/// Set when a test runs with its own hosts file.
 const OWN_HOSTS: &str = "ROPEWALK_OWN_HOSTS";
 
-/// Runs the named test once more where `two.test` has two addresses, 127.0.0.2 and 127.0.0.3. Where
-/// the kernel allows no such thing there is nothing to run.
+/// Runs the named test once more where `two.test` has two addresses, 127.0.0.2 and 127.0.0.3. If the
+/// kernel does not allow that, there is nothing to run.
 fn run_with_two_addresses(test: &str) {
     let folder = tempfile::tempdir().expect("scratch folder");
     let hosts = folder.path().join("hosts");
@@ -223,17 +223,17 @@ fn a_name_whose_first_address_refuses_is_served_at_its_second() {
         let port = here.address().port();
         let balancer = Balancer::start(json!({
             "health_check": "off",
-            // What refuses is not dialled again: another address is tried at once.
+            // The address that refuses is not redialled: another one is tried at once.
             "retries": 0,
             "backends": [{ "url": format!("http://two.test:{port}") }],
         }));
-        // The look-up has to come back first.
+        // The lookup has to finish first.
         wait::until("it is served", || get(balancer.address(), "/").head.status() == 200);
         let mut client = Client::connect(balancer.address());
         for _ in 0..10 {
             assert_eq!(client.get("/").text(), "first\n");
         }
-        // The address that served stops, and the other one begins.
+        // The address that served stops, and the other one starts.
         let there = listener_at(SocketAddr::new(second.parse().expect("an address"), port));
         drop(here);
         let _there = Origin::named_at(there, "second");

@@ -46,7 +46,7 @@ fn a_killed_process_is_logged_once_unseen_by_clients_and_comes_back() {
     assert_eq!(from_going(&ask(10)), 5);
 
     going.kill();
-    // Clients go on through the moment in which the balancer does not know yet.
+    // Clients continue while the balancer does not know yet.
     wait::until("the balancer says that the backend is down", || {
         from_going(&ask(1));
         balancer.process().lines_with(&["is DOWN"]) > 0
@@ -54,8 +54,8 @@ fn a_killed_process_is_logged_once_unseen_by_clients_and_comes_back() {
     assert_eq!(from_going(&ask(20)), 0);
 
     let _back = origin_process(addresses[0], "going");
-    // Requests have ejected it as well, which no probe ends: so many may pass that one connection
-    // is not enough for all of them.
+    // Requests have ejected it as well, and probes do not end that. More requests may pass before then
+    // than one connection carries.
     let serves_again = || get(balancer.address(), "/").text().contains("going");
     wait::until("the backend serves again", serves_again);
     balancer.process().wait_for_line(&["is UP"]);
@@ -77,7 +77,7 @@ fn all_backends_down_is_503_at_once_and_ends_by_itself() {
     let refused = get(balancer.address(), "/");
     assert_eq!(refused.head.status(), 503);
     assert!(refused.head.field("Retry-After").is_some(), "{:?}", refused.head);
-    // Nothing is tried, so nothing is waited for; the connect timeout alone would be 2 s.
+    // Nothing is tried, so there is nothing to wait for; the connect timeout alone would be 2 s.
     assert!(start.elapsed() < Duration::from_secs(1), "503 took {:?}", start.elapsed());
 
     let _back = Origin::named_at(listener_at(addresses[0]), "back");
@@ -98,7 +98,7 @@ fn an_http_check_believes_the_status() {
         "health_check": quick(&json!({ "type": "http", "path": "/ready" })),
         "backends": [origin.backend()],
     }));
-    // The very first probe alone decides.
+    // The first probe decides on its own.
     balancer.process().wait_for_line(&["is DOWN", "503"]);
     assert_eq!(get(balancer.address(), "/").head.status(), 503);
     ill.store(false, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! Attacks that a script cannot say: many connections at once, and a process that is short of
-//! what it needs.
+//! Attacks that a script cannot express: many connections at once, and a process that is short of
+//! resources.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn a_shortage_of_descriptors_is_not_taken_for_a_fault_of_the_backends() {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::connect(address)).collect();
     process.wait_for_line(&["cannot accept connections"]);
     for client in &mut clients {
-        // One that waits in the kernel is not answered before another has gone.
+        // A client that waits in the kernel is answered only after another has gone.
         client.wire.set_patience(Duration::from_millis(100));
         if let Ok(answer) = client.try_get("/") {
             assert!(matches!(answer.head.status(), 200 | 503), "{}", answer.head.status());
@@ -62,18 +62,18 @@ fn connections_kept_to_one_backend_make_room_for_one_to_another() {
     let address = balancer.address();
     let mut client = Client::connect(address);
     assert_eq!(client.get("/a").text(), "a\n");
-    // The client's connection and the one that is kept to a take all that there are.
+    // The client's connection and the one kept to a take all descriptors.
     let process = balancer.process();
     process.limit_descriptors(process.descriptors());
     assert_eq!(client.get("/b").text(), "b\n");
     assert_eq!(client.get("/a").text(), "a\n");
 }
 
-/// Set for the run of a test that has a network of its own.
+/// Set when a test runs with its own network.
 const OWN_NETWORK: &str = "ROPEWALK_OWN_NETWORK";
 
-/// Runs the named test once more in a network namespace of its own, where there are `ports` ports
-/// for outgoing connections. Where the kernel allows no such thing there is nothing to run.
+/// Runs the named test once more in its own network namespace with `ports` ephemeral ports. If the
+/// kernel does not allow that, there is nothing to run.
 fn run_with_few_ports(test: &str, ports: &str) {
     let script =
         format!("ip link set lo up && echo {ports} > /proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"");
@@ -107,7 +107,7 @@ fn a_shortage_of_ports_is_not_taken_for_a_fault_of_the_backends() {
     let address = balancer.address();
     assert_eq!(get(address, "/").head.status(), 200);
 
-    // Whoever else connects to the origin takes ports that the balancer then lacks.
+    // Other connections to the origin take ports that the balancer then lacks.
     let mut others = Vec::new();
     wait::until("every port to the origin is taken", || {
         while let Ok(other) = std::net::TcpStream::connect(origin.address()) {
@@ -135,7 +135,7 @@ fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
     // More than the kernel's buffers hold, so that the balancer has to wait for the client.
     const FIRST: usize = 16 * 1024 * 1024;
     let (release, held) = channel::bounded::<()>(0);
-    // Ready to be sent at once: the wait for the client must be the first of this exchange.
+    // Ready to be sent immediately: the wait for the client must be the first of this exchange.
     let mut bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", FIRST + 4).into_bytes();
     bytes.resize(bytes.len() + FIRST, b'a');
     let origin = Origin::serve(move |_, wire| {
@@ -165,8 +165,7 @@ fn a_slow_reader_and_then_a_slow_backend_do_not_end_a_response() {
     assert_eq!(client.wire.read_piece(4).expect("the last part"), b"last");
 }
 
-/// An origin whose every response is larger than what the kernel's buffers hold, and how many of
-/// them were broken off.
+/// An origin whose responses are larger than the kernel's buffers, and how many of them were cut off.
 fn endless_origin() -> (Origin, Arc<AtomicUsize>) {
     let broken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&broken);
@@ -180,7 +179,7 @@ fn endless_origin() -> (Origin, Arc<AtomicUsize>) {
     (origin, broken)
 }
 
-/// A client with room for little, so that what it has not read stays with the balancer.
+/// A client with a small receive buffer, so that unread bytes stay with the balancer.
 fn cramped_client(address: SocketAddr) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
     socket.set_recv_buffer_size(8 * 1024).expect("a receive buffer");
@@ -188,7 +187,7 @@ fn cramped_client(address: SocketAddr) -> Client {
     Client { wire: Wire::new(socket.into()) }
 }
 
-/// Reads a little now and then, 100 KB/s at most, for `span` or until there is no more.
+/// Reads a little now and then, at most 100 KB/s, for `span` or until the end.
 fn sip(client: &mut Client, span: Duration) -> Result<(), Fault> {
     let start = Instant::now();
     while start.elapsed() < span {
@@ -218,7 +217,7 @@ fn a_reader_below_the_rate_is_cut() {
 #[test]
 fn a_slow_reader_above_the_rate_is_served() {
     let (origin, broken) = endless_origin();
-    // At this pace the socket is not writable again for longer than any of these times.
+    // At this pace the socket takes longer than any of these timeouts to become writable again.
     let balancer = Balancer::start(json!({
         "backends": [origin.backend()],
         "timeouts": { "write_idle": "2s", "body_grace": "2s" },
@@ -237,7 +236,7 @@ fn a_reader_that_does_not_read_pins_little_memory_in_the_kernel() {
     let origin = Origin::serve({
         let sent = Arc::clone(&sent);
         move |_, wire| {
-            // What the origin's own kernel holds is not of interest.
+            // What the kernel buffers for the origin does not matter here.
             socket2::SockRef::from(wire.stream()).set_send_buffer_size(PIECE).expect("a send buffer");
             let _ = wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
             while wire.send(&[b'a'; PIECE]).is_ok() {
@@ -301,7 +300,7 @@ fn a_backend_that_dies_under_a_kept_connection_and_stays_away_is_unseen() {
     assert_eq!(client.get("/").text(), "two\n");
     client.send(get_request("/"));
     wait::until("the kept connection is used again", || dying.requests() == 2);
-    // First it listens no more, then its connections end.
+    // First it stops listening, then its connections end.
     drop(dying);
     assert_eq!(client.response().expect("an answer").text(), "two\n");
     drop(release);
@@ -320,7 +319,7 @@ fn every_test_that_the_security_document_names_exists() {
     let mut named = 0;
     for row in table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")) {
         let tests = row.rsplit('|').next().unwrap_or_default();
-        // What stands between back-ticks is every second piece.
+        // Every second piece is between back-ticks.
         for name in tests.split('`').skip(1).step_by(2) {
             let exists = match (name.split_once("::"), name.strip_suffix('*')) {
                 (Some((module, test)), _) => {

@@ -1,8 +1,8 @@
 //! The black-box tests: the real binary, real sockets, real signals, in one test program.
 //!
-//! The behaviour itself stands in `tests/exchanges/*.exchange`, which [`exchanges`] runs. The
-//! modules here hold what a script cannot say: many clients at once, time, memory, processes
-//! that die. Each is named after the behaviour it shows.
+//! The behaviour itself is in `tests/exchanges/*.exchange`, which [`exchanges`] runs. The modules here
+//! test what a script cannot express: many clients at once, time, memory, dying processes. Each is
+//! named after the behaviour it shows.
 
 #![allow(unreachable_pub, reason = "`pub` here says what a module offers its siblings")]
 #![allow(clippy::disallowed_methods, reason = "these tests wait and measure by the real clock")]

@@ -19,21 +19,21 @@ use super::wire::Wire;
 
 const MEMORY_MIB: u64 = 64;
 
-/// As many as `check` lets so much memory have, less some.
+/// Slightly fewer than `check` allows with this much memory.
 const CONNECTIONS: usize = 600;
 
-/// What the attack must bring about, or it was none: an idle process has a third of it. Runs were seen
-/// to reach 31 to 37.
+/// The memory that the attack must reach to count as one: an idle process has a third of it. Runs
+/// reached 31 to 37.
 const UNDER_ATTACK_MIB: u64 = 24;
 
-/// Descriptors that are left without clients: the program's own, kept pipes, kept connections.
+/// Descriptors in use without clients: the program's own, kept pipes, kept connections.
 const KEPT_DESCRIPTORS_MAX: u64 = 200;
 
-/// Bytes that the kernel may hold for one of the attack's sockets: next to nothing, so that it is
-/// the balancer that is left with the bytes.
+/// Bytes that the kernel may buffer for one of the attack's sockets: next to nothing, so that the
+/// balancer has to hold them.
 const KERNEL_BYTES: usize = 4096;
 
-/// What one client does, besides never reading.
+/// What a client does, besides never reading.
 #[derive(Clone, Copy)]
 enum Attack {
     /// A large body, to a backend that does not read.
@@ -44,9 +44,9 @@ enum Attack {
     Download,
     /// The same in chunks.
     ChunkedDownload,
-    /// Everything both ways after an upgrade.
+    /// Data in both directions after an upgrade.
     Tunnel,
-    /// A head just short of the longest, without its end.
+    /// An unfinished head just short of the limit.
     Head,
 }
 
@@ -88,7 +88,7 @@ impl Attack {
         }
     }
 
-    /// Whether it goes on to send for as long as anybody takes it.
+    /// Whether it keeps sending for as long as the balancer reads.
     fn is_endless(self) -> bool {
         matches!(self, Self::Upload | Self::ChunkedUpload | Self::Tunnel)
     }
@@ -104,7 +104,7 @@ fn a_process_under_attack_stays_below_its_memory_limit() {
         "limits": { "memory": format!("{MEMORY_MIB}MiB"), "connections": CONNECTIONS, "tunnels": CONNECTIONS },
     }));
     let address = balancer.address();
-    // Each wave finds the memory as the one before has left it, and wants it for something else.
+    // Each wave starts with the memory as the one before has left it, and wants it for something else.
     for wave in 0..ATTACKS.len() {
         let attack = |index: usize| ATTACKS[if wave == 0 { index % ATTACKS.len() } else { wave }];
         let mut attackers: Vec<_> =
@@ -115,7 +115,7 @@ fn a_process_under_attack_stays_below_its_memory_limit() {
             }
             balancer.process().wait_until_idle();
         }
-        // Who wants little gets it all the while, as soon as the last wave's connections are gone.
+        // Small requests are served throughout, as soon as the last wave's connections are gone.
         wait::until("a small request is answered", || {
             let answer = Client::connect(address).get("/small");
             (answer.head.status(), answer.text()) == (200, "small".to_owned())
@@ -123,7 +123,7 @@ fn a_process_under_attack_stays_below_its_memory_limit() {
         for (_, stream) in attackers {
             Wire::new(stream).reset();
         }
-        // Or the next wave would find the connection limit reached.
+        // Otherwise the next wave would hit the connection limit.
         wait::until("the wave is gone", || balancer.process().descriptors() < KEPT_DESCRIPTORS_MAX);
         balancer.process().wait_until_idle();
     }
@@ -132,7 +132,7 @@ fn a_process_under_attack_stays_below_its_memory_limit() {
     assert!(peak >= UNDER_ATTACK_MIB, "only {peak} MiB were ever resident");
 }
 
-/// Reads no body, and sends without end to whoever asks for much.
+/// An origin that reads no body, and sends endlessly to requests for a large one.
 fn hostile_origin() -> (Origin, Sender<()>) {
     let (release, held) = bounded(0);
     let listener = std::net::TcpListener::bind(free_address()).expect("the origin listens");
@@ -142,7 +142,7 @@ fn hostile_origin() -> (Origin, Sender<()>) {
         "/down" => flood(wire, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"),
         "/chunks" => flood(wire, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40000000\r\n"),
         "/tunnel" => flood(wire, "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n"),
-        // Held without a look at its body until the test is over.
+        // Held without reading its body until the test is over.
         _ => {
             let _ = held.recv_timeout(3 * PATIENCE);
             Next::Close
@@ -167,7 +167,7 @@ fn connect(address: SocketAddr, attack: Attack) -> TcpStream {
     stream
 }
 
-/// Sends for as long as the balancer takes it.
+/// Sends for as long as the balancer reads.
 fn push(attack: Attack, stream: &mut TcpStream) {
     let piece = [b'a'; 64 * 1024];
     loop {

@@ -1,5 +1,5 @@
-//! Operating it while it is busy: what is asked of it is answered at once, what is stuck is
-//! shown, and what is changed takes effect.
+//! Operating a busy balancer: requests to the admin listener are answered at once, stuck requests are
+//! shown, and changes take effect.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -15,15 +15,15 @@ use super::origin::{Next, Origin, reply};
 use super::wait::{self, Enough, PATIENCE};
 use super::wire::{Head, Wire};
 
-/// How long the admin listener may take for an answer while every worker is busy. A debug build
-/// takes several times as long for everything.
+/// How long the admin listener may take to answer while every worker is busy. A debug build takes
+/// several times as long for everything.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
 
-/// Answers of each kind, the middle one of which is held to that: the others may have met whatever
-/// else this machine does.
+/// Responses of each kind, whose median is held to that: the others may have run into whatever else
+/// this machine does.
 const ASKED: usize = 15;
 
-/// Connections that there may be, and how many of them download and ask.
+/// The connection limit, and how many of them download and send requests.
 const CONNECTIONS: usize = 80;
 const DOWNLOADS: usize = 16;
 const SMALL: usize = 16;
@@ -36,7 +36,7 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
     let origin = Origin::serve(serve);
     let front = free_address();
     let mut balancer = Operated::start(&json!({
-        // Of several workers, those that would find no processor stay out of it.
+        // Workers that would find no processor stay out of the crew.
         "listen": front.to_string(), "workers": 1,
         "limits": { "connections": CONNECTIONS, "requests_per_connection": 1_000_000_000 },
         "request_timeout": "40s",
@@ -47,7 +47,8 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
         let _end = wait::Saying(&enough);
         let mut stuck = Client::connect(front);
         stuck.send(get_request("/stuck?why"));
-        // What a worker takes up in the same turn is as old, and it is listed when that turn is over.
+        // Requests that a worker picks up in the same turn are equally old, and listed when that turn
+        // is over.
         wait::until("the request is stuck", || balancer.get("/requests").text().contains("/stuck?why"));
         for _ in 0..DOWNLOADS {
             scope.spawn(|| download(front, &enough));
@@ -61,7 +62,7 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
             idle.push(Client::connect(front));
             open(&balancer) == CONNECTIONS as u64
         });
-        // A newcomer is let in for one that is idle, once one is parked, and the limit stays reached.
+        // A newcomer displaces an idle connection, once one is parked, and the limit stays reached.
         wait::until("an idle one gives way", || {
             let mut newcomer = Client::connect(front);
             let status = newcomer.get("/").head.status();
@@ -70,7 +71,7 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
         });
         assert_eq!(open(&balancer), CONNECTIONS as u64);
 
-        // The last three of them change something, and nothing that would be noticed.
+        // The last three make a change that no one would notice.
         for (method, path) in [
             ("GET", "/"),
             ("GET", "/status"),
@@ -84,7 +85,7 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
             ("POST", "/backends/a/enable"),
             ("POST", "/reload"),
         ] {
-            // Looks come between a worker's turns now and then, so it may take several.
+            // A worker is asked between turns, so it may take several.
             wait::until("every worker is busy", || balancer.status()["workers"]["idle"] == 0);
             let mut times: Vec<_> = (0..ASKED)
                 .map(|_| {
@@ -108,7 +109,7 @@ fn operators_are_answered_while_every_worker_is_busy_and_no_client_is_let_in() {
     });
 }
 
-/// What `/requests`, SIGQUIT and the command say of the one request that gets no answer.
+/// What `/requests`, SIGQUIT and the command report about the one request that gets no response.
 fn show_what_is_stuck(balancer: &mut Operated) {
     let list: Value = serde_json::from_slice(&balancer.get("/requests").body).expect("a JSON document");
     let requests = list["requests"].as_array().expect("a list");
@@ -119,7 +120,7 @@ fn show_what_is_stuck(balancer: &mut Operated) {
     assert_eq!(stuck["attempts"], 1);
     assert!(stuck["age_ms"].as_u64().is_some_and(|age| age > 0), "{stuck}");
     assert!(stuck["deadline_ms"].as_i64().is_some_and(|left| (1..=40_000).contains(&left)), "{stuck}");
-    // It is the oldest, so it comes first.
+    // It is the oldest, so it is listed first.
     assert_eq!(requests[0]["target"], "/stuck?why");
 
     let process = balancer.process();
@@ -180,7 +181,7 @@ fn probes_are_told_that_it_stops_while_it_finishes() {
     assert!(balancer.get("/readyz").text().contains("stopping"));
     assert_eq!(balancer.get("/healthz").head.status(), 200);
     assert_eq!(balancer.status()["draining"], true);
-    // Nor is there anything to change any more.
+    // Nor can anything be changed any more.
     assert_eq!(balancer.post("/reload").head.status(), 422);
     assert_eq!(client.response().expect("an answer").head.status(), 200);
     assert!(balancer.process().wait_exit(PATIENCE).success());
@@ -216,7 +217,7 @@ fn a_drain_is_over_when_the_last_request_is() {
 
     assert!(balancer.command(&["enable", "a"]).status.success());
     assert_eq!(balancer.backend("a")["weight"], 1);
-    // A bound that is too short is said, and the backend stays drained.
+    // A limit that is too short is reported, and the backend stays drained.
     clients[0].send(get_request("/slow/1500"));
     clients[1].send(get_request("/slow/1500"));
     wait::until("each has one", || balancer.backend("a")["active"] == 1);
@@ -245,7 +246,7 @@ fn draining_the_last_backend_says_that_the_pool_answers_503() {
     assert_eq!(balancer.command(&["status"]).status.code(), Some(0));
 }
 
-/// Clients do not see them, so somebody who looks for what is wrong must.
+/// Clients do not notice them, so operators must be able to.
 #[test]
 fn tries_that_were_repeated_elsewhere_are_shown() {
     let (origin, front) = (Origin::named("well"), free_address());

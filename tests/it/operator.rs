@@ -1,5 +1,5 @@
-//! The operator: a balancer with an admin listener and a configuration on disk that changes,
-//! and everything that may be asked of it, over HTTP, by signal and by command.
+//! The operator's side: a balancer with an admin listener and a changing configuration on disk, and
+//! everything that can be asked of it, over HTTP, by signal and by command.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub struct Operated {
     folder: tempfile::TempDir,
 }
 
-/// How a reload is asked for.
+/// How to request a reload.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
     /// By SIGHUP.
@@ -39,7 +39,7 @@ impl Operated {
         Self::start_with(config, &[])
     }
 
-    /// The same with more on the command line.
+    /// The same with additional command line arguments.
     #[track_caller]
     pub fn start_with(config: &Value, flags: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
@@ -47,7 +47,7 @@ impl Operated {
         Self::start_command(config, command)
     }
 
-    /// The same in a process that may have so many descriptors.
+    /// The same in a process with a limit on descriptors.
     #[track_caller]
     pub fn start_with_descriptors(config: &Value, most: usize) -> Self {
         let mut command = Command::new("/bin/sh");
@@ -63,7 +63,7 @@ impl Operated {
         let path = folder.path().join("config.json");
         fs::write(&path, with_admin(config, admin)).expect("write the configuration");
         command.arg("--config").arg(path);
-        // Tests that look at memory want to see what is held, not how glibc spreads it over arenas.
+        // Tests of memory want to see what is held, not how glibc spreads it over arenas.
         command.env("MALLOC_ARENA_MAX", "1");
         let mut process = Process::start(&mut command);
         wait::until("the balancer says that it can be operated", || {
@@ -85,19 +85,19 @@ impl Operated {
         self.folder.path().join("config.json")
     }
 
-    /// Puts another configuration into its place.
+    /// Replaces the configuration file.
     pub fn write(&self, config: &Value) {
         self.write_text(&with_admin(config, self.admin));
     }
 
-    /// Puts another text into its place: all of it at once, as a careful editor does.
+    /// Replaces the file with a text: all of it at once, as a careful editor does.
     pub fn write_text(&self, text: &str) {
         let new = self.folder.path().join("config.json.new");
         fs::write(&new, text).expect("write the configuration");
         fs::rename(new, self.file()).expect("put it into its place");
     }
 
-    /// Writes another configuration and has it applied.
+    /// Writes another configuration and applies it.
     #[track_caller]
     pub fn reload(&self, config: &Value, asked: Asked) {
         self.write(config);
@@ -159,7 +159,7 @@ impl Operated {
         named.next().unwrap_or_else(|| panic!("no backend {name} in {status}")).clone()
     }
 
-    /// What a series of `/metrics`, as it is written there, has come to.
+    /// The value of a series in `/metrics`, named as it is written there.
     #[track_caller]
     pub fn metric(&self, series: &str) -> Option<f64> {
         let text = self.get("/metrics").text();

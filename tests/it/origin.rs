@@ -1,8 +1,8 @@
-//! Scripted origins: what stands behind the balancer in a test.
+//! Scripted origins: the backends in a test.
 //!
-//! Each is a listener with a thread per connection, which is exactly what the balancer is
-//! not, and good enough for a test. The origin counts what reaches it, because "which
-//! backend saw it, how often, over how many connections" is what most tests ask.
+//! Each is a listener with a thread per connection, which is exactly what the balancer is not, and good
+//! enough for a test. The origin counts what reaches it, because most tests ask "which backend saw it,
+//! how often, over how many connections".
 
 use std::collections::HashMap;
 use std::io;
@@ -21,9 +21,9 @@ use super::wire::{Head, Role, Wire};
 pub enum Next {
     /// Waits for another request.
     Keep,
-    /// Closes, as a server that is done.
+    /// Closes, like a server that is done.
     Close,
-    /// Resets, as a server that crashed.
+    /// Resets, like a server that crashed.
     Reset,
 }
 
@@ -68,7 +68,7 @@ impl Origin {
         })
     }
 
-    /// Calls `handler` for each request head; reading the body is the handler's affair.
+    /// Calls `handler` for each request head; reading the body is up to the handler.
     pub fn serve(handler: impl Fn(&Head, &mut Wire) -> Next + Send + Sync + 'static) -> Self {
         Self::serve_at(free_listener(), handler)
     }
@@ -123,7 +123,7 @@ impl Drop for Origin {
             acceptor.join().expect("the origin's acceptor does not panic");
         }
         for stream in self.shared.streams.lock().values() {
-            // One that the peer closed already cannot be shut down again.
+            // A stream that the peer has already closed cannot be shut down again.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -160,7 +160,7 @@ pub fn listener_at(address: SocketAddr) -> TcpListener {
     socket.into()
 }
 
-/// Where every connection is refused: the port is held, but nobody listens on it.
+/// A port where every connection is refused: it is bound, but nothing listens on it.
 pub struct Refusing(Socket);
 
 impl Refusing {
@@ -177,8 +177,8 @@ impl Refusing {
     }
 }
 
-/// Where connections are never answered: the queue of a listener that does not accept is full,
-/// and Linux drops what comes then.
+/// An address where connections are never answered: the queue of a listener that does not accept is
+/// full, and Linux drops further connections.
 pub struct Deaf {
     listener: Socket,
     _waiting: Vec<Socket>,
@@ -195,7 +195,7 @@ impl Deaf {
         let waiting = (0..2).map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
             socket.set_nonblocking(true).expect("non-blocking");
-            // Not complete at once, by intent.
+            // Deliberately left incomplete.
             let _ = socket.connect(&address);
             socket
         });
@@ -228,14 +228,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn converse(mut wire: Wire, shared: &Shared) {
-    // An idle kept connection is not silence: it lasts until the balancer closes it.
+    // An idle keep-alive connection is not a failure: it lasts until the balancer closes it.
     wire.set_patience(Duration::from_secs(120));
     while let Ok(head) = wire.read_head(Role::Request) {
         shared.requests.fetch_add(1, Ordering::SeqCst);
         match (shared.handler)(&head, &mut wire) {
             Next::Keep => {}
             Next::Close => {
-                // The shut-down also ends the clone that the origin keeps for its own stop.
+                // The shutdown also ends the clone that the origin keeps for its own stop.
                 let _ = wire.stream().shutdown(std::net::Shutdown::Both);
                 return;
             }
@@ -245,8 +245,8 @@ fn converse(mut wire: Wire, shared: &Shared) {
     let _ = wire.stream().shutdown(std::net::Shutdown::Both);
 }
 
-/// Sends a reset although a clone of the socket is held elsewhere: connecting a TCP socket to
-/// "no address" disconnects it at once, for all its descriptors.
+/// Sends a reset even if a clone of the socket exists: connecting a TCP socket to "no address"
+/// disconnects it at once, for all its descriptors.
 fn crash(wire: Wire) {
     let _ = rustix::net::sockopt::set_socket_linger(wire.stream(), Some(Duration::ZERO));
     let _ = rustix::net::connect_unspec(wire.stream());

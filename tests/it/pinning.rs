@@ -15,10 +15,10 @@ use super::origin::{Next, Origin};
 use super::wait;
 use super::wire::{Head, Message, Wire};
 
-/// Who has come how far over each connection of an [`origin`].
+/// The state of each connection's login at an [`origin`].
 #[derive(Default)]
 struct Logins {
-    /// LOCK: held for one request's look.
+    /// LOCK: held for one request's lookup.
     states: Mutex<HashMap<SocketAddr, State>>,
 }
 
@@ -80,7 +80,7 @@ fn ask(client: &mut Client, target: &str, authorization: &str) -> Message {
     client.response().expect("a response")
 }
 
-/// Who the origin says that this client is, if it lets it in.
+/// The user that the origin takes this client for, if it is logged in.
 fn who(client: &mut Client, target: &str) -> Option<String> {
     let response = ask(client, target, "");
     (response.head.status() == 200).then(|| response.text())
@@ -209,7 +209,7 @@ fn a_login_ends_when_its_backend_closes_the_connection() {
 
 #[test]
 fn clients_that_have_logged_in_wait_for_a_place_like_others() {
-    // How many requests are in flight, and the most that ever were.
+    // How many requests are in flight, and the peak.
     let seen = Arc::new(Mutex::new((0_usize, 0_usize)));
     let slow = Origin::serve({
         let seen = Arc::clone(&seen);
@@ -223,7 +223,7 @@ fn clients_that_have_logged_in_wait_for_a_place_like_others() {
                 seen.1 = seen.1.max(seen.0);
                 seen.1
             };
-            // PACE: a request takes long enough for the others to come as well, if they could.
+            // PACE: a request takes long enough for the others to arrive as well, if they could.
             std::thread::sleep(std::time::Duration::from_millis(50));
             seen.lock().0 -= 1;
             let body = most.to_string();

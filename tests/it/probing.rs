@@ -1,4 +1,4 @@
-//! What probes make of backends that misbehave, and what they never do to the others.
+//! What probes report about misbehaving backends, and what they never do to the others.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn hanging() -> Origin {
     })
 }
 
-/// Where packets are swallowed: a listener whose queue is full and whom nobody accepts from.
+/// An address that swallows packets: a listener with a full queue that is never accepted from.
 struct Blackhole {
     listener: Socket,
     _queued: Vec<TcpStream>,
@@ -248,7 +248,7 @@ fn hostile_answers_do_not_delay_other_probes() {
 fn a_backend_that_starts_late_is_served_within_half_a_second_of_answering() {
     let mut took: Vec<Duration> = [1, 3, 8].map(served_after_failed_probes).into();
     took.sort_unstable();
-    // The promise is that of an idle machine; other tests run beside this one.
+    // The promise is for an idle machine; other tests run in parallel.
     assert!(took[1] < Duration::from_millis(500) && took[2] < Duration::from_secs(2), "{took:?}");
 }
 
@@ -274,14 +274,14 @@ fn one_backend_that_comes_back_ends_an_outage_of_its_pool_soon() {
     let origins = ["a", "b"].map(Origin::named);
     let backends = origins.each_ref().map(Origin::backend);
     let addresses = origins.each_ref().map(Origin::address);
-    // By the interval alone it would take up to two minutes.
+    // With the interval alone it would take up to two minutes.
     let mut balancer = Balancer::start(json!({
         "health_check": { "interval": "60s", "timeout": "1s", "unhealthy_after": 1 },
         "backends": backends,
     }));
     assert_eq!(get(balancer.address(), "/").head.status(), 200);
     drop(origins);
-    // A request that is refused asks for a probe at once.
+    // A refused request asks for a probe at once.
     wait::until("both are down", || {
         get(balancer.address(), "/");
         balancer.process().lines_with(&["is DOWN"]) == 2
@@ -316,7 +316,7 @@ fn probes_in_flight_leave_descriptors_for_the_clients_that_were_promised_them() 
             assert_eq!(client.get("/").text(), "fine\n");
         }
     }
-    // All that hang are in flight most of the time, as far as they may be.
+    // All hung probes are in flight most of the time, up to the limit.
     assert!(balancer.process().descriptors() < DESCRIPTORS as u64, "{}", balancer.process().descriptors());
     assert_eq!(balancer.process().lines_with(&["cannot accept"]), 0, "{}", balancer.process().log());
 }

@@ -1,5 +1,5 @@
-//! `max_connections` and the queue behind it: a backend never has more requests than it may, and
-//! whoever waits for a place gets one in turn, or hears in time that there is none.
+//! `max_connections` and the queue behind it: a backend never has more requests than its limit, and a
+//! request that waits gets a slot in turn, or is refused in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use super::origin::{Next, Origin, reply};
 use super::wait;
 use super::wire::{Fault, Message};
 
-/// An origin that answers one request for each word of leave.
+/// An origin that answers one request for each permission.
 struct Gate {
     origin: Origin,
     leave: Sender<()>,
@@ -28,7 +28,7 @@ struct Gate {
 struct Seen {
     in_flight: AtomicUsize,
     most: AtomicUsize,
-    /// LOCK: targets in the order in which they came; held to add one or to look.
+    /// LOCK: targets in order of arrival; held to add one or to look.
     targets: Mutex<Vec<String>>,
     ill: AtomicUsize,
 }
@@ -61,7 +61,7 @@ impl Gate {
         json!({ "url": format!("http://{}", self.origin.address()), "max_connections": max_connections })
     }
 
-    /// Lets so many requests be answered.
+    /// Lets this many requests be answered.
     fn answer(&self, count: usize) {
         for _ in 0..count {
             self.leave.send(()).expect("the origin is there");
@@ -73,7 +73,7 @@ impl Gate {
     }
 }
 
-/// A client whose request the balancer has taken in by the time this returns.
+/// A client whose request the balancer has received by the time this returns.
 fn ask(balancer: &mut Balancer, target: &str) -> Client {
     let mut client = Client::connect(balancer.address());
     client.send(get_request(target));
@@ -189,7 +189,7 @@ fn whoever_waits_for_backends_that_go_down_is_told_at_once() {
     gate.seen.ill.store(1, Ordering::SeqCst);
     assert_refused(queued.response(), "destination_unavailable");
 
-    // What was under way is not disturbed. Its place is free once the backend is up again.
+    // Requests in flight are not disturbed. The slot is free once the backend is up again.
     gate.answer(2);
     assert_eq!(served.response().expect("an answer").text(), "/served");
     gate.seen.ill.store(0, Ordering::SeqCst);
@@ -205,11 +205,11 @@ fn ask_when_ready(balancer: &mut Balancer, gate: &Gate) -> Client {
     client
 }
 
-/// Whether clients stay for their answers.
+/// Whether clients wait for their responses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
     All,
-    /// Every third request is given up, while it waits or while it is served.
+    /// Every third request is abandoned, while it waits or while it is served.
     Some,
 }
 
@@ -224,7 +224,7 @@ fn crowd(address: std::net::SocketAddr, patience: Patience) {
                     let mut client = Client::connect(address);
                     if patience == Patience::Some && turn % 3 == 0 {
                         client.send(get_request("/"));
-                        // PACE: leaves at any moment of its request's life.
+                        // PACE: leaves at a random moment of its request's life.
                         thread::sleep(Duration::from_micros(fastrand::u64(..8000)));
                     } else {
                         assert_eq!(client.get("/").head.status(), 200);
@@ -253,14 +253,14 @@ fn no_place_is_lost_or_given_twice_in_a_crowd() {
         "backends": [backend(&origins[0], 1), backend(&origins[1], 2)],
         "strategy": "least-connections",
         "health_check": "off",
-        // So long that a wake-up which is lost fails the test.
+        // Long enough that a lost wake-up fails the test.
         "timeouts": { "queue": "1h" },
         "request_timeout": "0s",
     }));
     crowd(balancer.address(), Patience::All);
     assert_eq!(most.map(|most| most.load(Ordering::SeqCst)), [1, 2]);
-    // An origin goes on with a request whose client has left, so it may see more than its share
-    // now. But every place comes back.
+    // An origin continues a request whose client has left, so it may see more than its limit at times.
+    // But every slot comes back.
     crowd(balancer.address(), Patience::Some);
     crowd(balancer.address(), Patience::All);
 }

@@ -1,4 +1,4 @@
-//! What the access log says of who asked, and of requests that ropewalk refuses itself.
+//! What the access log says about clients, and about requests that ropewalk itself refuses.
 
 use std::fs;
 use std::path::Path;

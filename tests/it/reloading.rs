@@ -1,4 +1,4 @@
-//! Reloads: nobody but who asked for one notices it, whatever it changes, however often.
+//! Reloads: only the caller notices, whatever changes, however often.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,13 +16,13 @@ use super::origin::{Next, Origin, free_listener, reply};
 use super::wait::{self, Enough};
 use super::wire::Wire;
 
-/// Reloads of the long test, and how many of them come before memory is first looked at.
+/// The number of reloads in the long test, and how many of them come before memory is first measured.
 const RELOADS: usize = 200;
 const WARM_UP: usize = 20;
 
-/// LIMIT: by how much resident memory may grow with the reloads that lie between, in KiB: some of
-/// it is what the admin listener remembers of the last minute. It comes to 6 KiB for each reload;
-/// a configuration that is not let go of, with its backends, takes 15 KiB.
+/// LIMIT: how much resident memory may grow over the reloads in between, in KiB. Some of it is what the
+/// admin listener remembers of the last minute. It is 6 KiB per reload; a leaked configuration with its
+/// backends takes 15 KiB.
 const GROWTH_KIB_MAX: u64 = 1792;
 
 #[test]
@@ -79,7 +79,7 @@ impl Scene {
         if step % 2 == 1 {
             listen.push(json!({ "name": "side", "address": self.side.to_string() }));
         }
-        // From two to four of the five, others each time, under changing names and weights.
+        // Two to four of the five, different ones each time, under changing names and weights.
         let web: Vec<_> = (0..2 + step % 3)
             .map(|place| {
                 let number = (step + place) % self.origins.len();
@@ -109,7 +109,7 @@ impl Scene {
             pools["api"] = json!({ "backends": [backend], "request_timeout": format!("{}s", 5 + step % 3) });
             routes.push(json!({ "match": { "path_prefix": "/api", "listener": front }, "pool": "api" }));
         }
-        // Whoever came through the front door finds its route, whatever that door is called now.
+        // Clients of the front listener find its route, whatever that listener is called now.
         routes.push(json!({ "match": { "listener": front }, "pool": "web" }));
         routes.push(json!({ "pool": "web", "request_headers": { "set": { "X-Step": step.to_string() } } }));
         let formats = ["json", "combined"];
@@ -127,7 +127,7 @@ impl Scene {
         })
     }
 
-    /// What is there when nothing is looked at but what earlier reloads have left.
+    /// What remains when nothing has been done since earlier reloads.
     fn at_rest(&self) -> Value {
         self.at(0)
     }
@@ -137,7 +137,7 @@ impl Scene {
     }
 }
 
-/// Reloads as many times as `steps` has, while clients ask without a pause.
+/// Reloads as many times as `steps` says, while clients send requests without a pause.
 fn reload_under_load(
     scene: &Scene,
     balancer: &Operated,
@@ -160,7 +160,7 @@ fn reload_under_load(
                 }
             });
         }
-        // If a reload fails, the clients are to end too.
+        // If a reload fails, the clients must end too.
         let _end = wait::Saying(&enough);
         for step in steps {
             let before = served.load(Ordering::Relaxed);
@@ -180,7 +180,7 @@ fn reload_under_load(
     });
 }
 
-/// Requests on connections that are kept as long as the balancer keeps them.
+/// Requests on connections that are kept for as long as the balancer keeps them.
 fn keep_asking(address: SocketAddr, number: u32, enough: &Enough, served: &AtomicUsize) {
     let mut client = Client::connect(address);
     while !enough.is() {
@@ -202,7 +202,7 @@ fn keep_asking(address: SocketAddr, number: u32, enough: &Enough, served: &Atomi
     }
 }
 
-/// What the balancer holds when its clients have gone and nothing is kept of what they did.
+/// What the balancer holds once its clients are gone and nothing is kept about them.
 #[derive(Debug)]
 struct Footprint {
     resident_kib: u64,
@@ -223,8 +223,8 @@ impl Footprint {
                 .flat_map(|pool| pool["backends"].as_array().expect("backends"))
                 .all(|backend| backend["idle_connections"] == 0)
         });
-        // Helpers of earlier health checks end with the probe at hand, and an access log that is
-        // off now when each worker has had a request since.
+        // Threads of earlier health checks end with their current probe, and an access log that is now
+        // off ends once each worker has had a request since.
         wait::until("the access log has ended", || {
             Client::connect(scene.front).get("/");
             balancer.process().threads_named("rw-log") == 0
@@ -306,7 +306,7 @@ fn a_bad_file_changes_nothing_and_whoever_asked_is_told() {
     assert_eq!(balancer.backend("a")["weight"], 1);
     assert_eq!(Client::connect(address).get("/").text(), "only\n");
 
-    // One that is right takes the complaint away.
+    // A valid one clears the error.
     balancer.reload(&config, Asked::OverHttp);
     assert_eq!(balancer.status()["reloads"]["last_error"], "");
 }
@@ -339,7 +339,7 @@ fn what_cannot_be_opened_refuses_the_whole_reload() {
     let after = balancer.status();
     assert_eq!(after["listeners"], before["listeners"]);
     assert_eq!(after["pools"][0]["backends"][0]["weight"], 1);
-    // Nor does the bound of a refused configuration apply: two requests at once are two at once.
+    // Nor does the limit of a refused configuration apply: two requests at once are two at once.
     let mut clients = [(); 2].map(|()| Client::connect(address));
     clients.iter_mut().for_each(|client| client.send("GET /slow/300 HTTP/1.1\r\nHost: a\r\n\r\n"));
     wait::until("both are at the backend", || balancer.backend("a")["active"] == 2);
@@ -394,7 +394,7 @@ fn connections_find_their_routes_under_a_listeners_new_name() {
 #[test]
 fn what_is_known_survives_a_reload() {
     let (up, held, address) = (Origin::named("up"), Origin::named("held"), free_address());
-    // Nobody listens there, and nobody else will.
+    // There is no listener there, and there will be none.
     let down = free_address();
     let config = |weight: u32, names: [&str; 3]| {
         let url = |address: SocketAddr| format!("http://{address}");
@@ -438,7 +438,7 @@ fn what_is_known_survives_a_reload() {
     let counted =
         text.lines().find(|line| line.contains("_requests_total{") && line.contains("code=\"200\""));
     assert!(counted.is_some_and(|line| line.ends_with(" 6")), "{counted:?}, not {series}");
-    // Six were let through, across all reloads.
+    // Six were admitted, across all reloads.
     assert_eq!(client.get("/").head.status(), 429);
     assert_eq!(balancer.post("/backends/held/enable").head.status(), 200);
     assert_eq!(balancer.backend("held")["weight"], 1);
@@ -491,7 +491,7 @@ fn what_a_reload_removes_leaves_the_metrics_and_keeps_no_connection() {
         for name in ["\"goes\"", "\"side\""] {
             assert!(!text.contains(name), "{name} is still there:\n{text}");
         }
-        // The pool has not gone, and what it has done does not get less.
+        // The pool still exists, and its counters do not go down.
         let count = balancer.metric("ropewalk_request_duration_seconds_count{pool=\"default\"}");
         assert_eq!(count, Some(f64::from(answered)));
         balancer.reload(&both, Asked::OverHttp);
@@ -523,13 +523,12 @@ fn a_watched_file_is_applied_when_it_changes() {
     serves("first");
     balancer.write(&two);
     serves("second");
-    // Written in place, with the same length: only its time tells.
+    // Written in place, with the same length: only its time shows the change.
     let text = fs::read_to_string(&file).expect("the file");
     let (from, to) = (second.address().port().to_string(), first.address().port().to_string());
     fs::write(&file, text.replace(&from, &to)).expect("write");
     serves("first");
-    // As Kubernetes does: a link that leads elsewhere from now on.
-    // The other file has the same time and length, as in a package store.
+    // As Kubernetes does: a link that now points elsewhere.
     let other = file.with_file_name("other.json");
     fs::write(&other, &text).expect("write");
     let modified = fs::metadata(&file).and_then(|data| data.modified()).expect("a time");
@@ -539,7 +538,7 @@ fn a_watched_file_is_applied_when_it_changes() {
     symlink(&other, &link).expect("link");
     fs::rename(&link, &file).expect("rename");
     serves("second");
-    // A mistake is refused, and what follows it is applied.
+    // An invalid file is refused, and a later valid one is applied.
     balancer.write_text("{ \"listen\": ");
     wait::until("the mistake is seen", || balancer.status()["reloads"]["refused"] == 1);
     assert_eq!(Client::connect(address).get("/").text(), "second\n");
@@ -553,7 +552,7 @@ fn a_watched_file_is_applied_when_it_changes() {
 
 #[test]
 fn a_reload_waits_for_no_probe() {
-    // It accepts and says nothing.
+    // It accepts and stays silent.
     let mute = free_listener();
     let (origin, address) = (Origin::named("only"), free_address());
     let mut config = plain(address, &[("a", &origin)]);

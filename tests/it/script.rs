@@ -1,6 +1,6 @@
-//! Exchange scripts as data: from the text of a `.exchange` file to a list of steps.
+//! Parses exchange scripts: from the text of a `.exchange` file to a list of steps.
 //!
-//! Knows the grammar and nothing of sockets. See `tests/exchanges/README.md` for the format.
+//! Knows the grammar but no sockets. See `tests/exchanges/README.md` for the format.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::text::{Names, Text};
 pub struct Script {
     /// Top-level configuration keys that differ from the runner's defaults.
     pub config: Map<String, Value>,
-    /// What stands behind the balancer, in listed order.
+    /// The backends, in listed order.
     pub backends: Vec<Standing>,
     /// What happens, in order.
     pub steps: Vec<Step>,
@@ -79,9 +79,9 @@ pub enum Act {
     SeesClose,
     /// The other side ends its sending; this side may still talk.
     SeesHalfClose,
-    /// A line with this text stands in the log, or comes.
+    /// A line with this text is in the log, or comes.
     Logs(String),
-    /// No byte comes for so long.
+    /// No byte comes for this long.
     SeesNothing(Duration),
     /// The next request comes over a new connection.
     Accepts,

@@ -1,5 +1,5 @@
-//! Nothing outside stops the balancer: neither a stalled reader of its stderr nor a configuration
-//! file that hangs.
+//! Nothing outside stops the balancer: neither a stalled reader of its stderr nor a hung configuration
+//! file.
 
 use std::io::{Read, pipe};
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ use super::operator::Operated;
 use super::origin::Origin;
 use super::wait::{self, Enough};
 
-/// Bytes that the pipe behind stderr holds. What does not fit another line is full.
+/// The capacity of the pipe behind stderr. It is full when another line does not fit.
 const PIPE_BYTES: usize = 4096;
 const LINE_BYTES_MAX: u64 = 512;
 
@@ -33,7 +33,7 @@ impl Drop for Killed {
     }
 }
 
-/// A backend that accepts connections now and then: each change of mind is a line of diagnostics.
+/// A backend that accepts connections now and then: each change is a diagnostic line.
 fn flap(address: SocketAddr, enough: &Enough) {
     while !enough.is() {
         let Ok(listener) = TcpListener::bind(address) else { continue };
@@ -75,21 +75,21 @@ fn a_stalled_reader_of_stderr_does_not_delay_requests() {
         let _end = wait::Saying(&enough);
         wait::until("it listens", || std::net::TcpStream::connect(front).is_ok());
         scope.spawn(|| flap(backend, &enough));
-        // Requests add lines of the workers' own.
+        // Requests add lines from the workers.
         wait::until("nobody has read stderr for long enough", || {
             let _ = Client::connect(front).get("/");
             ioctl_fionread(&stderr).expect("a count") + LINE_BYTES_MAX > PIPE_BYTES as u64
         });
         for _ in 0..200 {
             assert_eq!(get(front, "/own").head.status(), 200);
-            // Whatever becomes of this one, it is answered.
+            // Whatever its outcome, this one is answered.
             let _ = Client::connect(front).get("/");
         }
         let mut client = Client::connect(admin);
         client.send(format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
         assert_eq!(client.response().expect("an answer").head.status(), 200);
 
-        // It stops in good time, too, and says what it still can.
+        // It also stops in time, and logs what it still can.
         let pid = Pid::from_raw(process.0.id() as i32).expect("a process id");
         kill_process(pid, Signal::TERM).expect("send a signal");
         let status = wait::within(wait::PATIENCE, || process.0.try_wait().expect("wait for a child"));
@@ -100,7 +100,7 @@ fn a_stalled_reader_of_stderr_does_not_delay_requests() {
     assert!(text.contains("listening on"), "{text}");
 }
 
-/// Starts of the test: the moment in question is a few milliseconds long.
+/// How often the test starts the balancer: the moment in question is a few milliseconds long.
 const STARTS: usize = 12;
 
 #[test]
@@ -161,7 +161,7 @@ fn a_hung_reload_blocks_neither_probes_nor_admin_commands_nor_shutdown() {
     let (release, released) = bounded::<()>(0);
     handle.set_source(move || {
         let _ = entered.send(());
-        // Until the test lets it go, as a file on a network that is gone.
+        // Until the test releases it, like a file on a network that is gone.
         let _ = released.recv();
         Ok(plan(0))
     });
@@ -190,7 +190,7 @@ fn a_hung_reload_blocks_neither_probes_nor_admin_commands_nor_shutdown() {
     assert_eq!(asked.response().expect("an answer").head.status(), 200);
     assert!(has_entered.is_empty(), "a third reload for three requests");
 
-    // And one that never ends does not keep the balancer.
+    // And a reload that never ends does not block shutdown.
     handle.request_reload(drop);
     has_entered.recv_timeout(wait::PATIENCE).expect("the reload has begun");
     let (ended, end) = bounded(1);
@@ -209,7 +209,8 @@ fn a_thread_that_ends_ends_the_process_with_a_line_that_names_it() {
         "listen": free_address().to_string(),
         "routes": [{ "respond": { "status": 200, "body": "ok" } }],
     }));
-    // poll(2) refuses more descriptors than the process may have: no thread that polls two can go on.
+    // poll(2) refuses more descriptors than the process may have: no thread that polls two can
+    // continue.
     balancer.process().limit_descriptors(1);
     let status = balancer.process().wait_exit(wait::PATIENCE);
     assert_eq!(status.code(), Some(1), "{}", balancer.process().log());

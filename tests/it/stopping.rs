@@ -1,4 +1,4 @@
-//! Stopping: what was begun is finished, nothing new is begun, and a second signal means it.
+//! Stopping: requests in flight finish, no new ones start, and a second signal stops at once.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,9 +54,9 @@ fn no_request_fails_when_it_stops_under_load() {
     });
 }
 
-/// GETs until the balancer ends the connection. It may end one that is idle at any moment, and
-/// a client that had just begun to use it again must be able to tell that its request was not
-/// begun: not a byte of an answer. Everything else is a failed request.
+/// GETs until the balancer ends the connection. It may end an idle one at any moment, and a client that
+/// had just started to reuse it must be able to tell that its request was not processed: it gets not a
+/// single byte of a response. Anything else is a failed request.
 fn serve_until_closed(mut client: Client, answered: &AtomicUsize) {
     loop {
         match client.try_get("/") {
@@ -80,7 +80,7 @@ fn idle_connections_are_closed_and_new_ones_refused() {
     let mut busy = Client::connect(balancer.address());
     busy.send(get_request("/slow/700"));
     wait::until("a request is in flight", || origin.requests() == 1);
-    // Some of these have been idle for a while when the signal comes, some for no time at all.
+    // Some of these have been idle for a while when the signal comes, some not at all.
     let mut idle: Vec<_> = (0..50).map(|_| Client::connect(balancer.address())).collect();
     for client in &mut idle {
         client.get("/");
@@ -116,8 +116,7 @@ fn an_idle_client_does_not_hold_up_a_stop() {
     let mut balancer = Balancer::over(&[origin.backend()]);
     let mut client = Client::connect(balancer.address());
     client.get("/");
-    // The connection is still warm: its worker parks it only after the poller has looked for
-    // idle ones.
+    // The connection is still warm: its worker parks it only after the poller has looked for idle ones.
     balancer.process().terminate();
     // Far below the 30 s of its keep-alive and of the drain.
     assert!(balancer.process().wait_exit(Duration::from_secs(10)).success());

@@ -8,7 +8,7 @@ use super::client::{Client, get};
 use super::origin::{Origin, reply};
 use super::wait;
 
-/// The names that answered so many requests over one connection, in order.
+/// The names that answered this many requests over one connection, in order.
 fn answers(balancer: &Balancer, count: usize) -> Vec<String> {
     let mut client = Client::connect(balancer.address());
     (0..count).map(|_| client.get("/").text().trim_end().to_owned()).collect()

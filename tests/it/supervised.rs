@@ -1,4 +1,4 @@
-//! Under a service manager: it learns when clients are served, of reloads and of stops, and it may
+//! Under a service manager: it is told when clients are served, of reloads and of stops, and it may
 //! bind the sockets and keep them while one process follows another.
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +16,7 @@ use super::origin::{Origin, free_listener};
 use super::wait::{self, Enough, PATIENCE};
 use super::wire::Fault;
 
-/// A service manager as far as notifications go.
+/// A service manager, but only for notifications.
 struct Manager {
     socket: UnixDatagram,
     folder: TempDir,
@@ -37,7 +37,7 @@ impl Manager {
         command
     }
 
-    /// The next thing it is told.
+    /// The next notification.
     #[track_caller]
     fn told(&self) -> String {
         let mut bytes = [0; 1024];
@@ -45,7 +45,7 @@ impl Manager {
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     }
 
-    /// Everything that it has been told and has not read.
+    /// All unread notifications.
     fn told_so_far(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).expect("set non-blocking");
         let mut bytes = [0; 1024];
@@ -113,7 +113,7 @@ fn a_start_that_fails_is_not_called_ready() {
 fn a_passed_socket_serves_as_the_configured_listener() {
     let (origin, listener) = (Origin::named("origin"), free_listener());
     let address = listener.local_addr().expect("local address");
-    // Nobody else can bind the address while the test holds it: it is this socket or none.
+    // No other socket can be bound to the address while the test holds it: it is this one or none.
     let process = pass(&listener, &balancer_at(address, &origin), ONE_SOCKET);
     assert_eq!(get(address, "/").head.status(), 200);
     process.wait_for_line(&["listening on", &address.to_string()]);
@@ -176,7 +176,7 @@ fn nobody_is_refused_when_one_process_follows_another_on_a_kept_socket() {
     });
 }
 
-/// GETs until the balancer ends the connection between two requests, or it is enough.
+/// GETs until the balancer ends the connection between two requests, or the test stops.
 fn serve_until_closed(mut client: Client, answered: &AtomicUsize, enough: &Enough) {
     while !enough.is() {
         match client.try_get("/") {
@@ -187,7 +187,7 @@ fn serve_until_closed(mut client: Client, answered: &AtomicUsize, enough: &Enoug
                     return;
                 }
             }
-            // It may end a connection that is idle, and then not a byte of an answer comes.
+            // It may end an idle connection, without a single byte of a response.
             Err(Fault::Closed | Fault::Cut) if !client.wire.has_unread() => return,
             Err(fault) => panic!("a request failed: {fault:?}"),
         }
@@ -201,12 +201,12 @@ fn a_kept_socket_does_not_keep_a_draining_process_busy() {
     let mut process = pass(&listener, &balancer_at(address, &origin), ONE_SOCKET);
     process.wait_for_line(&["listening on"]);
     let mut busy = Client::connect(address);
-    // Longer than the wait for idleness: a process that ended would be idle too.
+    // Longer than the wait for idleness: a process that has ended would be idle too.
     busy.send(get_request("/slow/20000"));
     wait::until("a request is in flight", || origin.requests() == 1);
     process.signal(Signal::TERM);
     process.wait_for_line(&["SIGTERM"]);
-    // This one is for the next process: it waits in the socket, which is readable all the time.
+    // This client is for the next process: it waits in the socket, which stays readable.
     let mut next = Client::connect(address);
     next.send(get_request("/"));
     process.wait_until_idle();

@@ -1,7 +1,7 @@
-//! The bytes that a line of an exchange script stands for.
+//! The bytes that a line of an exchange script represents.
 //!
-//! Owns the escapes and the braces of the script format, and nothing of its steps. See
-//! `tests/exchanges/README.md` for the format as its writers know it.
+//! Owns the escapes and braces of the script format, but not its steps. See `tests/exchanges/README.md`
+//! for the format from a writer's view.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ enum Part {
     Any,
 }
 
-/// What `{name}` stands for in this run: ports and addresses.
+/// The values of `{name}` in this run: ports and addresses.
 pub type Names = HashMap<&'static str, String>;
 
 impl Text {

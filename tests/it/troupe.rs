@@ -1,9 +1,8 @@
-//! Origins that are processes of their own, so that they can be killed, stopped and started while
-//! requests are under way.
+//! Origins that run as processes, so that they can be killed, stopped and started during requests.
 //!
-//! Each writes down which requests reached it in a ledger, which outlives it: a request that was
-//! sent twice shows even if the first origin that saw it is dead. The program of such an origin is
-//! this test program, with one test chosen and an environment variable set.
+//! Each records which requests reached it in a ledger, which outlives it: a request that was sent twice
+//! shows even if the first origin that saw it is dead. The program of such an origin is this test
+//! program, with one test selected and an environment variable set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -21,10 +20,10 @@ use super::origin::{Next, Origin, listener_at};
 use super::wait;
 use super::wire::{Head, Wire};
 
-/// How many there are.
+/// The number of origins.
 pub const ORIGINS: usize = 4;
 
-/// What makes this program an origin.
+/// What turns this program into an origin.
 #[derive(Clone, Copy)]
 pub struct Part {
     /// The path of the test that calls [`Part::play_if_cast`].
@@ -37,10 +36,10 @@ pub struct Part {
 pub type Serve = fn(&Head, &mut Wire, &File, u64, &str) -> Next;
 
 impl Part {
-    /// Is an origin until this process is ended, if the variable is set; else does nothing.
+    /// Runs as an origin until this process is ended, if the variable is set; otherwise does nothing.
     pub fn play_if_cast(self, serve: Serve) {
         let Ok(part) = std::env::var(self.variable) else { return };
-        // Not even a test run that is killed leaves it behind.
+        // Even a killed test run does not leave it behind.
         let died = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         died.expect("a death signal");
         let (address, ledger, seed, name): (SocketAddr, PathBuf, u64, String) =
@@ -59,7 +58,7 @@ impl Part {
 pub enum Trouble {
     /// It is killed, and started again later.
     Kill,
-    /// It is stopped, and continued later: it is connected to and does not answer.
+    /// It is stopped, and continued later: it accepts connections but does not answer.
     Stop,
 }
 
@@ -88,11 +87,11 @@ impl Troupe {
         troupe
     }
 
-    /// Has trouble with them for a while.
+    /// Makes trouble for a while.
     pub fn misbehave(&mut self, period: Duration, troubles: &[Trouble]) {
         let start = Instant::now();
         while start.elapsed() < period {
-            // PACE: how long one state of affairs lasts.
+            // PACE: how long each state lasts.
             thread::sleep(Duration::from_millis(self.rng.u64(50..300)));
             let number = self.rng.usize(..ORIGINS);
             match (self.running.get_mut(&number), self.rng.u8(..3)) {
@@ -126,7 +125,7 @@ impl Troupe {
         }
     }
 
-    /// Everything that they wrote down, one line after the other.
+    /// Everything they recorded, line by line.
     pub fn ledgers(&self) -> String {
         self.ledgers.iter().map(|ledger| fs::read_to_string(ledger).expect("a ledger")).collect()
     }

@@ -1,8 +1,8 @@
 //! Waiting for a condition, with a bound.
 //!
-//! A test that sleeps and then looks is slow when the machine is fast and wrong when it is
-//! slow. Everything here looks first and gives up only at a stated bound, which is generous:
-//! it is the difference between "slow" and "never".
+//! A test that sleeps and then looks is slow when the machine is fast and wrong when it is slow.
+//! Everything here looks first and gives up only at a stated bound, which is generous: it is the
+//! difference between "slow" and "never".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 /// debug build stay far below it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tells the threads of a test how long to go on: until the test says that it is enough, or has
-/// failed and cannot say so any more. Without the second, a failed test would never end.
+/// Tells the threads of a test how long to continue: until the test says stop, or has failed and cannot
+/// say so any more. Without the latter, a failed test would never end.
 pub struct Enough {
     said: AtomicBool,
     at_last: Instant,
 }
 
 impl Enough {
-    /// Not yet enough.
+    /// Keep going.
     pub fn not_yet() -> Self {
         Self::not_yet_for(3 * PATIENCE)
     }
@@ -29,18 +29,18 @@ impl Enough {
         Self { said: AtomicBool::new(false), at_last: Instant::now() + bound }
     }
 
-    /// It is enough.
+    /// Stop.
     pub fn say(&self) {
         self.said.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is.
+    /// Whether to stop.
     pub fn is(&self) -> bool {
         self.said.load(Ordering::Relaxed) || Instant::now() >= self.at_last
     }
 }
 
-/// Says that it is enough when it goes, however that comes about.
+/// Says stop when dropped, for whatever reason.
 pub struct Saying<'e>(pub &'e Enough);
 
 impl Drop for Saying<'_> {
@@ -49,7 +49,7 @@ impl Drop for Saying<'_> {
     }
 }
 
-/// Between two looks. Short beside everything waited for, long beside one look.
+/// The time between two looks: short compared with everything waited for, long compared with one look.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// Waits until `look` finds something and returns it; panics with `what` after [`PATIENCE`].
@@ -61,7 +61,7 @@ pub fn until_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until `holds` does; panics with `what` after [`PATIENCE`].
+/// Waits until `holds` returns true; panics with `what` after [`PATIENCE`].
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     until_some(what, || holds().then_some(()));

@@ -1,8 +1,8 @@
-//! The one idea: nothing that waits holds a thread. Thousands of waits of every kind go on
-//! while two workers carry the requests of others as if they were alone.
+//! The central idea: nothing that waits holds a thread. Thousands of waits of every kind go on while
+//! two workers carry the requests of others as if they were alone.
 //!
-//! The bounds are those of the design where it names one; both peers run on the same cores
-//! as the balancer, so a debug build gets some room.
+//! The bounds come from the design where it names one; both peers run on the same cores as the
+//! balancer, so a debug build gets some slack.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,20 +18,19 @@ use super::client::{Client, Latencies, get_request};
 use super::origin::{Next, Origin, reply};
 use super::wait::{self, Enough, Saying};
 
-/// What 99 of 100 requests to a fast backend stay below while thousands wait. An unoptimised
-/// balancer between unoptimised peers gets four times as long.
+/// The p99 of requests to a fast backend while thousands wait. An unoptimised balancer between
+/// unoptimised peers gets four times as long.
 const FAST_P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 80 } else { 20 });
 
-/// What half of the requests stay below beside uploads that never end and use up every processor. An
-/// unoptimised balancer decodes chunks some twenty times as slowly; `cargo bench --bench fairness` is
-/// what measures this.
+/// The median of requests next to endless uploads that use up every processor. An unoptimised balancer
+/// decodes chunks some twenty times as slowly; `cargo bench --bench fairness` is what measures this.
 const BESIDE_UPLOADS: Duration = Duration::from_millis(if cfg!(debug_assertions) { 400 } else { 20 });
 
 /// A thousand requests that take one second each must not take two.
 const THOUSAND_SLOW: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_900 } else { 1_500 });
 
-/// LOCK: the measurement that is running. Tests of this file take turns, because each of
-/// them loads the whole machine and measures time.
+/// LOCK: held during a measurement. Tests in this file take turns, because each of them loads the whole
+/// machine and measures time.
 static TURN: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
 
 fn two_workers(origin: &Origin) -> Balancer {
@@ -90,7 +89,7 @@ fn idle_connections_and_half_heads_cost_others_nothing() {
         .collect();
     assert_fast("beside 4 000 silent connections", &Latencies::of_gets(address, "/", |count| count < 1_000));
     assert_eq!(balancer.process().threads(), threads, "connections cost threads");
-    // They were waiting, not forgotten.
+    // They were waiting, not lost.
     for client in half.iter_mut().take(100) {
         client.send("example\r\n\r\n");
         assert_eq!(client.response().expect("a response").head.status(), 200);
@@ -109,7 +108,7 @@ fn slow_readers_delay_nobody() {
     let mut readers: Vec<_> = (0..50).map(|_| Client::connect(balancer.address())).collect();
     readers.iter_mut().for_each(|client| client.send(get_request("/large")));
     wait::until("all slow responses are under way", || origin.requests() == 50);
-    // What fits into the sockets on the way has been sent; the rest waits for the readers.
+    // What fits into the sockets has been sent; the rest waits for the readers.
     balancer.process().wait_until_idle();
     assert_fast_beside(&balancer, || {
         // 1 KB each tenth of a second: 10 KB/s.
@@ -140,7 +139,7 @@ fn slow_writers_delay_nobody() {
     assert_fast_beside(&balancer, || writers.iter_mut().for_each(|client| client.send([b'x'; 1_000])));
 }
 
-/// What each client that never stops sending puts into its upload, as fast as it is taken.
+/// What each endless client puts into its upload, as fast as it is read.
 fn chunks_that_never_end(chunk: &str) -> Vec<u8> {
     chunk.repeat((1 << 20) / chunk.len()).into_bytes()
 }
@@ -181,7 +180,7 @@ fn no_upload_delays_others_whatever_its_framing() {
             let seen =
                 Latencies::of_gets(balancer.address(), "/", |count| count < 30 || Instant::now() < end);
             enough.say();
-            // Peers and balancer share the processors, so the slowest request says little.
+            // Peers and balancer share the processors, so the slowest request means little.
             assert!(seen.median() < BESIDE_UPLOADS, "beside {what}: median {:?}", seen.median());
         });
     }
@@ -284,7 +283,7 @@ fn a_request_whose_password_is_not_hashed_in_time_is_answered_once() {
     let _turn = TURN.lock();
     raise_descriptor_limit();
     let origin = Origin::named("origin");
-    // The most rounds that there may be, so that a full line takes longer than a request waits.
+    // The maximum of rounds, so that a full queue takes longer than a request waits.
     let hash = "$6$rounds=100000$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
     let balancer = Balancer::start(json!({
         "workers": 2,

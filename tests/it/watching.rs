@@ -1,4 +1,4 @@
-//! Health checks across reloads: what is known of a backend goes on, and nothing piles up.
+//! Health checks across reloads: the state of a backend is kept, and nothing piles up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ use super::wait;
 const INTERVAL: Duration = Duration::from_millis(1000);
 const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// An HTTP check with a timeout that is long beside the pause between two reloads.
+/// An HTTP check with a timeout that is long compared with the pause between two reloads.
 fn slow_check() -> Value {
     json!({ "type": "http", "interval": "1s", "timeout": "900ms" })
 }
 
-/// A balancer over `origins`, which stand in the order given.
+/// A balancer over `origins`, in this order.
 fn over(origins: &[(&str, &Origin)], check: &Value) -> Value {
     let backends: Vec<Value> = origins
         .iter()
@@ -28,7 +28,7 @@ fn over(origins: &[(&str, &Origin)], check: &Value) -> Value {
     json!({ "listen": free_address().to_string(), "health_check": check, "backends": backends })
 }
 
-/// An origin that hangs once it is told to.
+/// An origin that hangs once told to.
 fn hanging_after(hangs: &Arc<AtomicBool>) -> Origin {
     let hangs = Arc::clone(hangs);
     Origin::serve(move |_, wire| {
@@ -41,8 +41,8 @@ fn hanging_after(hangs: &Arc<AtomicBool>) -> Origin {
     })
 }
 
-/// Has a backend hang while the balancer is reloaded ten times a second, each time with the
-/// configuration that `next` gives. Returns after which time it is down.
+/// Makes a backend hang while the balancer is reloaded ten times a second, each time with the
+/// configuration from `next`. Returns how long it took until the backend was down.
 fn down_under_reloads(next: impl Fn(&Origin, &Origin, usize) -> Value) -> Duration {
     let hangs = Arc::new(AtomicBool::new(false));
     let (origin, other) = (hanging_after(&hangs), Origin::named("other"));
@@ -58,7 +58,7 @@ fn down_under_reloads(next: impl Fn(&Origin, &Origin, usize) -> Value) -> Durati
         reloads += 1;
         balancer.reload(&next(&origin, &other, reloads), Asked::OverHttp);
         assert!(balancer.process().threads() <= threads, "{} threads", balancer.process().threads());
-        // Beside what it had: a probe, the connections of this test, and what is closing.
+        // In addition to what it had: a probe, the connections of this test, and those being closed.
         assert!(balancer.process().descriptors() <= descriptors + 8, "{}", balancer.process().descriptors());
         let pause = Instant::now() + Duration::from_millis(100);
         wait::within(Duration::from_millis(200), || (Instant::now() >= pause).then_some(()));
@@ -111,7 +111,7 @@ fn a_reload_keeps_the_schedule_the_probe_in_flight_and_the_verdict() {
         config["timeouts"] = json!({ "keep_alive": format!("{}s", 20 + number) });
         balancer.reload(&config, Asked::OverHttp);
     }
-    // None of the reloads began another probe of either.
+    // None of the reloads started another probe of either.
     assert_eq!(balancer.backend("fine")["probes_ok"], 1);
     silent.set_nonblocking(true).expect("non-blocking");
     assert!(silent.accept().is_err(), "a second probe");
@@ -137,7 +137,7 @@ fn a_backend_that_a_reload_removes_is_probed_no_more_and_its_probe_is_dropped() 
     let (mut probe, _) = silent.accept().expect("a probe");
     balancer.reload(&config, Asked::OverHttp);
     let mut read = Vec::new();
-    // The end, or a reset: the probe does not last for its 50 s.
+    // End of stream or a reset: the probe does not last for its 50 s.
     let _ = std::io::Read::read_to_end(&mut probe, &mut read);
     assert!(read.starts_with(b"GET /health HTTP/1.1\r\n"));
 }

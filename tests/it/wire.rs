@@ -1,8 +1,8 @@
 //! HTTP/1.1 as a peer of the balancer reads it: strictly, from a real socket.
 //!
-//! Both sides of the balancer are played with this reader, and it shares no line with the
-//! parser under test: two independent readings of RFC 9112 must agree. It tells apart what
-//! a lenient client would blur: a clean end, an end inside a message, a reset, silence.
+//! Both sides of the balancer are played with this reader, and it shares no line with the parser under
+//! test: two independent implementations of RFC 9112 must agree. It distinguishes what a lenient client
+//! would blur: a clean end, an end inside a message, a reset, silence.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::wait::PATIENCE;
 
-/// LIMIT: a head larger than this is not one that any test sends or should see.
+/// LIMIT: no test sends or expects a larger head.
 const HEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// Why something expected on a connection was not there.
@@ -214,7 +214,7 @@ impl Wire {
         }
     }
 
-    /// Whether bytes have come that nobody has taken yet.
+    /// Whether there are unread bytes.
     pub fn has_unread(&self) -> bool {
         !self.buffer.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What must be true of ejections, whatever the order of events.
+//! What must hold for ejections, in any order of events.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ropewalk::upstream::pool::Ask;
 use super::{FLIGHTS_MAX, Member, World};
 
 impl World {
-    /// Everything answers: each ejected member is tried when its time has come, and serves again.
+    /// Everything answers: each ejected member gets its trial in time, and serves again.
     pub(super) fn ejections_end(&mut self) {
         for _ in 0..FLIGHTS_MAX {
             while let Some(mut flight) = self.take_flight() {
@@ -46,7 +46,7 @@ impl World {
         panic!("an ejected member that would answer was not tried");
     }
 
-    /// What holds of ejections after every event.
+    /// What holds for ejections after every event.
     pub(super) fn check_ejections(&mut self) {
         let serving = |member: &Member| member.up && member.weight > 0;
         let count = self.members.iter().filter(|member| serving(member)).count();
@@ -94,12 +94,12 @@ impl World {
         self.pool.backends()[index].ejection()
     }
 
-    /// Whether a request decides at this moment whether the member serves again.
+    /// Whether a trial request is deciding right now whether the member serves again.
     pub(super) fn is_trial(&self, index: usize) -> bool {
         self.pool.backends()[index].is_on_trial()
     }
 
-    /// Members that a request may be given, with room or without.
+    /// Members that a request may get, with or without room.
     pub(super) fn candidates(&self, ask: &Ask, tried_indexes: &[usize]) -> impl Iterator<Item = usize> {
         let may_try = |index: usize| match self.view(index) {
             None => true,

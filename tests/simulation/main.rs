@@ -1,10 +1,10 @@
-//! A simulation of everything that decides where a request goes: pools, strategies, health
-//! judgement, ejection, and the backends that a request has tried already.
+//! A simulation of everything that decides where a request goes: pools, strategies, health, ejection,
+//! and the backends that a request has already tried.
 //!
-//! Time is virtual and chance is seeded, so a run is the same every time. After each of some
-//! hundred random events, what the balancer's types say is held against a model that is kept
-//! here, in the simplest form that is right. A failure names its seed, and
-//! `ROPEWALK_SIMULATION_SEED=17 cargo test --test simulation` plays that one again.
+//! Time is virtual and randomness is seeded, so a run is reproducible. After each of some hundred
+//! random events, the state of the balancer's types is compared with a model that is kept here in the
+//! simplest correct form. A failure names its seed, and `ROPEWALK_SIMULATION_SEED=17 cargo test --test
+//! simulation` replays it.
 
 mod ejections;
 mod threads;
@@ -30,10 +30,10 @@ const EVENTS: usize = 400;
 /// LIMIT: requests in flight at once.
 const FLIGHTS_MAX: usize = 40;
 
-/// Requests that may wait for a place.
+/// Requests that may wait for a slot.
 const QUEUE: usize = 8;
 
-/// Turns of a weighted rotation after which it has forgotten a change.
+/// Turns of a weighted rotation after which a change no longer has an effect.
 const TURNS_TO_SETTLE: usize = 3;
 
 #[test]
@@ -87,7 +87,7 @@ struct Waiting {
     tries_left: u32,
 }
 
-/// Nothing is parked here: whoever waits is asked after every event.
+/// No task is parked here: waiting requests are checked after every event.
 struct Nobody;
 
 impl Unpark for Nobody {
@@ -99,7 +99,7 @@ impl Unpark for Nobody {
 /// What should be true of a backend.
 struct Member {
     weight: u32,
-    /// Requests that it may have in flight.
+    /// Its limit on requests in flight.
     max: Option<u32>,
     /// Whether it would really answer.
     serves: bool,
@@ -109,8 +109,7 @@ struct Member {
     proven: bool,
     /// Probes in a row that contradict `up`.
     against: u32,
-    /// Its ejection as it was after the last event, how long it was meant to last, and when the
-    /// last one ended.
+    /// Its ejection after the last event, how long it was to last, and when the last one ended.
     ejection: Option<View>,
     ejected_for: Option<(Duration, Moment)>,
     probe_due: Moment,
@@ -147,7 +146,7 @@ impl World {
         let now = Moment::from_nanos(1 << 40);
         let weights: Vec<u32> = (0..rng.usize(1..8)).map(|_| rng.u32(0..7).saturating_sub(1)).collect();
         let retries = rng.u32(0..5);
-        // Half of the pools are without bounds; there the rotation is exact.
+        // Half of the pools have no limits; there the rotation is exact.
         let bounded = rng.bool();
         let bounds: Vec<_> =
             weights.iter().map(|_| (bounded && rng.u8(..4) > 0).then(|| rng.u32(1..5))).collect();
@@ -216,7 +215,7 @@ impl World {
             self.flights.clear();
             self.check();
         }
-        // Nobody is left behind with a place to be had.
+        // No request is left waiting while a slot is free.
         for waiting in &self.waiting {
             assert_eq!(self.candidates(&waiting.ask, &waiting.tried_indexes).next(), None);
         }
@@ -245,7 +244,7 @@ impl World {
         self.members[index].weight = weight;
     }
 
-    /// A request comes to its end, or to the end of one try.
+    /// A request ends, or one of its attempts.
     fn end_one(&mut self) {
         let Some(Flight { mut lease, mut ask, mut tried_indexes, tries_left }) = self.take_flight() else {
             return;
@@ -266,25 +265,24 @@ impl World {
         if tries_left > 0 {
             ask.tried.insert(lease.backend().id());
             tried_indexes.push(index);
-            // The next try is begun before the last one is forgotten, as in the balancer's
-            // worst case.
+            // The next attempt starts before the last one is released, as in the balancer's worst case.
             self.flights_keep(lease, |world| world.attempt(ask, tried_indexes, tries_left - 1));
         }
     }
 
-    /// A client leaves: nothing is said about the backend.
+    /// A client leaves: this says nothing about the backend.
     fn abort_one(&mut self) {
         drop(self.take_flight());
     }
 
-    /// A client leaves while it waits for a place. It may have been given one just now.
+    /// A client leaves while it waits for a slot. It may just have been given one.
     fn leave_queue(&mut self) {
         if !self.waiting.is_empty() {
             drop(self.waiting.remove(self.rng.usize(..self.waiting.len())));
         }
     }
 
-    /// The clock goes on to the next probe, which is made.
+    /// The clock advances to the next probe, which is made.
     fn probe_next(&mut self) {
         let Some(index) = (0..self.members.len()).min_by_key(|&index| self.members[index].probe_due) else {
             return;
@@ -311,7 +309,7 @@ impl World {
         self.members[index].serves = !self.members[index].serves;
     }
 
-    /// Everything is repaired and stays so: everything is up in the time that the rules give.
+    /// Everything is repaired and stays so: everything is up within the time that the rules give.
     fn calm(&mut self) {
         let Some(rules) = self.rules.clone() else { return };
         self.members.iter_mut().for_each(|member| member.serves = true);
@@ -382,7 +380,7 @@ impl World {
         self.flights.push(Flight { lease, ask, tried_indexes, tries_left });
     }
 
-    /// Those who were given a place take it: always those who have waited longest.
+    /// Requests that were given a slot claim it: always those that have waited longest.
     fn take_places(&mut self) {
         let mut passed_over: Vec<(Vec<usize>, bool)> = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
@@ -413,7 +411,7 @@ impl World {
         self.members[index].max.is_none_or(|max| self.active(index) < u64::from(max))
     }
 
-    /// The one that must be picked, for strategies that leave nothing to chance or to history.
+    /// The backend that must be picked, for strategies without randomness or history.
     fn expected(&self, allowed: &[usize]) -> Option<usize> {
         let count = self.members.len();
         let first = self.picked.map_or(0, |picked| picked + 1);
@@ -469,7 +467,7 @@ impl World {
         for waiting in &self.waiting {
             let mut free = self.candidates(&waiting.ask, &waiting.tried_indexes);
             let missed = free.find(|&index| self.has_room(index));
-            assert_eq!(missed, None, "a place is free and somebody waits for it");
+            assert_eq!(missed, None, "a slot is free and a request waits for it");
         }
         for (index, (backend, member)) in self.pool.backends().iter().zip(&self.members).enumerate() {
             assert_eq!(u64::from(backend.active()), self.active(index), "active of {index}");
@@ -482,7 +480,7 @@ impl World {
         }
     }
 
-    /// Members that may be given any request: up, not drained, and not ejected.
+    /// Members that may get any request: up, not drained, and not ejected.
     fn usable(&self) -> impl Iterator<Item = usize> {
         (0..self.members.len()).filter(|&index| {
             self.members[index].up && self.members[index].weight > 0 && self.view(index).is_none()
@@ -510,7 +508,7 @@ impl World {
 }
 
 impl Member {
-    /// A verdict turned: into what was expected, and not into what it was.
+    /// The state changed: to the expected one, and not to the one it already was.
     fn expect_turn(&mut self, transition: Option<Transition>, expected: Transition) {
         assert_eq!(transition, Some(expected));
         assert_ne!(self.last_transition.replace(expected.up), Some(expected.up), "the same verdict twice");

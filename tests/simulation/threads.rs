@@ -30,8 +30,8 @@ fn leases_on_many_threads_leave_no_count_behind() {
     assert_eq!((shared.active(), shared.requests()), (0, 16_000));
 }
 
-/// Places that many threads take, wait for, and give up before they have noticed that they have
-/// them: there are never more than there may be, and in the end everybody has been served.
+/// Slots that many threads take, wait for, and give up before noticing that they have them: the limit
+/// is never exceeded, and in the end every request has been served.
 #[test]
 fn places_on_many_threads_are_neither_lost_nor_doubled() {
     const THREADS: usize = 4;
