@@ -50,7 +50,7 @@ impl Scratch {
 }
 
 #[test]
-fn without_anything_it_says_what_to_type() {
+fn without_arguments_it_says_what_to_type() {
     for arguments in [&[][..], &["check"], &["--port", "8080"]] {
         let output = ropewalk(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -251,7 +251,7 @@ fn an_admin_address_from_a_flag_keeps_the_token_of_the_file() {
 }
 
 #[test]
-fn mistakes_in_flags_come_all_at_once_too() {
+fn mistakes_in_flags_are_reported_together() {
     let output = ropewalk(&[
         "check",
         "--port",

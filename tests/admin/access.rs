@@ -34,7 +34,7 @@ fn with_the_token_everything_is() {
 }
 
 #[test]
-fn a_page_of_somebody_else_gets_nothing_out_of_a_browser() {
+fn a_page_of_another_origin_gets_nothing_out_of_a_browser() {
     let admin = Admin::start();
     let rebound = admin.send("GET /status HTTP/1.1\r\nHost: rebound.example:9900\r\n\r\n");
     assert_eq!(rebound.status, 421);

@@ -31,7 +31,7 @@ fn a_backend_is_drained_enabled_and_weighted() {
 }
 
 #[test]
-fn what_makes_no_sense_changes_nothing_and_says_why() {
+fn invalid_changes_are_refused_with_the_reason() {
     let admin = Admin::start();
     for (target, says) in [
         ("drain?fro=5m", "unknown parameter \"fro\"; allowed: for"),
@@ -53,7 +53,7 @@ fn what_makes_no_sense_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn an_unknown_backend_is_told_from_those_there_are() {
+fn an_unknown_backend_is_refused_with_the_existing_names() {
     let admin = Admin::start();
     let answer = admin.post("/backends/a%2Fb%20c/drain");
     assert_eq!(answer.status, 404);
@@ -61,7 +61,7 @@ fn an_unknown_backend_is_told_from_those_there_are() {
 }
 
 #[test]
-fn a_reload_tells_what_has_changed_or_why_nothing_has() {
+fn a_reload_reports_its_changes_or_its_errors() {
     let admin = Admin::start();
     let answer = admin.post("/reload");
     assert_eq!((answer.status, answer.body.as_str()), (200, "added backend api-4\nremoved backend api-0\n"));

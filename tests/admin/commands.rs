@@ -198,7 +198,7 @@ fn the_address_and_the_token_come_from_the_configuration() {
 
 /// What is given closer to the command takes precedence.
 #[test]
-fn a_flag_counts_more_than_the_configuration_and_that_more_than_the_environment() {
+fn flags_override_the_configuration_and_that_overrides_the_environment() {
     let admin = Admin::start();
     let (right, wrong) = (admin.address().to_string(), "127.0.0.1:1");
     let folder = tempfile::tempdir().unwrap();
@@ -220,7 +220,7 @@ fn a_flag_counts_more_than_the_configuration_and_that_more_than_the_environment(
 }
 
 #[test]
-fn nobody_there_says_how_to_switch_it_on() {
+fn without_a_listener_the_message_says_how_to_enable_it() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (code, said, complaint) = parts(command(&["status"], &free).output().unwrap());
     assert_eq!((code, said.as_str()), (Some(1), ""));
@@ -238,7 +238,7 @@ fn an_address_without_a_port_is_refused() {
 }
 
 #[test]
-fn somebody_else_there_is_told_apart() {
+fn another_server_at_the_address_is_recognised() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stranger = thread::spawn(move || {
@@ -269,7 +269,7 @@ fn a_drain_can_be_waited_for() {
 }
 
 #[test]
-fn the_wait_for_a_drain_has_an_end() {
+fn the_wait_for_a_drain_is_bounded() {
     let admin = Admin::start();
     let (code, _, complaint) = parts(run(&admin, &["drain", "web-1", "--wait=300ms"]));
     assert_eq!((code, complaint.as_str()), (Some(1), "web-1 still has 4 in flight after 300ms\n"));

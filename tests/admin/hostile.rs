@@ -8,7 +8,7 @@ use crate::fake::in_flight;
 use crate::wire::{Admin, read_answer};
 
 #[test]
-fn whoever_sends_nothing_holds_nobody_up() {
+fn clients_that_send_nothing_block_no_one() {
     let admin = Admin::start();
     let mut idle: Vec<TcpStream> = (0..100).map(|_| admin.connect()).collect();
     for stream in &mut idle {
@@ -25,7 +25,7 @@ fn whoever_sends_nothing_holds_nobody_up() {
 }
 
 #[test]
-fn whoever_takes_no_answer_holds_nobody_up() {
+fn clients_that_read_nothing_block_no_one() {
     let admin = Admin::start();
     // Far more than the kernel buffers.
     admin.fake.has_in_flight((0..1_000).map(|age| in_flight(&"x".repeat(16 * 1024), age)).collect());
@@ -38,7 +38,7 @@ fn whoever_takes_no_answer_holds_nobody_up() {
 }
 
 #[test]
-fn answers_that_are_not_taken_are_bounded_together() {
+fn unread_responses_are_bounded_in_total() {
     let admin = Admin::start();
     // Each is larger than the total limit, and than what the kernel buffers.
     admin.fake.has_in_flight((0..1_000).map(|age| in_flight(&"x".repeat(8 * 1024), age)).collect());
@@ -79,7 +79,7 @@ fn a_request_that_does_not_arrive_is_given_up() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_at_once() {
+fn malformed_requests_are_refused_at_once() {
     let admin = Admin::start();
     let local = "Host: localhost\r\n";
     let long_field = format!("GET / HTTP/1.1\r\n{local}X: {}\r\n\r\n", "x".repeat(17 * 1024));

@@ -100,7 +100,7 @@ fn any_name_survives_as_a_label() {
 }
 
 #[test]
-fn whoever_asks_for_open_metrics_gets_it() {
+fn clients_that_accept_open_metrics_get_it() {
     let admin = Admin::start();
     let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2\r\n";
     let answer = admin.ask("GET", "/metrics", accept);
@@ -117,7 +117,7 @@ fn whoever_asks_for_open_metrics_gets_it() {
 }
 
 #[test]
-fn what_has_lost_its_name_is_counted_together() {
+fn removed_backends_are_counted_together() {
     let admin = Admin::start();
     // Two backends that a reload took away.
     admin.fake.change(|status| {

@@ -77,7 +77,7 @@ fn the_page_runs_nothing_and_loads_nothing_from_elsewhere() {
 }
 
 #[test]
-fn whatever_things_are_called_it_stays_text() {
+fn names_with_markup_are_escaped() {
     const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&amp;";
     let admin = Admin::start();
     admin.fake.change(|status| {

@@ -6,7 +6,7 @@ use crate::fake::{Call, durations, in_flight};
 use crate::wire::{Admin, until_some};
 
 #[test]
-fn every_view_says_what_it_is_and_that_nobody_may_keep_it() {
+fn every_view_has_a_content_type_and_forbids_caching() {
     let admin = Admin::start();
     for (target, kind) in [
         ("/", "text/html; charset=utf-8"),
@@ -33,7 +33,7 @@ fn every_view_says_what_it_is_and_that_nobody_may_keep_it() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn unknown_paths_are_not_found() {
     let admin = Admin::start();
     for target in ["/x", "/status/", "//", "/backends", "/backends/api-1", "/backends/api-1/stop", "/Status"]
     {
@@ -85,7 +85,7 @@ fn the_status_is_a_table_for_people() {
 }
 
 #[test]
-fn rates_and_latencies_are_those_of_late() {
+fn rates_and_latencies_are_recent() {
     let admin = Admin::start();
     // What came before the first sample is not recent.
     let status = until_some("a first sample", || {
@@ -176,7 +176,7 @@ fn readiness_has_a_reason() {
 }
 
 #[test]
-fn explain_passes_the_whole_question_on() {
+fn explain_passes_on_the_whole_question() {
     let admin = Admin::start();
     let target = "/explain?method=POST&url=http%3A%2F%2Fa.example%2Fb%3Fc%3Dd&header=X-Beta:+1&header=Cookie:a=b&down=api-1&down=api-2";
     let answer = admin.get(target);

@@ -76,7 +76,7 @@ pub(super) fn compare(path: &Path, rendered: &str, remedy: &str) {
 }
 
 #[test]
-fn every_case_has_a_name_of_its_own() {
+fn every_case_has_a_unique_name() {
     let mut names: Vec<_> = all().into_iter().flat_map(|file| file.cases).map(|case| case.name).collect();
     assert!(names.len() > 100, "only {} cases were found", names.len());
     names.sort();

@@ -91,7 +91,7 @@ fn append_until_dropped(log: &AccessLog, batch: &mut Batch) -> u64 {
 }
 
 #[test]
-fn a_line_is_written_although_its_worker_only_sleeps() {
+fn a_line_is_written_even_if_its_worker_only_sleeps() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("access.log");
     let log = open(&path);
@@ -173,7 +173,7 @@ fn lines_that_follow_a_reopening_are_in_the_new_file() {
 }
 
 #[test]
-fn a_file_is_opened_anew_although_there_are_no_lines() {
+fn a_file_is_reopened_even_if_there_are_no_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
     let log = open(&path);
@@ -215,7 +215,7 @@ fn a_stop_ends_the_thread() {
 }
 
 #[test]
-fn a_reader_that_sleeps_costs_lines_that_are_counted() {
+fn lines_lost_to_a_sleeping_reader_are_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, reader) = pipe(folder.path());
     let dropped = Arc::new(AtomicU64::new(0));
@@ -265,7 +265,7 @@ fn a_reader_that_never_reads_does_not_hold_up_a_stop() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_ends_nothing() {
+fn a_full_disk_loses_lines_and_nothing_else() {
     let log = open(Path::new("/dev/full"));
     let mut batch = log.batch();
     for number in 1..=3 {
@@ -296,7 +296,7 @@ fn a_log_takes_over_from_another_without_losing_lines() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_says_which_and_what_to_do() {
+fn a_log_that_cannot_be_opened_is_named_with_a_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("missing").join("access.log");
     let error = AccessLog::open(&plan(&path), &Arc::default(), &Supervisor::default())

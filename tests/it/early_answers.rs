@@ -169,7 +169,7 @@ fn clients_that_keep_sending_after_an_early_answer_hold_no_memory_and_are_closed
 }
 
 #[test]
-fn a_client_that_has_had_its_whole_answer_may_close_its_side_first() {
+fn a_client_with_its_whole_response_may_close_its_side_first() {
     let origin = refusing_origin();
     let balancer = Balancer::start(config(&origin.backend()));
     let mut client = Client::connect(balancer.address());

@@ -37,7 +37,7 @@ fn status_of(balancer: &Balancer, path: &str) -> u16 {
 }
 
 #[test]
-fn a_request_that_every_backend_hangs_up_on_takes_none_of_them_out() {
+fn a_request_that_every_backend_hangs_up_on_ejects_none_of_them() {
     let origins = ["1", "2", "3"].map(moody);
     let mut balancer = Balancer::start(json!({ "backends": backends(&origins.each_ref()) }));
     for _ in 0..20 {
@@ -190,7 +190,7 @@ fn a_client_that_leaves_is_no_evidence() {
 }
 
 #[test]
-fn a_name_that_is_not_looked_up_yet_is_no_evidence() {
+fn an_unresolved_name_is_no_evidence() {
     let origin = Origin::named("good");
     let mut balancer = Balancer::start(json!({
         "health_check": "off",

@@ -15,7 +15,7 @@ fn balancer(origin: &Origin) -> Balancer {
 }
 
 #[test]
-fn two_balancers_in_one_process_do_not_know_of_each_other() {
+fn two_balancers_in_one_process_are_independent() {
     let (first_origin, second_origin) = (Origin::named("first"), Origin::named("second"));
     let (first, second) = (balancer(&first_origin), balancer(&second_origin));
     assert_ne!(first.addresses(), second.addresses());

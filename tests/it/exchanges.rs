@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_with_its_line() {
+    fn a_difference_is_reported_with_its_line() {
         let rest = "origin sends\n| HTTP/1.1 200 OK\n| Content-Length: 2\n|\n| hi\\\n\
                     client sees\n| HTTP/1.1 200 OK\n| Content-Length: 2\n|\n| ho\\\n";
         let (line, what) = play_directly(&format!("{REQUEST}{rest}")).expect_err("a difference");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_the_script_does_not_speak_of_fail_it() {
+    fn bytes_that_the_script_does_not_mention_fail_it() {
         let (_, what) = play_directly("client sends\n| GET / HTTP/1.1\n|\n").expect_err("unread bytes");
         assert!(what.contains("also sent"), "{what}");
         let rest = "origin sends\n| HTTP/1.1 204 No Content\n|\n| more\nclient sees status 204\n";

@@ -24,7 +24,7 @@ const REQUESTS: usize = 40;
 const OWN: &str = "an answer of its own\n";
 
 #[test]
-fn what_explain_says_is_what_happens() {
+fn explain_predicts_what_happens() {
     let seed = std::env::var("ROPEWALK_EXPLAIN_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     let mut rng = Rng::with_seed(seed);
     let (heads, arrived) = unbounded();

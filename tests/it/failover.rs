@@ -15,7 +15,7 @@ use super::origin::{Next, Origin, Refusing, backend_at, listener_at, reply};
 use super::wait::{self, Enough};
 
 #[test]
-fn a_refusing_backend_is_unseen_by_clients() {
+fn clients_do_not_notice_a_refusing_backend() {
     let (first, last, refusing) = (Origin::named("first"), Origin::named("last"), Refusing::new());
     let balancer = Balancer::start(json!({
         "health_check": "off",
@@ -29,7 +29,7 @@ fn a_refusing_backend_is_unseen_by_clients() {
 }
 
 #[test]
-fn a_backend_that_stops_under_load_is_unseen_by_clients() {
+fn clients_do_not_notice_a_backend_that_stops_under_load() {
     let (staying, going) = (Origin::named("staying"), Origin::named("going"));
     let balancer = Balancer::over(&[staying.backend(), going.backend()]);
     let enough = Enough::not_yet();
@@ -84,7 +84,7 @@ fn at_stage(operated: &Operated, stage: &str) -> usize {
 }
 
 #[test]
-fn a_lone_backend_that_restarts_is_not_seen_and_one_request_alone_dials_it() {
+fn clients_do_not_notice_a_restart_of_a_lone_backend_and_one_request_redials_it() {
     const CLIENTS: usize = 12;
     let (listen, refusing) = (free_address(), Refusing::new());
     let address = refusing.address();
@@ -121,7 +121,7 @@ fn a_lone_backend_that_restarts_is_not_seen_and_one_request_alone_dials_it() {
 }
 
 #[test]
-fn a_lone_backend_that_goes_on_refusing_is_502_for_all_who_waited() {
+fn a_lone_backend_that_keeps_refusing_is_502_for_all_waiting_requests() {
     let (listen, refusing) = (free_address(), Refusing::new());
     let mut config = json!({
         "listen": listen.to_string(),

@@ -23,7 +23,7 @@ fn quick(extra: &Value) -> Value {
 
 #[cfg(feature = "demo")]
 #[test]
-fn a_killed_process_is_logged_once_unseen_by_clients_and_comes_back() {
+fn a_killed_backend_is_logged_once_unnoticed_by_clients_and_comes_back() {
     use super::balancer::{free_address, origin_process};
     use super::origin::backend_at;
 
@@ -85,7 +85,7 @@ fn all_backends_down_is_503_at_once_and_ends_by_itself() {
 }
 
 #[test]
-fn an_http_check_believes_the_status() {
+fn an_http_check_goes_by_the_status() {
     let ill = Arc::new(AtomicBool::new(true));
     let origin = Origin::serve({
         let ill = Arc::clone(&ill);
@@ -107,7 +107,7 @@ fn an_http_check_believes_the_status() {
 }
 
 #[test]
-fn a_healthy_backend_is_not_talked_about() {
+fn a_healthy_backend_is_not_logged() {
     let origin = Origin::named("fine");
     let mut balancer =
         Balancer::start(json!({ "health_check": quick(&json!({})), "backends": [origin.backend()] }));

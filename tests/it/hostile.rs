@@ -280,7 +280,7 @@ fn a_tunnel_that_ends_makes_room_for_another() {
 }
 
 #[test]
-fn a_backend_that_dies_under_a_kept_connection_and_stays_away_is_unseen() {
+fn clients_do_not_notice_a_backend_that_dies_under_a_kept_connection() {
     let (release, held) = channel::bounded::<()>(0);
     let seen = AtomicUsize::new(0);
     let dying = Origin::serve(move |_, wire| match seen.fetch_add(1, Ordering::Relaxed) {

@@ -169,7 +169,7 @@ fn ask(address: SocketAddr, enough: &Enough) {
 }
 
 #[test]
-fn probes_are_told_that_it_stops_while_it_finishes() {
+fn readiness_reports_a_stop_while_requests_finish() {
     let (origin, front) = (Origin::named("slow"), free_address());
     let mut balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &origin)]));
     assert_eq!((balancer.get("/readyz").head.status(), balancer.get("/healthz").head.status()), (200, 200));
@@ -248,7 +248,7 @@ fn draining_the_last_backend_says_that_the_pool_answers_503() {
 
 /// Clients do not notice them, so operators must be able to.
 #[test]
-fn tries_that_were_repeated_elsewhere_are_shown() {
+fn retried_attempts_are_shown() {
     let (origin, front) = (Origin::named("well"), free_address());
     let refusing = free_address();
     let balancer = Operated::start(&json!({
@@ -272,7 +272,7 @@ fn tries_that_were_repeated_elsewhere_are_shown() {
 }
 
 #[test]
-fn what_is_set_for_a_time_goes_back_by_itself() {
+fn temporary_weights_expire() {
     let (first, second, front) = (Origin::named("first"), Origin::named("second"), free_address());
     let mut balancer = Operated::start(&one_pool(front, "round-robin", &[("a", &first), ("b", &second)]));
     assert!(balancer.command(&["drain", "a", "--for", "2s"]).status.success());

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answers_where_the_queue_is_full() {
+    fn a_full_queue_never_answers() {
         let deaf = Deaf::new();
         let error =
             TcpStream::connect_timeout(&deaf.address(), Duration::from_millis(100)).expect_err("silence");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listens_where_connections_are_refused() {
+    fn a_refusing_port_has_no_listener() {
         let refusing = Refusing::new();
         let error = TcpStream::connect(refusing.address()).expect_err("a refusal");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);

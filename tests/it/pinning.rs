@@ -208,7 +208,7 @@ fn a_login_ends_when_its_backend_closes_the_connection() {
 }
 
 #[test]
-fn clients_that_have_logged_in_wait_for_a_place_like_others() {
+fn clients_that_have_logged_in_wait_for_a_slot_like_others() {
     // How many requests are in flight, and the peak.
     let seen = Arc::new(Mutex::new((0_usize, 0_usize)));
     let slow = Origin::serve({

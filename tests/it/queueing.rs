@@ -106,7 +106,7 @@ fn requests_over_max_connections_wait_and_are_served_in_order() {
 }
 
 #[test]
-fn whoever_finds_the_queue_full_is_told_at_once() {
+fn a_request_that_finds_the_queue_full_is_refused_at_once() {
     let gate = Gate::new();
     let mut balancer = Balancer::start(json!({
         "backends": [gate.backend(1)],
@@ -126,7 +126,7 @@ fn whoever_finds_the_queue_full_is_told_at_once() {
 }
 
 #[test]
-fn whoever_waits_too_long_is_told() {
+fn a_request_that_waits_too_long_is_refused() {
     let gate = Gate::new();
     let mut balancer = Balancer::start(json!({
         "backends": [gate.backend(1)],
@@ -144,7 +144,7 @@ fn whoever_waits_too_long_is_told() {
 }
 
 #[test]
-fn whoever_leaves_the_queue_makes_room_in_it_and_is_never_served() {
+fn a_client_that_leaves_the_queue_makes_room_and_is_never_served() {
     let gate = Gate::new();
     let mut balancer = Balancer::start(json!({
         "backends": [gate.backend(1)],
@@ -171,7 +171,7 @@ fn whoever_leaves_the_queue_makes_room_in_it_and_is_never_served() {
 }
 
 #[test]
-fn whoever_waits_for_backends_that_go_down_is_told_at_once() {
+fn requests_that_wait_for_backends_that_go_down_are_refused_at_once() {
     let gate = Gate::new();
     let mut balancer = Balancer::start(json!({
         "backends": [gate.backend(1)],
@@ -236,7 +236,7 @@ fn crowd(address: std::net::SocketAddr, patience: Patience) {
 }
 
 #[test]
-fn no_place_is_lost_or_given_twice_in_a_crowd() {
+fn no_slot_is_lost_or_given_twice_in_a_crowd() {
     let most = [0, 1].map(|_| Arc::new(AtomicUsize::new(0)));
     let origins = most.clone().map(|most| {
         let in_flight = AtomicUsize::new(0);

@@ -26,7 +26,7 @@ const WARM_UP: usize = 20;
 const GROWTH_KIB_MAX: u64 = 1792;
 
 #[test]
-fn two_hundred_reloads_under_load_are_noticed_by_nobody() {
+fn no_client_notices_two_hundred_reloads_under_load() {
     let scene = Scene::new();
     let mut balancer = Operated::start(&scene.at_rest());
     let mut tunnel = open_tunnel(scene.front);
@@ -278,7 +278,7 @@ fn plain(address: SocketAddr, origins: &[(&str, &Origin)]) -> Value {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_whoever_asked_is_told() {
+fn a_bad_file_changes_nothing_and_is_reported_to_the_caller() {
     let (origin, address) = (Origin::named("only"), free_address());
     let config = plain(address, &[("a", &origin)]);
     let mut balancer = Operated::start(&config);
@@ -312,7 +312,7 @@ fn a_bad_file_changes_nothing_and_whoever_asked_is_told() {
 }
 
 #[test]
-fn what_cannot_be_opened_refuses_the_whole_reload() {
+fn a_reload_that_cannot_open_something_is_refused_as_a_whole() {
     let (origin, address) = (Origin::named("only"), free_address());
     let config = plain(address, &[("a", &origin)]);
     let balancer = Operated::start(&config);
@@ -392,7 +392,7 @@ fn connections_find_their_routes_under_a_listeners_new_name() {
 }
 
 #[test]
-fn what_is_known_survives_a_reload() {
+fn state_survives_a_reload() {
     let (up, held, address) = (Origin::named("up"), Origin::named("held"), free_address());
     // There is no listener there, and there will be none.
     let down = free_address();
@@ -445,7 +445,7 @@ fn what_is_known_survives_a_reload() {
 }
 
 #[test]
-fn what_a_reload_removes_leaves_the_metrics_and_keeps_no_connection() {
+fn removed_backends_leave_the_metrics_and_keep_no_connections() {
     let (stays, goes, front, side) =
         (Origin::named("stays"), Origin::named("goes"), free_address(), free_address());
     let listen = |names: &[(&str, SocketAddr)]| {

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         for (source, line) in [
             ("\nnobody sends\n| x\n", 2),
             ("client dances\n", 1),

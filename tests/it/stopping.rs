@@ -14,7 +14,7 @@ use super::wait::{self, Enough, PATIENCE};
 use super::wire::Fault;
 
 #[test]
-fn requests_in_flight_are_answered_and_told_that_it_is_over() {
+fn requests_in_flight_are_answered_with_connection_close() {
     for signal in [Signal::TERM, Signal::INT] {
         let origin = Origin::named("slow");
         let mut balancer = Balancer::over(&[origin.backend()]);
@@ -136,7 +136,7 @@ fn a_drain_ends_at_its_timeout() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_its_address() {
+fn a_port_in_use_is_reported_with_its_address() {
     let holder = super::origin::free_listener();
     let address = holder.local_addr().expect("local address").to_string();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ropewalk"));

@@ -129,7 +129,7 @@ fn a_socket_passed_for_another_process_is_left_alone() {
 }
 
 #[test]
-fn what_was_passed_and_cannot_be_used_is_refused_with_the_remedy() {
+fn an_unusable_passed_socket_is_refused_with_the_remedy() {
     let (origin, listener, other) = (Origin::named("origin"), free_listener(), free_address());
     let passed = listener.local_addr().expect("local address").to_string();
     for (variables, expected) in [
@@ -145,7 +145,7 @@ fn what_was_passed_and_cannot_be_used_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn nobody_is_refused_when_one_process_follows_another_on_a_kept_socket() {
+fn no_client_is_refused_when_one_process_follows_another_on_a_kept_socket() {
     let (origin, listener) = (Origin::named("origin"), free_listener());
     let address = listener.local_addr().expect("local address");
     let start = || {

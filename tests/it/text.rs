@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_an_error() {
+    fn unknown_escapes_and_names_are_errors() {
         for line in ["{nobody}", r"\q", r"\xzz", "{x*y}"] {
             assert!(Text::parse(line, &Names::new()).is_err(), "{line}");
         }

@@ -43,7 +43,7 @@ fn assert_fast(what: &str, seen: &Latencies) {
 }
 
 #[test]
-fn a_thousand_slow_requests_are_answered_together_and_delay_nobody() {
+fn a_thousand_slow_requests_are_answered_together_and_delay_no_one() {
     let _turn = TURN.lock();
     let origin = Origin::named("origin");
     let balancer = two_workers(&origin);
@@ -98,7 +98,7 @@ fn idle_connections_and_half_heads_cost_others_nothing() {
 }
 
 #[test]
-fn slow_readers_delay_nobody() {
+fn slow_readers_delay_no_one() {
     let _turn = TURN.lock();
     let origin = Origin::serve(|head, wire| {
         let body = if head.target() == "/large" { vec![b'x'; 4 << 20] } else { b"small".to_vec() };
@@ -117,7 +117,7 @@ fn slow_readers_delay_nobody() {
 }
 
 #[test]
-fn slow_writers_delay_nobody() {
+fn slow_writers_delay_no_one() {
     let _turn = TURN.lock();
     let uploads = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&uploads);

@@ -68,7 +68,7 @@ fn down_under_reloads(next: impl Fn(&Origin, &Origin, usize) -> Value) -> Durati
 }
 
 #[test]
-fn reloads_in_a_row_do_not_keep_a_backend_up_that_hangs() {
+fn repeated_reloads_do_not_keep_a_hung_backend_up() {
     let listen = free_address().to_string();
     let took = down_under_reloads(|origin, other, number| {
         let mut config = over(&[("a", origin), ("b", other)], &slow_check());
@@ -125,7 +125,7 @@ fn a_reload_keeps_the_schedule_the_probe_in_flight_and_the_verdict() {
 }
 
 #[test]
-fn a_backend_that_a_reload_removes_is_probed_no_more_and_its_probe_is_dropped() {
+fn a_removed_backend_is_no_longer_probed_and_its_probe_is_dropped() {
     let silent = free_listener();
     let fine = Origin::named("fine");
     let check = json!({ "type": "http", "interval": "60s", "timeout": "50s" });
@@ -143,7 +143,7 @@ fn a_backend_that_a_reload_removes_is_probed_no_more_and_its_probe_is_dropped() 
 }
 
 #[test]
-fn reloads_with_names_share_the_threads_that_look_them_up() {
+fn reloads_share_the_threads_that_resolve_names() {
     let fine = Origin::named("fine");
     let mut config = over(&[("fine", &fine)], &json!("off"));
     let mut balancer = Operated::start(&config);

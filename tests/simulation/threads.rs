@@ -33,7 +33,7 @@ fn leases_on_many_threads_leave_no_count_behind() {
 /// Slots that many threads take, wait for, and give up before noticing that they have them: the limit
 /// is never exceeded, and in the end every request has been served.
 #[test]
-fn places_on_many_threads_are_neither_lost_nor_doubled() {
+fn slots_on_many_threads_are_neither_lost_nor_doubled() {
     const THREADS: usize = 4;
     const TURNS: u32 = 2000;
     let plan = PoolPlan {
