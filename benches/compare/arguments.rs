@@ -14,7 +14,8 @@ pub const USAGE: &str = "\
 usage: cargo bench --bench compare -- [OPTIONS]
   --mode LIST          loads: keepalive, close, rate, download, upload;
                        scenes: idle, slow-heads, slow-backend, footprint (default: all)
-  --peers LIST         direct, ropewalk, baseline, nginx, haproxy, async, ureq (default: all)
+  --peers LIST         direct, ropewalk, baseline, nginx, haproxy, async, ureq, may
+                       (default: all)
   --baseline PROGRAM   another build of ropewalk, to compare with this one
   --connections LIST   client connections (default: 1,4,16,64,256,1000 for keepalive;
                        each other mode has a default of its own)
@@ -85,15 +86,16 @@ impl Mode {
 
     /// Whether `peer` can take part.
     pub fn admits(self, peer: Peer) -> bool {
-        match self {
-            Self::KeepAlive | Self::Close | Self::Rate | Self::Download => true,
-            // The ureq variant forwards no bodies.
-            Self::Upload => peer != Peer::Ureq,
-            // Scenes ask what a connection costs a proxy. A thread of the ureq variant waits for
-            // each head, so it has no part in them. How late fast requests are beside a burst is
-            // also a matter of the generator and the origins, which the burst keeps busy as well.
-            Self::SlowBackend => peer != Peer::Ureq,
-            Self::Idle | Self::SlowHeads | Self::Footprint => !matches!(peer, Peer::Direct | Peer::Ureq),
+        match (peer, self) {
+            // Its server never closes a connection and holds bodies in memory whole.
+            (Peer::May, _) => matches!(self, Self::KeepAlive | Self::Rate | Self::SlowBackend),
+            // The ureq variant forwards no bodies. Scenes ask what a connection costs a proxy; a
+            // thread of it waits for each head, so it has no part in them.
+            (Peer::Ureq, _) => self.is_load() && self != Self::Upload,
+            // Scenes are about the proxy. How late fast requests are beside a burst is also a
+            // matter of the generator and the origins, which the burst keeps busy as well.
+            (Peer::Direct, _) => self.is_load() || self == Self::SlowBackend,
+            _ => true,
         }
     }
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod async_variant;
 mod faults;
 mod histogram;
+mod may_variant;
 mod origin;
 mod peers;
 mod picture;

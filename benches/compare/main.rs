@@ -1,7 +1,7 @@
-//! ropewalk against nginx, HAProxy, an async variant and a ureq variant.
+//! ropewalk against nginx, HAProxy and variants on tokio, on ureq and on coroutines.
 //!
 //! `cargo bench --bench compare` runs it; docs/benchmarks.md says how to read what it
-//! prints. The origin and the two variants are this same program, run again as
+//! prints. The origin and the three variants are this same program, run again as
 //! processes of their own under a subcommand, so that nothing else need be installed
 //! and each has its own accounts with the kernel.
 
@@ -15,6 +15,7 @@ mod herd;
 mod histogram;
 mod load;
 mod machine;
+mod may_variant;
 mod origin;
 mod peers;
 mod picture;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         origin::COMMAND => run_origin(arguments),
         async_variant::COMMAND => run_async(arguments),
         ureq_variant::COMMAND => run_ureq(arguments),
+        may_variant::COMMAND => run_may(arguments),
         _ => return compare(),
     };
     finish(done.map(|()| Outcome::Clean))
@@ -143,6 +145,11 @@ fn run_ureq(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     // Its number of threads is its own; see there.
     let _workers: usize = next(&mut arguments)?;
     ureq_variant::serve(address, &rest(arguments)?).map_err(|error| error.to_string())
+}
+
+fn run_may(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let (address, workers) = (next(&mut arguments)?, next(&mut arguments)?);
+    may_variant::serve(address, workers, &rest(arguments)?).map_err(|error| error.to_string())
 }
 
 fn next<T: FromStr>(arguments: &mut impl Iterator<Item = String>) -> Result<T, String> {

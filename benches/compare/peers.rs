@@ -16,7 +16,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::process::{Process, Usage, find_program, free_address};
-use crate::{async_variant, ureq_variant};
+use crate::{async_variant, may_variant, ureq_variant};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Peer {
     Async,
     /// A thread pool that forwards through ureq.
     Ureq,
+    /// may_minihttp towards clients and ureq towards origins, on coroutines.
+    May,
 }
 
 /// What every peer is started with.
@@ -58,8 +60,16 @@ pub struct Running {
 
 impl Peer {
     /// In the order of the tables.
-    pub const ALL: [Self; 7] =
-        [Self::Direct, Self::Ropewalk, Self::Baseline, Self::Nginx, Self::Haproxy, Self::Async, Self::Ureq];
+    pub const ALL: [Self; 8] = [
+        Self::Direct,
+        Self::Ropewalk,
+        Self::Baseline,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Async,
+        Self::Ureq,
+        Self::May,
+    ];
 
     /// Its name in options and tables.
     pub fn name(self) -> &'static str {
@@ -71,6 +81,7 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Async => "async",
             Self::Ureq => "ureq",
+            Self::May => "may",
         }
     }
 
@@ -86,6 +97,12 @@ impl Peer {
                 Some(format!("hyper {}, tokio {}", locked_version("hyper"), locked_version("tokio")))
             }
             Self::Ureq => Some(format!("ureq {}, {} threads", locked_version("ureq"), ureq_variant::THREADS)),
+            Self::May => Some(format!(
+                "may {}, may_minihttp {}, ureq {}",
+                locked_version("may"),
+                locked_version("may_minihttp"),
+                locked_version("ureq")
+            )),
         }
     }
 
@@ -109,7 +126,7 @@ impl Peer {
             Self::Ropewalk => Some(PathBuf::from(env!("CARGO_BIN_EXE_ropewalk"))),
             Self::Baseline => baseline.map(Path::to_owned),
             Self::Nginx | Self::Haproxy => find_program(self.name()),
-            Self::Direct | Self::Async | Self::Ureq => None,
+            Self::Direct | Self::Async | Self::Ureq | Self::May => None,
         }
     }
 
@@ -146,6 +163,7 @@ impl Peer {
             }
             Self::Async => return variant(async_variant::COMMAND),
             Self::Ureq => return variant(ureq_variant::COMMAND),
+            Self::May => return variant(may_variant::COMMAND),
         })
     }
 }

@@ -219,7 +219,7 @@ fn answer(client: &mut TcpStream, mut response: Response<Body>, after: After) ->
 }
 
 /// Neither hop-by-hop nor replaced by a value of our own.
-fn is_forwarded(name: &str) -> bool {
+pub fn is_forwarded(name: &str) -> bool {
     const STOPPED: [&str; 13] = [
         "connection",
         "keep-alive",
