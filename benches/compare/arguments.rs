@@ -3,36 +3,19 @@
 //! Nothing below this file looks at raw arguments. The defaults are chosen so that
 //! a whole run of every mode and every peer ends within a quarter of an hour.
 
+use std::num::ParseIntError;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
 
 use crate::peers::Peer;
 
-/// Printed for `--help` and below every mistake.
-pub const USAGE: &str = "\
-usage: cargo bench --bench compare -- [OPTIONS]
-  --mode LIST          loads: keepalive, close, rate, download, upload;
-                       scenes: idle, slow-heads, slow-backend, footprint (default: all)
-  --peers LIST         direct, ropewalk, baseline, nginx, haproxy, async, ureq, may
-                       (default: all)
-  --baseline PROGRAM   another build of ropewalk, to compare with this one
-  --connections LIST   client connections (default: 1,4,16,64,256,1000 for keepalive;
-                       each other mode has a default of its own)
-  --rate N             requests per second offered in mode rate (default: 10000)
-  --workers N          threads or processes of each proxy (default: cores, at least 2)
-  --rounds N           times that every peer is measured in turn; half of it in scenes
-                       (default: 4)
-  --seconds S          length of one measure (default: 2)
-  --origin-delay LIST  milliseconds that the origins take to answer (default: 0)
-  --out FILE           write the report to FILE as well
-  --picture FILE       draw the main results into FILE, as SVG
-  --quick              a smoke test: every mode, small, one round of a third of a second";
-
 /// What is measured: a load, whose requests are counted, or a scene, where something else is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Each connection sends its next request when the last one is answered.
+    #[value(name = "keepalive")]
     KeepAlive,
     /// Each request has a connection of its own.
     Close,
@@ -53,32 +36,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    const ALL: [Self; 9] = [
-        Self::KeepAlive,
-        Self::Close,
-        Self::Rate,
-        Self::Download,
-        Self::Upload,
-        Self::Idle,
-        Self::SlowHeads,
-        Self::SlowBackend,
-        Self::Footprint,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::KeepAlive => "keepalive",
-            Self::Close => "close",
-            Self::Rate => "rate",
-            Self::Download => "download",
-            Self::Upload => "upload",
-            Self::Idle => "idle",
-            Self::SlowHeads => "slow-heads",
-            Self::SlowBackend => "slow-backend",
-            Self::Footprint => "footprint",
-        }
-    }
-
     /// Whether what is counted are the requests themselves.
     pub fn is_load(self) -> bool {
         !matches!(self, Self::Idle | Self::SlowHeads | Self::SlowBackend | Self::Footprint)
@@ -132,68 +89,70 @@ impl Plan {
 }
 
 /// Reads the options of a run.
-pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Plan, String> {
-    let mut arguments = arguments.into_iter();
-    let mut typed = Typed::default();
-    while let Some(option) = arguments.next() {
-        if option == "--quick" {
-            typed.quick = true;
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| format!("{option} is unknown or lacks its value"))?;
-        let wrong = |problem: String| format!("{option} {value}: {problem}");
-        match option.as_str() {
-            "--mode" => typed.modes = Some(list(&value).map_err(wrong)?),
-            "--peers" => typed.peers = Some(list(&value).map_err(wrong)?),
-            "--baseline" => typed.baseline = Some(PathBuf::from(value)),
-            "--connections" => typed.connections = Some(counts(&value).map_err(wrong)?),
-            "--rate" => typed.rate = Some(positive(&value).map_err(wrong)?),
-            "--workers" => typed.workers = Some(positive(&value).map_err(wrong)?),
-            "--rounds" => typed.rounds = Some(positive(&value).map_err(wrong)?),
-            "--seconds" => typed.measure = Some(seconds(&value).map_err(wrong)?),
-            "--origin-delay" => typed.origin_delays = Some(delays(&value).map_err(wrong)?),
-            "--out" => typed.out = Some(PathBuf::from(value)),
-            "--picture" => typed.picture = Some(PathBuf::from(value)),
-            _ => return Err(format!("{option} is not an option")),
-        }
-    }
-    Ok(typed.plan())
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Plan, clap::Error> {
+    Typed::try_parse_from(arguments).map(Typed::plan)
 }
 
-#[derive(Default)]
+/// Compares ropewalk with its peers and prints the result as Markdown.
+#[derive(Debug, Parser)]
+#[command(name = "compare", no_binary_name = true)]
 struct Typed {
-    quick: bool,
-    modes: Option<Vec<Mode>>,
-    peers: Option<Vec<Peer>>,
+    /// Loads and scenes to measure (default: all)
+    #[arg(long = "mode", value_name = "LIST", value_delimiter = ',')]
+    modes: Vec<Mode>,
+    /// Who is measured (default: all that are installed)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    peers: Vec<Peer>,
+    /// Another build of ropewalk, to compare with this one
+    #[arg(long, value_name = "PROGRAM")]
     baseline: Option<PathBuf>,
-    connections: Option<Vec<usize>>,
-    rate: Option<u32>,
+    /// Client connections (default: 1,4,16,64,256,1000 for keepalive; each other mode has its own)
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    connections: Vec<u32>,
+    /// Requests per second offered in mode rate
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// Threads or processes of each proxy (default: cores, at least 2)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     workers: Option<u32>,
+    /// Times that every peer is measured in turn; half of it in scenes (default: 4)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
+    /// Length of one measure (default: 2)
+    #[arg(long = "seconds", value_name = "S", value_parser = seconds)]
     measure: Option<Duration>,
-    origin_delays: Option<Vec<Duration>>,
+    /// Milliseconds that the origins take to answer
+    #[arg(long = "origin-delay", value_name = "LIST", value_delimiter = ',', value_parser = millis, default_value = "0")]
+    origin_delays: Vec<Duration>,
+    /// Write the report to FILE as well
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Draw the main results into FILE, as SVG
+    #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// A smoke test: every mode, small, one round of a third of a second
+    #[arg(long)]
+    quick: bool,
 }
 
 impl Typed {
     fn plan(self) -> Plan {
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let (rounds, seconds, warm_up) = if self.quick { (1, 0.3, 0.1) } else { (4, 2.0, 0.5) };
-        let delays = self.origin_delays.unwrap_or_else(|| vec![Duration::ZERO]);
         let mut cases = Vec::new();
-        for mode in self.modes.unwrap_or_else(|| Mode::ALL.to_vec()) {
+        for mode in or_all(self.modes) {
             let defaults = if self.quick { quick_connections(mode) } else { default_connections(mode) };
-            for connections in self.connections.as_deref().unwrap_or(defaults) {
-                let case = |delay: &Duration| Case { mode, connections: *connections, origin_delay: *delay };
-                cases.extend(delays.iter().map(case));
+            let connections = if self.connections.is_empty() { defaults } else { &self.connections };
+            for connections in connections.iter().map(|count| *count as usize) {
+                let case = |delay: &Duration| Case { mode, connections, origin_delay: *delay };
+                cases.extend(self.origin_delays.iter().map(case));
             }
         }
         Plan {
             cases,
-            peers: self.peers.unwrap_or_else(|| Peer::ALL.to_vec()),
+            peers: or_all(self.peers),
             baseline: self.baseline,
-            rate: self.rate.unwrap_or(10_000),
+            rate: self.rate,
             workers: self.workers.map_or(cores, |workers| workers as usize),
             rounds: self.rounds.unwrap_or(rounds) as usize,
             measure: self.measure.unwrap_or(Duration::from_secs_f64(seconds)),
@@ -204,7 +163,11 @@ impl Typed {
     }
 }
 
-fn default_connections(mode: Mode) -> &'static [usize] {
+fn or_all<T: ValueEnum>(typed: Vec<T>) -> Vec<T> {
+    if typed.is_empty() { T::value_variants().to_vec() } else { typed }
+}
+
+fn default_connections(mode: Mode) -> &'static [u32] {
     match mode {
         Mode::KeepAlive => &[1, 4, 16, 64, 256, 1000],
         Mode::Close | Mode::Rate => &[64],
@@ -216,7 +179,7 @@ fn default_connections(mode: Mode) -> &'static [usize] {
 }
 
 /// Enough of each to see that it works.
-fn quick_connections(mode: Mode) -> &'static [usize] {
+fn quick_connections(mode: Mode) -> &'static [u32] {
     match mode {
         Mode::KeepAlive | Mode::Close | Mode::Rate | Mode::Footprint => &[16],
         Mode::Download | Mode::Upload => &[2],
@@ -224,32 +187,8 @@ fn quick_connections(mode: Mode) -> &'static [usize] {
     }
 }
 
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|mode| mode.word() == word).ok_or_else(|| format!("{word} is not a mode"))
-    }
-}
-
-fn list<T: FromStr<Err = String>>(value: &str) -> Result<Vec<T>, String> {
-    value.split(',').map(str::parse).collect()
-}
-
-fn counts(value: &str) -> Result<Vec<usize>, String> {
-    value.split(',').map(|count| positive(count).map(|count| count as usize)).collect()
-}
-
-fn positive(value: &str) -> Result<u32, String> {
-    match value.parse() {
-        Ok(0) | Err(_) => Err("not a whole number above zero".to_owned()),
-        Ok(number) => Ok(number),
-    }
-}
-
-fn delays(value: &str) -> Result<Vec<Duration>, String> {
-    let delay = |text: &str| text.parse().map(Duration::from_millis);
-    value.split(',').map(|text| delay(text).map_err(|_| "not whole numbers".to_owned())).collect()
+fn millis(value: &str) -> Result<Duration, ParseIntError> {
+    value.parse().map(Duration::from_millis)
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {
@@ -266,7 +205,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Plan, String> {
+    fn parsed(line: &str) -> Result<Plan, clap::Error> {
         parse(line.split_whitespace().map(str::to_owned))
     }
 
@@ -295,7 +234,7 @@ mod tests {
         let plan = parsed("--quick --rounds 3").expect("a good line");
         assert_eq!(plan.rounds, 3);
         let modes: Vec<_> = plan.cases.iter().map(|case| case.mode).collect();
-        assert_eq!(modes, Mode::ALL);
+        assert_eq!(modes, Mode::value_variants());
     }
 
     #[test]

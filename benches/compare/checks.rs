@@ -6,7 +6,7 @@
 mod arguments;
 mod async_variant;
 mod faults;
-mod histogram;
+mod latency;
 mod may_variant;
 mod origin;
 mod peers;

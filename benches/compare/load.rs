@@ -18,6 +18,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use ropewalk::base::clock::{self, Moment};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
@@ -25,7 +26,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::faults::{Fault, Faults};
-use crate::histogram::Histogram;
+use crate::latency::latencies;
 use crate::response::{Next, Progress, Reader};
 
 /// LIMIT: after so many faults a measure ends early: it has shown what it can show,
@@ -65,7 +66,7 @@ pub struct Load {
 /// What came of it.
 pub struct Tally {
     /// One value in nanoseconds for each request that was answered rightly.
-    pub latencies: Histogram,
+    pub latencies: Histogram<u64>,
     pub faults: Faults,
     /// How long the measure took.
     pub elapsed: Duration,
@@ -83,7 +84,7 @@ pub struct Generator<'a> {
     /// Connections without a request; used by the open loop only.
     idle: VecDeque<usize>,
     buffer: Box<[u8]>,
-    latencies: Histogram,
+    latencies: Histogram<u64>,
     faults: Faults,
 }
 
@@ -127,7 +128,7 @@ impl<'a> Generator<'a> {
             unopened: Vec::new(),
             idle: VecDeque::with_capacity(load.connections),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            latencies: Histogram::new(),
+            latencies: latencies(),
             faults: Faults::default(),
         };
         (0..load.connections).for_each(|index| generator.open(index));
@@ -149,7 +150,7 @@ impl<'a> Generator<'a> {
         let (elapsed, cpu) = (time.since(start), thread_cpu() - cpu_start);
         self.answer_late(&mut schedule, time);
         Tally {
-            latencies: std::mem::replace(&mut self.latencies, Histogram::new()),
+            latencies: std::mem::replace(&mut self.latencies, latencies()),
             faults: std::mem::take(&mut self.faults),
             elapsed,
             cpu,
@@ -311,7 +312,7 @@ impl<'a> Generator<'a> {
     fn answered(&mut self, index: usize, next: Next) {
         let time = clock::now();
         let connection = &mut self.connections[index];
-        self.latencies.record(time.since(connection.since).as_nanos() as u64);
+        self.latencies.saturating_record(time.since(connection.since).as_nanos() as u64);
         connection.stage = Stage::Closing;
         connection.since = time;
         match (self.load.pace, next) {

@@ -12,7 +12,7 @@ mod arguments;
 mod async_variant;
 mod faults;
 mod herd;
-mod histogram;
+mod latency;
 mod load;
 mod machine;
 mod may_variant;
@@ -62,16 +62,10 @@ fn compare() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     arguments.retain(|argument| argument != "--bench");
-    if arguments.iter().any(|argument| argument == "--help") {
-        println!("{}", arguments::USAGE);
-        return ExitCode::SUCCESS;
-    }
     match arguments::parse(arguments) {
         Ok(plan) => finish(run(&plan)),
-        Err(mistake) => {
-            eprintln!("{mistake}\n\n{}", arguments::USAGE);
-            ExitCode::from(2)
-        }
+        // A mistake, or `--help`.
+        Err(answer) => answer.exit(),
     }
 }
 

@@ -12,14 +12,17 @@ use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 use std::time::Duration;
+
+use clap::ValueEnum;
 
 use crate::process::{Process, Usage, find_program, free_address};
 use crate::{async_variant, may_variant, ureq_variant};
 
 /// One row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// In the order of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Peer {
     /// An origin without a proxy: the ceiling of origin and generator.
     Direct,
@@ -59,18 +62,6 @@ pub struct Running {
 }
 
 impl Peer {
-    /// In the order of the tables.
-    pub const ALL: [Self; 8] = [
-        Self::Direct,
-        Self::Ropewalk,
-        Self::Baseline,
-        Self::Nginx,
-        Self::Haproxy,
-        Self::Async,
-        Self::Ureq,
-        Self::May,
-    ];
-
     /// Its name in options and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -165,14 +156,6 @@ impl Peer {
             Self::Ureq => return variant(ureq_variant::COMMAND),
             Self::May => return variant(may_variant::COMMAND),
         })
-    }
-}
-
-impl FromStr for Peer {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|peer| peer.name() == word).ok_or_else(|| format!("{word} is not a peer"))
     }
 }
 

@@ -10,15 +10,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use crate::arguments::{Case, Mode};
 use crate::faults::Faults;
-use crate::histogram::Histogram;
+use crate::latency::{latencies, quantile_of};
 use crate::origin::LARGE_BYTES;
 use crate::peers::Peer;
 
 /// One measure of one peer.
 pub struct Round {
-    pub latencies: Histogram,
+    pub latencies: Histogram<u64>,
     pub faults: Faults,
     pub elapsed: Duration,
     /// Processor time of the proxy; of an origin without one there is none.
@@ -153,9 +155,10 @@ impl Row {
         })
     }
 
-    fn latencies(&self) -> Histogram {
-        self.rounds.iter().fold(Histogram::new(), |mut all, round| {
-            all.merge(&round.latencies);
+    fn latencies(&self) -> Histogram<u64> {
+        self.rounds.iter().fold(latencies(), |mut all, round| {
+            // Both have the same bounds.
+            all += &round.latencies;
             all
         })
     }
@@ -178,7 +181,7 @@ impl Row {
 
     /// Of all rounds together, in milliseconds.
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
-        self.latencies().quantile(quantile).map(|nanos| nanos as f64 / 1e6)
+        quantile_of(&self.latencies(), quantile).map(|nanos| nanos as f64 / 1e6)
     }
 
     fn rates(&self) -> Option<Spread> {
@@ -187,23 +190,23 @@ impl Row {
 
     fn per_request_us(&self, cpu: impl Fn(&Round) -> Option<Duration>) -> Option<f64> {
         let cpu: Duration = self.rounds.iter().map(cpu).sum::<Option<_>>()?;
-        let answered: u64 = self.rounds.iter().map(|round| round.latencies.count()).sum();
+        let answered: u64 = self.rounds.iter().map(|round| round.latencies.len()).sum();
         (answered > 0).then(|| cpu.as_secs_f64() * 1e6 / answered as f64)
     }
 }
 
 impl Round {
     fn rate(&self) -> f64 {
-        self.latencies.count() as f64 / self.elapsed.as_secs_f64()
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
 
     fn per_request_us(&self, cpu: Duration) -> Option<f64> {
-        let answered = self.latencies.count();
+        let answered = self.latencies.len();
         (answered > 0).then(|| cpu.as_secs_f64() * 1e6 / answered as f64)
     }
 
     fn quantile(&self, quantile: f64) -> Option<f64> {
-        self.latencies.quantile(quantile).map(|nanos| nanos as f64)
+        quantile_of(&self.latencies, quantile).map(|nanos| nanos as f64)
     }
 }
 
@@ -276,8 +279,8 @@ mod tests {
     use crate::faults::Fault;
 
     fn round(answered: u64, cpu: Option<Duration>) -> Round {
-        let mut latencies = Histogram::new();
-        (0..answered).for_each(|_| latencies.record(1_000_000));
+        let mut latencies = latencies();
+        (0..answered).for_each(|_| latencies.saturating_record(1_000_000));
         Round {
             latencies,
             faults: Faults::default(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::arguments::{Case, Mode, Plan};
 use crate::herd::{Herd, burst};
+use crate::latency::quantile_of;
 use crate::load::{Generator, Load, Pace, Tally};
 use crate::origin;
 use crate::peers::{Peer, Running, Setting};
@@ -247,7 +248,7 @@ fn usage(running: &Running) -> Result<Usage, String> {
 }
 
 fn p99_ms(tally: &Tally) -> Option<f64> {
-    tally.latencies.quantile(0.99).map(|nanos| nanos as f64 / 1e6)
+    quantile_of(&tally.latencies, 0.99).map(|nanos| nanos as f64 / 1e6)
 }
 
 fn core_percent(before: Usage, after: Usage, elapsed: Duration) -> Option<f64> {
