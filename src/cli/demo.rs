@@ -123,7 +123,6 @@ fn config(origins: &[SocketAddr]) -> Config {
     config
 }
 
-/// What there is, and what to type.
 /// What to try. `program` is how this one was started, so that the lines work before it is installed.
 fn welcome(program: &str, balancer: SocketAddr, admin: SocketAddr, origins: &[(u32, SocketAddr)]) -> String {
     let mut text = format!(
@@ -136,13 +135,14 @@ fn welcome(program: &str, balancer: SocketAddr, admin: SocketAddr, origins: &[(u
     }
     let _ = write!(
         text,
-        "\nOpen the first two in a browser, or ask each backend in turn in another terminal:\n\n    \
+        "\nOpen the first two in a browser and reload: each answer names the next backend. Or in another terminal:\n\n    \
          for i in 1 2 3 4 5 6; do curl -s http://{balancer}/; done\n"
     );
     if let Some((process, origin)) = origins.get(1) {
         let _ = write!(
             text,
-            "\nKill a backend: no request fails, and the status page shows why it is down. Then start it again:\n\n    \
+            "\nKill a backend. No request fails: those that reach it are retried on another. Within three seconds\n\
+             the status page shows it down, and why. Start it again, and it gets requests again:\n\n    \
              kill -9 {process}\n    \
              {program} origin --port {} --name {}\n",
             origin.port(),

@@ -3,6 +3,9 @@
 //!
 //! Nothing here fails. A manager that cannot be told is one that is not there, and a balancer
 //! that would stop for that reason would be a worse one.
+//!
+//! The crate sd-notify is not used because its socket (as of 0.5) blocks when the manager does not read,
+//! and because it takes an abstract name, which begins with `@`, for a path.
 
 use std::ffi::OsStr;
 use std::io;
