@@ -12,6 +12,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use ropewalk::base::limits::VIA_LOOPS_MAX;
@@ -20,6 +21,7 @@ use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadLimits, HeadStorage, Known, RequestHead, check_partial_request,
     head_end, parse_request, parse_trailers,
 };
+use ropewalk::net::parking::StreamIndex;
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
 use ropewalk::proxy::connection::Connection;
@@ -287,11 +289,7 @@ impl Scene {
     fn turn(&mut self) -> bool {
         let mut moved = false;
         if let Some(task) = &mut self.task {
-            let sockets = task.sockets();
-            sockets.client.mark_readable();
-            if let Some(upstream) = sockets.upstream {
-                upstream.mark_readable();
-            }
+            task.each_stream(|_, stream| stream.mark_readable());
             match advance(task, &mut self.cx) {
                 Next::Wait(_) => {}
                 Next::Yield => moved = true,
@@ -363,15 +361,19 @@ impl Scene {
 
     /// Waits for any socket to have something; whether one does.
     fn wait(&mut self) -> bool {
+        let mut link = None;
+        if let Some(task) = &mut self.task {
+            task.each_stream(|index, stream| {
+                if index != StreamIndex::CLIENT {
+                    link = stream.as_fd().try_clone_to_owned().ok();
+                }
+            });
+        }
         LISTENER.with(|listener| {
             let mut fds =
                 vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&self.client, PollFlags::IN)];
             fds.extend(self.origin.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)));
-            if let Some(task) = &mut self.task
-                && let Some(upstream) = task.sockets().upstream
-            {
-                fds.push(PollFd::new(upstream, PollFlags::IN));
-            }
+            fds.extend(link.as_ref().map(|link| PollFd::new(link, PollFlags::IN)));
             poll(&mut fds, Some(&DELIVERY_MAX)).is_ok_and(|count| count > 0)
         })
     }

@@ -10,12 +10,14 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, Method, ResponseHead, head_end, parse_response,
     parse_trailers,
 };
+use ropewalk::net::parking::StreamIndex;
 use ropewalk::net::wait::Waiter;
 use ropewalk::proxy::advance::{Next, advance};
 use ropewalk::proxy::connection::Connection;
@@ -472,11 +474,7 @@ impl Scene {
     fn turn(&mut self) -> bool {
         let mut moved = false;
         if let Some(task) = &mut self.task {
-            let sockets = task.sockets();
-            sockets.client.mark_readable();
-            if let Some(upstream) = sockets.upstream {
-                upstream.mark_readable();
-            }
+            task.each_stream(|_, stream| stream.mark_readable());
             match advance(task, &mut self.cx) {
                 Next::Wait(_) => {}
                 Next::Yield => moved = true,
@@ -531,17 +529,21 @@ impl Scene {
 
     /// Waits for any socket to have something; whether one does.
     fn wait(&mut self, origin: Option<&Origin>) -> bool {
+        let mut link = None;
+        if let Some(task) = &mut self.task {
+            task.each_stream(|index, stream| {
+                if index != StreamIndex::CLIENT {
+                    link = stream.as_fd().try_clone_to_owned().ok();
+                }
+            });
+        }
         LISTENER.with(|listener| {
             let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
             fds.extend(origin.map(|origin| PollFd::new(&origin.stream, PollFlags::IN)));
             if !self.closed {
                 fds.push(PollFd::new(&self.client, PollFlags::IN));
             }
-            if let Some(task) = &mut self.task
-                && let Some(upstream) = task.sockets().upstream
-            {
-                fds.push(PollFd::new(upstream, PollFlags::IN));
-            }
+            fds.extend(link.as_ref().map(|link| PollFd::new(link, PollFlags::IN)));
             poll(&mut fds, Some(&DELIVERY_MAX)).is_ok_and(|count| count > 0)
         })
     }

@@ -17,7 +17,8 @@ use crate::base::limits::{
 use crate::http::{
     BodyLength, HeadError, HeadLimits, HeadStorage, check_partial_request, head_end, parse_request,
 };
-use crate::net::stream::{Io, Stream};
+use crate::net::io::Io;
+use crate::net::stream::Stream;
 
 use super::pending::{Answer, Pending};
 use super::request::{Method, Request};

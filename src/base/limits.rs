@@ -77,6 +77,10 @@ pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 /// LIMIT: bytes of a task. Every connection has one, idle ones too. A test enforces it.
 pub const TASK_BYTES_MAX: usize = 1024;
 
+/// Streams of one task: its client's and one to a backend. What is armed when a task is parked is
+/// kept on the stack.
+pub const STREAMS_PER_TASK_MAX: usize = 2;
+
 /// LIMIT: bytes that a task may move before the next task gets its turn. Switching costs less than a
 /// microsecond.
 pub const TURN_BYTES: usize = 256 * 1024;

@@ -21,7 +21,8 @@ use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::config::plan::{HealthCheck, Probe};
 use crate::health::answer::{Answer, AnswerLimits, Reading};
 use crate::health::fault::Fault;
-use crate::net::stream::{Io, Stream};
+use crate::net::io::Io;
+use crate::net::stream::Stream;
 use crate::upstream::backend::Backend;
 use crate::upstream::health::Reason;
 

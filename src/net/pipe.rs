@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use crate::base::limits::{PIPE_BYTES, PIPES_KEPT_MAX, PIPES_MAX};
-use crate::net::stream::Io;
+use crate::net::io::Io;
 
 /// A pipe and how many bytes are in it.
 #[derive(Debug)]

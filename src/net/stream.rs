@@ -21,19 +21,9 @@ use socket2::SockRef;
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::base::limits::UNSENT_BYTES_WIDE_MAX;
+use crate::net::io::{Interest, Io};
 use crate::net::pipe::Pipe;
 use crate::net::sys;
-
-/// What a call on a stream came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Io {
-    /// So many bytes were moved.
-    Moved(usize),
-    /// Nothing can be moved now: wait.
-    Blocked,
-    /// The peer has finished sending. Only reads return this.
-    End,
-}
 
 /// The state of an idle connection, on which no response is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +44,15 @@ pub struct Stream {
     registered: bool,
     hung_up: bool,
     wide: bool,
+    /// What the last blocked calls need, and so what the socket is watched for.
+    want: Interest,
 }
 
 impl Stream {
     /// Takes over a socket that was accepted without blocking. It is worth reading at once:
     /// most clients have sent their request by then.
     pub fn accepted(fd: OwnedFd) -> Self {
-        Self { fd, readable: true, registered: false, hung_up: false, wide: false }
+        Self { fd, readable: true, registered: false, hung_up: false, wide: false, want: Interest::NONE }
     }
 
     /// Begins to connect. The first write tells whether it came to be: it is refused with
@@ -74,9 +66,14 @@ impl Stream {
         let fd = net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         sockopt::set_tcp_nodelay(&fd, true)?;
         match net::connect(&fd, &address) {
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {
-                Ok(Self { fd, readable: false, registered: false, hung_up: false, wide: false })
-            }
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self {
+                fd,
+                readable: false,
+                registered: false,
+                hung_up: false,
+                wide: false,
+                want: Interest::NONE,
+            }),
             // The kernel says the same of an address that nothing here can reach and of ports
             // that are used up. The first is the backend's trouble, the second is ours.
             Err(Errno::ADDRNOTAVAIL) if !has_source(address) => Err(Errno::NETUNREACH),
@@ -91,6 +88,7 @@ impl Stream {
     /// more memory for it (`NOBUFS`).
     pub fn read(&mut self, buffer: &mut Buffer, pool: &mut BufferPool, size: Size) -> Result<Io, Errno> {
         if !self.readable {
+            self.want.read = true;
             return Ok(Io::Blocked);
         }
         let Some(space) = buffer.space(pool, size) else { return Err(Errno::NOBUFS) };
@@ -110,6 +108,7 @@ impl Stream {
             }
             Err(Errno::AGAIN) => {
                 self.readable = false;
+                self.want.read = true;
                 Ok(Io::Blocked)
             }
             Err(error) => Err(error),
@@ -121,6 +120,15 @@ impl Stream {
     /// # Errors
     /// The connection was refused, was reset or is otherwise broken.
     pub fn write(&mut self, bytes: &[u8]) -> Result<Io, Errno> {
+        let outcome = self.offer(bytes);
+        self.note_write(outcome)
+    }
+
+    /// Writes as much of `bytes` as the socket takes now, and does not wait for it to take more.
+    ///
+    /// # Errors
+    /// As for [`Stream::write`].
+    pub fn offer(&mut self, bytes: &[u8]) -> Result<Io, Errno> {
         moved(retry(|| net::send(&self.fd, bytes, SendFlags::NOSIGNAL)))
     }
 
@@ -136,9 +144,10 @@ impl Stream {
             return self.write(second);
         }
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        moved(retry(|| {
+        let outcome = moved(retry(|| {
             net::sendmsg(&self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
-        }))
+        }));
+        self.note_write(outcome)
     }
 
     /// Bytes that were written and that the peer has not acknowledged; `None` if the kernel does
@@ -153,6 +162,7 @@ impl Stream {
     /// As for [`Stream::read`].
     pub fn read_into(&mut self, pipe: &mut Pipe, room: usize) -> Result<Io, Errno> {
         if !self.readable {
+            self.want.read = true;
             return Ok(Io::Blocked);
         }
         let outcome = pipe.fill(&self.fd, room);
@@ -162,6 +172,7 @@ impl Stream {
             Ok(Io::Blocked) => false,
             Ok(Io::End) | Err(_) => true,
         };
+        self.want.read |= outcome == Ok(Io::Blocked);
         outcome
     }
 
@@ -170,7 +181,8 @@ impl Stream {
     /// # Errors
     /// As for [`Stream::write`].
     pub fn write_from(&mut self, pipe: &mut Pipe) -> Result<Io, Errno> {
-        pipe.drain(&self.fd)
+        let outcome = pipe.drain(&self.fd);
+        self.note_write(outcome)
     }
 
     /// Lets the kernel take more for this peer before it has left.
@@ -209,6 +221,26 @@ impl Stream {
     /// count: reading is how they are found out).
     pub fn mark_readable(&mut self) {
         self.readable = true;
+    }
+
+    /// What the socket is watched for while its task waits.
+    pub fn want(&self) -> Interest {
+        self.want
+    }
+
+    /// Forgets what earlier calls needed. The caller is about to make new ones.
+    pub fn want_nothing(&mut self) {
+        self.want = Interest::NONE;
+    }
+
+    /// Watches for the peer's end, whether or not there is something to read before it.
+    pub fn want_end(&mut self) {
+        self.want.end = true;
+    }
+
+    fn note_write(&mut self, outcome: Result<Io, Errno>) -> Result<Io, Errno> {
+        self.want.write |= outcome == Ok(Io::Blocked);
+        outcome
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {

@@ -1,49 +1,13 @@
-//! A wait as data: which sockets, which direction, until when, and why.
+//! A wait as data: until when, and why. What the sockets are watched for, the streams know.
 
 use crate::base::clock::Moment;
-use crate::net::parking::ParkToken;
+use crate::net::parking::{ParkToken, StreamIndex};
 use crate::net::stream::Stream;
 
-/// What a socket is watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Interest {
-    /// Something to read, or the peer's end.
-    pub read: bool,
-    /// Room to write.
-    pub write: bool,
-    /// The peer's end, whether or not there is something to read before it.
-    pub end: bool,
-}
-
-impl Interest {
-    /// Nothing but that the connection breaks.
-    pub const NONE: Self = Self { read: false, write: false, end: false };
-    /// Something to read.
-    pub const READ: Self = Self { read: true, ..Self::NONE };
-    /// Room to write.
-    pub const WRITE: Self = Self { write: true, ..Self::NONE };
-    /// The peer's end.
-    pub const END: Self = Self { end: true, ..Self::NONE };
-
-    /// Whether the task goes on as soon as the socket is ready, so that it is worth a place
-    /// in a warm set's `poll`. Ends are watched for only where it costs nothing.
-    pub fn is_urgent(self) -> bool {
-        self.read || self.write
-    }
-
-    /// Both.
-    pub fn or(self, other: Self) -> Self {
-        Self { read: self.read || other.read, write: self.write || other.write, end: self.end || other.end }
-    }
-}
-
-/// What a task is waiting for.
+/// How long a task waits at most, and for what. Which sockets end the wait sooner, the streams
+/// know themselves: each remembers what its last blocked call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// What the client's socket is watched for.
-    pub client: Interest,
-    /// What the upstream socket is watched for.
-    pub upstream: Interest,
     /// When the wait is over in any case.
     pub deadline: Moment,
     /// Which rule set the deadline.
@@ -51,15 +15,14 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// The same wait, or the one that `other` ends sooner, for both sets of sockets.
+    /// A wait that ends at this time, for this reason.
+    pub fn until(deadline: Moment, reason: Reason) -> Self {
+        Self { deadline, reason }
+    }
+
+    /// The one of two waits that ends sooner.
     pub fn and(self, other: Self) -> Self {
-        let sooner = if other.deadline < self.deadline { other } else { self };
-        Self {
-            client: self.client.or(other.client),
-            upstream: self.upstream.or(other.upstream),
-            deadline: sooner.deadline,
-            reason: sooner.reason,
-        }
+        if other.deadline < self.deadline { other } else { self }
     }
 }
 
@@ -107,10 +70,11 @@ impl Reason {
     }
 }
 
-/// Something that waits: it has a client's socket and perhaps an upstream one.
+/// Something that waits: a client's stream, and those to backends.
 pub trait Waiter {
-    /// Its sockets.
-    fn sockets(&mut self) -> Sockets<'_>;
+    /// Shows each of its streams to `see`, always in the same order: the client's, then those to
+    /// backends. LIMIT: at most [`STREAMS_PER_TASK_MAX`](crate::base::limits::STREAMS_PER_TASK_MAX).
+    fn each_stream(&mut self, see: impl FnMut(StreamIndex, &mut Stream));
     /// Told where it is about to be parked, for whoever is to wake it. Returns whether it need
     /// not be: what it waits for, and no socket tells of, has happened.
     fn parked(&mut self, spot: ParkToken) -> bool;
@@ -118,12 +82,4 @@ pub trait Waiter {
     fn client_ended(&mut self);
     /// Told while parked that the client's connection is broken.
     fn client_broke(&mut self);
-}
-
-/// The sockets of a [`Waiter`].
-pub struct Sockets<'t> {
-    /// The client's.
-    pub client: &'t mut Stream,
-    /// The upstream one, if there is any.
-    pub upstream: Option<&'t mut Stream>,
 }

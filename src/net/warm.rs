@@ -14,8 +14,9 @@ use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
 use crate::base::clock::{self, Moment};
 use crate::base::limits::{PATIENCE, QUIET_POLLS_MAX};
+use crate::net::io::Interest;
 use crate::net::sys::PollList;
-use crate::net::wait::{Interest, Wait, Waiter};
+use crate::net::wait::{Wait, Waiter};
 
 /// Lets another thread end a worker's `poll`.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ impl Waker {
 struct Warm<T> {
     task: Box<T>,
     wait: Wait,
+    /// Where its sockets begin in the list of the poll under way.
+    listed_from: usize,
     /// When it last did anything.
     touched: Moment,
     /// Polls that it has stayed quiet through.
@@ -104,7 +107,7 @@ impl<T: Waiter> WarmSet<T> {
 
     /// Keeps a task warm.
     pub fn insert(&mut self, task: Box<T>, wait: Wait, now: Moment) {
-        self.tasks.push(Warm { task, wait, touched: now, polls: 0 });
+        self.tasks.push(Warm { task, wait, listed_from: 0, touched: now, polls: 0 });
     }
 
     /// Waits until a task is ready, the waker is used or the patience is over, and moves every
@@ -122,14 +125,14 @@ impl<T: Waiter> WarmSet<T> {
         if let Some(parked) = parked {
             self.list.push(parked.as_fd().as_raw_fd(), PollFlags::IN);
         }
-        for Warm { task, wait, .. } in &mut self.tasks {
-            let sockets = task.sockets();
-            if wait.client.is_urgent() {
-                self.list.push(sockets.client.raw_fd(), flags_of(wait.client));
-            }
-            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
-                self.list.push(upstream.raw_fd(), flags_of(wait.upstream));
-            }
+        let list = &mut self.list;
+        for Warm { task, listed_from, .. } in &mut self.tasks {
+            *listed_from = list.len();
+            task.each_stream(|_, stream| {
+                if stream.want().is_urgent() {
+                    list.push(stream.raw_fd(), flags_of(stream.want()));
+                }
+            });
         }
         // A poll that may sleep queues itself at every socket first, which costs three times
         // the look. On a busy worker something is ready already, so looking comes first.
@@ -150,30 +153,23 @@ impl<T: Waiter> WarmSet<T> {
         let slept =
             asleep_since.map_or(Duration::ZERO, |since| now.since(since).max(Duration::from_nanos(1)));
         let price = if slept.is_zero() { 1 } else { SLEEP_PRICE };
-        // Backwards over tasks and list alike, so that taking one out moves only one that
-        // has been looked at.
-        let mut entry = self.list.len();
+        let list = &self.list;
+        // Backwards, so that taking one out moves only one that has been looked at.
         for index in (0..self.tasks.len()).rev() {
-            let Warm { task, wait, touched, polls } = &mut self.tasks[index];
+            let Warm { task, wait, listed_from, touched, polls } = &mut self.tasks[index];
             *polls += price;
-            let sockets = task.sockets();
             let mut ready = now >= wait.deadline;
-            if let (true, Some(upstream)) = (wait.upstream.is_urgent(), sockets.upstream) {
-                entry -= 1;
-                let events = self.list.events(entry);
-                ready |= !events.is_empty();
-                if events.intersects(!PollFlags::OUT) {
-                    upstream.mark_readable();
+            let mut entry = *listed_from;
+            task.each_stream(|_, stream| {
+                if stream.want().is_urgent() {
+                    let events = list.events(entry);
+                    entry += 1;
+                    ready |= !events.is_empty();
+                    if events.intersects(!PollFlags::OUT) {
+                        stream.mark_readable();
+                    }
                 }
-            }
-            if wait.client.is_urgent() {
-                entry -= 1;
-                let events = self.list.events(entry);
-                ready |= !events.is_empty();
-                if events.intersects(!PollFlags::OUT) {
-                    sockets.client.mark_readable();
-                }
-            }
+            });
             if ready {
                 woken.push(Woken::Ready(self.tasks.swap_remove(index).task));
             } else if *polls >= QUIET_POLLS_MAX || (!fired && now.since(*touched) >= PATIENCE) {

@@ -4,7 +4,7 @@
 //! here; the functions it calls run straight through.
 
 use crate::base::limits::TURN_REQUESTS;
-use crate::net::wait::{Interest, Reason, Wait};
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::client::Client;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::Context;
@@ -68,6 +68,11 @@ fn go_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Next
         return Next::Close;
     }
     loop {
+        // What is watched is what the calls of this step find blocked.
+        client.stream.want_nothing();
+        if let Some(link) = &mut exchange.link {
+            link.stream.want_nothing();
+        }
         let step = match exchange.stage {
             // The next request: read its head, check it, rewrite it.
             Stage::Head if requests_left == 0 || cx.turn.is_over() => Step::Yield,
@@ -149,10 +154,7 @@ fn transfer(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> S
             Step::Go(Stage::Tunnel)
         }
         (relay::Flow::Yield, relay::Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Yield,
-        (relay::Flow::Wait(mut up), relay::Flow::Done) if upload::goes_on(client, exchange, cx) => {
-            up.upstream.read = true;
-            Step::Wait(up)
-        }
+        (relay::Flow::Wait(up), relay::Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Wait(up),
         (_, relay::Flow::Done) => request::finish(client, exchange, cx),
         (relay::Flow::Yield, _) | (_, relay::Flow::Yield) => Step::Yield,
         // The client has got its 100: now the wait for the body is another.
@@ -172,15 +174,14 @@ fn transfer(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> S
 
 /// Until the response head is there, `request_timeout` runs too, and a client that leaves
 /// is noticed.
-fn within_request(client: &Client, exchange: &Exchange, mut wait: Wait) -> Wait {
-    wait.client.end |= exchange.upload.is_read() && !exchange.download.is_answered() && !client.ended;
+fn within_request(client: &mut Client, exchange: &Exchange, wait: Wait) -> Wait {
+    if exchange.upload.is_read() && !exchange.download.is_answered() && !client.ended {
+        client.stream.want_end();
+    }
     match exchange.snapshot.timeouts(exchange.routed.route).request {
-        Some(limit) if !exchange.download.is_answered() => wait.and(Wait {
-            client: Interest::NONE,
-            upstream: Interest::NONE,
-            deadline: exchange.upload.timeout_from + limit,
-            reason: Reason::WholeRequest,
-        }),
+        Some(limit) if !exchange.download.is_answered() => {
+            wait.and(Wait::until(exchange.upload.timeout_from + limit, Reason::WholeRequest))
+        }
         _ => wait,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::stream::Stream;
-use crate::net::wait::{Interest, Reason};
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
@@ -68,9 +68,11 @@ pub(super) fn queue(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
     }
     relay::probe(client, exchange);
     // Only its leaving is of interest, not what it sends.
-    let interest = if client.ended { Interest::NONE } else { Interest::END };
+    if !client.ended {
+        client.stream.want_end();
+    }
     let deadline = exchange.tries.queued + exchange.snapshot.timeouts(exchange.routed.route).queue;
-    Step::Wait(relay::wait_client(interest, deadline, Reason::Queue))
+    Step::Wait(Wait::until(deadline, Reason::Queue))
 }
 
 /// No backend is left for the request. If it was tried, its last failure is the answer.
@@ -122,8 +124,10 @@ pub(super) fn redial(client: &mut Client, exchange: &mut Exchange, cx: &mut Cont
     };
     if cx.now < at {
         relay::probe(client, exchange);
-        let interest = if client.ended { Interest::NONE } else { Interest::END };
-        return Step::Wait(relay::wait_client(interest, at, Reason::Redial));
+        if !client.ended {
+            client.stream.want_end();
+        }
+        return Step::Wait(Wait::until(at, Reason::Redial));
     }
     exchange.upload.moved = cx.now;
     match exchange.tries.unconnected.take() {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::base::buffer::BufferPool;
 use crate::base::clock::Moment;
-use crate::net::parking::ParkToken;
-use crate::net::stream::Rest;
-use crate::net::wait::{Reason, Sockets, Waiter};
+use crate::net::parking::{ParkToken, StreamIndex};
+use crate::net::stream::{Rest, Stream};
+use crate::net::wait::{Reason, Waiter};
 use crate::proxy::client::Client;
 use crate::proxy::context::ListenerInfo;
 use crate::proxy::counted::Counts;
@@ -96,10 +96,10 @@ impl Connection {
 }
 
 impl Waiter for Connection {
-    fn sockets(&mut self) -> Sockets<'_> {
-        Sockets {
-            client: &mut self.client.stream,
-            upstream: self.exchange.link.as_mut().map(|link| &mut link.stream),
+    fn each_stream(&mut self, mut see: impl FnMut(StreamIndex, &mut Stream)) {
+        see(StreamIndex::CLIENT, &mut self.client.stream);
+        if let Some(link) = &mut self.exchange.link {
+            see(StreamIndex::LINK, &mut link.stream);
         }
     }
 

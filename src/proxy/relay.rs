@@ -5,8 +5,8 @@ use crate::base::clock::Moment;
 use crate::base::limits::{LINGER_TIME_MAX, LINGER_UNREAD_IDLE_MAX, LINGER_UNREAD_TIME_MAX};
 use crate::config::plan::HeaderOps;
 use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_line, parse_trailers};
-use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason, Wait};
+use crate::net::io::Io;
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
@@ -39,22 +39,12 @@ impl Flow {
     }
 }
 
-/// A wait for the client.
-pub(super) fn wait_client(interest: Interest, deadline: Moment, reason: Reason) -> Wait {
-    Wait { client: interest, upstream: Interest::NONE, deadline, reason }
-}
-
-/// A wait for the backend.
-pub(super) fn wait_upstream(interest: Interest, deadline: Moment, reason: Reason) -> Wait {
-    Wait { client: Interest::NONE, upstream: interest, deadline, reason }
-}
-
 /// A wait until the client takes bytes.
 pub(super) fn wait_to_write(client: &mut Client, exchange: &Exchange, now: Moment) -> Wait {
     let (timeouts, limits) =
         (exchange.snapshot.timeouts(exchange.routed.route), &exchange.snapshot.plan.limits);
     let deadline = client.send_progress.deadline(&client.stream, timeouts, limits, now);
-    wait_client(Interest::WRITE, deadline, Reason::SendResponse)
+    Wait::until(deadline, Reason::SendResponse)
 }
 
 /// Writes what is meant for the client.
@@ -83,7 +73,7 @@ pub(super) fn probe(client: &mut Client, exchange: &Exchange) {
         !exchange.download.is_answered() && exchange.tries.interim == 0 && client.outbound.is_empty();
     if client.ended && client.probed == 0 && untouched {
         // Should the socket not take them, the answer will tell.
-        if let Ok(Io::Moved(count)) = client.stream.write(STATUS_LINE_START) {
+        if let Ok(Io::Moved(count)) = client.stream.offer(STATUS_LINE_START) {
             client.probed = count;
         }
     }
@@ -122,7 +112,7 @@ pub(super) fn linger(client: &mut Client, exchange: &Exchange, cx: &mut Context)
             Ok(Io::Blocked) => {
                 client.inbound.release(&mut cx.buffers);
                 let deadline = (client.since + whole).min(client.heard + idle);
-                return Step::Wait(wait_client(Interest::READ, deadline, Reason::Linger));
+                return Step::Wait(Wait::until(deadline, Reason::Linger));
             }
             Ok(Io::End) | Err(_) => return Step::Close,
         }

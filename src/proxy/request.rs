@@ -10,8 +10,8 @@ use crate::base::buffer::{Buffer, Size};
 use crate::base::limits::{BUFFER_SMALL_BYTES, DRAIN_GRACE, PASSWORD_WAIT, REPLAY_BYTES_MAX};
 use crate::config::plan::{HeaderOps, UNCHANGED};
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, Known, RequestHead};
-use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason};
+use crate::net::io::Io;
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
@@ -20,9 +20,7 @@ use crate::proxy::dispatch::{self, Direction, head_limits};
 use crate::proxy::exchange::{Exchange, Framing, Stage, Upload, UploadState};
 use crate::proxy::failure::Failure;
 use crate::proxy::link::Link;
-use crate::proxy::relay::{
-    self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe, wait_client, wait_upstream,
-};
+use crate::proxy::relay::{self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, reframe};
 use crate::proxy::retry::Tries;
 use crate::proxy::{accept, connect, record, reply, splice, upload};
 use crate::upstream::idle_connections::Distrust;
@@ -75,7 +73,7 @@ pub(super) fn read_head(client: &mut Client, exchange: &mut Exchange, cx: &mut C
     if let (Some(since), None) = (draining, client.head_began) {
         deadline = deadline.min(since + DRAIN_GRACE);
     }
-    Step::Wait(wait_client(Interest::READ, deadline, reason))
+    Step::Wait(Wait::until(deadline, reason))
 }
 
 /// Takes the current configuration for the next request. Until now the connection held none, or
@@ -167,8 +165,10 @@ pub(super) fn await_password(client: &mut Client, exchange: &mut Exchange, cx: &
         return Step::Fail(refuse_password(client, exchange));
     }
     relay::probe(client, exchange);
-    let interest = if client.ended { Interest::NONE } else { Interest::END };
-    Step::Wait(wait_client(interest, deadline, Reason::Password))
+    if !client.ended {
+        client.stream.want_end();
+    }
+    Step::Wait(Wait::until(deadline, Reason::Password))
 }
 
 /// Gives up a request whose password was not hashed in time. Its head goes with it: were it left,
@@ -266,7 +266,7 @@ pub(super) fn send(client: &mut Client, exchange: &mut Exchange, cx: &mut Contex
                         false => (link.opened + timeouts.connect, Reason::Connect),
                         true => (exchange.upload.moved + timeouts.write_idle, Reason::SendRequest),
                     };
-                    return Flow::Wait(wait_upstream(Interest::WRITE, deadline, reason));
+                    return Flow::Wait(Wait::until(deadline, reason));
                 }
                 Err(error) if !link.connected => return Flow::Fail(Failure::connecting(error)),
                 Err(_) => {

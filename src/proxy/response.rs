@@ -9,8 +9,8 @@ use crate::base::clock::Moment;
 use crate::base::limits::{BUFFER_LARGE_BYTES, BUFFER_SMALL_BYTES, LOOK_AGAIN_EVERY};
 use crate::config::plan::UNCHANGED;
 use crate::http::{self, BodyLength, ChunkDecoder, HeadError, HeadStorage, ResponseHead, Version};
-use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason};
+use crate::net::io::Io;
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::counted::Counted;
@@ -19,7 +19,6 @@ use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
     self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
-    wait_upstream,
 };
 use crate::proxy::rewrite::Additions;
 use crate::proxy::upload::body_may_begin;
@@ -64,7 +63,7 @@ fn read_head(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> 
         true => exchange.upload.moved + exchange.snapshot.timeouts(exchange.routed.route).response_head,
         false => Moment::NEVER,
     };
-    let mut wait = wait_upstream(Interest::READ, deadline, Reason::ResponseHead);
+    let mut wait = Wait::until(deadline, Reason::ResponseHead);
     if sent
         && link.inbound.is_empty()
         && let Some(pool) = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool))
@@ -285,7 +284,7 @@ fn relay_body(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) ->
                 link.inbound.release_if_empty(&mut cx.buffers);
                 let deadline =
                     exchange.download.moved + exchange.snapshot.timeouts(exchange.routed.route).response_body;
-                return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
+                return Flow::Wait(Wait::until(deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => match exchange.download.state {
                 DownloadState::UntilClose(framing) => {

@@ -10,15 +10,15 @@
 use std::time::Duration;
 
 use crate::base::limits::{PIPE_BYTES, SPLICE_BYTES_MIN, SPLICED_PER_COPIED, WIDEN_AFTER_BYTES};
+use crate::net::io::Io;
 use crate::net::pipe::Pipe;
-use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason};
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing, Upload, UploadState};
 use crate::proxy::failure::Failure;
 use crate::proxy::link::Link;
-use crate::proxy::relay::{Flow, wait_to_write, wait_upstream};
+use crate::proxy::relay::{Flow, wait_to_write};
 use crate::proxy::upload::{body_arrived, wait_for_body};
 
 /// The pipe for the response body: the one that holds a piece of it, or an empty one if what is
@@ -90,7 +90,7 @@ pub(super) fn down(
                 cx.pipes.put(pipe);
                 let deadline =
                     exchange.download.moved + exchange.snapshot.timeouts(exchange.routed.route).response_body;
-                return Flow::Wait(wait_upstream(Interest::READ, deadline, Reason::ResponseBody));
+                return Flow::Wait(Wait::until(deadline, Reason::ResponseBody));
             }
             Ok(Io::End) => {
                 cx.pipes.put(pipe);
@@ -127,7 +127,7 @@ pub(super) fn up(
                 Ok(_) => {
                     link.pipes.up = Some(pipe);
                     let deadline = exchange.upload.moved + timeouts.write_idle;
-                    return Flow::Wait(wait_upstream(Interest::WRITE, deadline, Reason::SendRequest));
+                    return Flow::Wait(Wait::until(deadline, Reason::SendRequest));
                 }
                 Err(_) => {
                     stop_listening(link);

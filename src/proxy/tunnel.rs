@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
-use crate::net::stream::{Io, Stream};
-use crate::net::wait::{Interest, Reason, Wait};
+use crate::net::io::Io;
+use crate::net::stream::Stream;
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
@@ -18,10 +19,8 @@ use crate::proxy::exchange::Exchange;
 enum Way {
     /// Everything was passed on, and the end of it too.
     Ended,
-    /// The source has nothing.
-    Reading,
-    /// The sink takes nothing.
-    Writing,
+    /// The source has nothing, or the sink takes nothing.
+    Open,
     /// The connection is broken.
     Broken,
 }
@@ -80,27 +79,11 @@ pub(super) fn relay(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
     if cx.turn.is_over() {
         return Step::Yield;
     }
-    let mut wait = Wait {
-        client: Interest::NONE,
-        upstream: Interest::NONE,
-        deadline: exchange.download.moved + idle,
-        reason: Reason::Tunnel,
-    };
     match (&down, &up) {
         (Way::Broken, _) | (_, Way::Broken) | (Way::Ended, Way::Ended) => return Step::Close,
         _ => {}
     }
-    match down {
-        Way::Reading => wait.upstream.read = true,
-        Way::Writing => wait.client.write = true,
-        Way::Ended | Way::Broken => {}
-    }
-    match up {
-        Way::Reading => wait.client.read = true,
-        Way::Writing => wait.upstream.write = true,
-        Way::Ended | Way::Broken => {}
-    }
-    Step::Wait(wait)
+    Step::Wait(Wait::until(exchange.download.moved + idle, Reason::Tunnel))
 }
 
 /// Moves bytes from `source` to `sink`: first `ahead`, then `queue` and what follows it.
@@ -120,17 +103,17 @@ fn pass(
                     queue.consume(count - of_ahead);
                     cx.turn.charge(count);
                 }
-                Ok(_) => return Way::Writing,
+                Ok(_) => return Way::Open,
                 Err(_) => return Way::Broken,
             }
         }
         ahead.release(&mut cx.buffers);
         if cx.turn.is_over() {
-            return Way::Reading;
+            return Way::Open;
         }
         match read(source, queue, &mut cx.buffers) {
             Ok(Io::Moved(_)) => {}
-            Ok(Io::Blocked) => return Way::Reading,
+            Ok(Io::Blocked) => return Way::Open,
             Ok(Io::End) => {
                 sink.finish_writing();
                 return Way::Ended;

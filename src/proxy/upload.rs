@@ -7,14 +7,13 @@ use crate::base::buffer::Size;
 use crate::base::clock::Moment;
 use crate::config::plan::Timeouts;
 use crate::http::{self, ChunkPart};
-use crate::net::stream::Io;
-use crate::net::wait::{Interest, Reason, Wait};
+use crate::net::io::Io;
+use crate::net::wait::{Reason, Wait};
 use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::exchange::{Exchange, Stage, Upload, UploadState};
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::wait_client;
 
 /// Checks what has arrived of a chunked body before a backend is chosen, so that a malformed one
 /// costs no connection. Nothing is consumed: the body is decoded again when it is sent.
@@ -46,10 +45,10 @@ pub(super) fn check_arrived(client: &Client, exchange: &Exchange, cx: &mut Conte
 pub(super) fn wait_for_body(upload: &Upload, timeouts: &Timeouts) -> Wait {
     if upload.awaits_continue {
         let deadline = upload.moved + timeouts.response_head;
-        return wait_client(Interest::READ, deadline, Reason::ResponseHead);
+        return Wait::until(deadline, Reason::ResponseHead);
     }
     let deadline = (upload.moved + timeouts.body_idle).min(upload.too_slow_at);
-    wait_client(Interest::READ, deadline, Reason::RequestBody)
+    Wait::until(deadline, Reason::RequestBody)
 }
 
 /// Notes that the client has sent some of the body. All that it had sent before has been passed

@@ -13,9 +13,9 @@ use crate::base::sync::{AtomicUsize, Ordering};
 use crate::explore;
 use crate::net::parking::ParkToken;
 use crate::net::parking::shards::{Fired, Shards};
-use crate::net::parking::token::Token;
+use crate::net::parking::token::{StreamIndex, Token};
 
-const READABLE: Fired = Fired { of_client: true, flags: EventFlags::IN };
+const READABLE: Fired = Fired { stream: StreamIndex::CLIENT, flags: EventFlags::IN };
 
 /// When the models begin, and the deadline of their tasks.
 const START: Moment = Moment::from_nanos(1 << 40);

@@ -12,12 +12,12 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use crate::base::clock::Moment;
-use crate::base::limits::EVENTS_BATCH;
+use crate::base::limits::{EVENTS_BATCH, STREAMS_PER_TASK_MAX};
 use crate::net::parking::shards::{Fired, Shards};
-use crate::net::parking::token::{ParkToken, Target, Token};
+use crate::net::parking::token::{ParkToken, StreamIndex, Target, Token};
 use crate::net::stream::Stream;
 use crate::net::sys;
-use crate::net::wait::{Interest, Sockets, Wait, Waiter};
+use crate::net::wait::{Wait, Waiter};
 
 /// Parked tasks of type `T`.
 pub struct Parking<T> {
@@ -70,19 +70,25 @@ impl<T: Waiter> Parking<T> {
     /// Parks a task. Gives it back if what it waits for has happened meanwhile, or if the
     /// kernel cannot watch its sockets (then with the error).
     pub fn park(&self, shard: usize, mut task: Box<T>, wait: &Wait) -> Result<(), (Box<T>, Option<Errno>)> {
-        let Sockets { client, upstream } = task.sockets();
-        let client = Armed::new(client, wait.client);
-        // One that is not watched must not be noted as known to epoll.
-        let upstream =
-            upstream.filter(|_| wait.upstream.is_urgent()).map(|stream| Armed::new(stream, wait.upstream));
+        let mut armed = [const { None }; STREAMS_PER_TASK_MAX];
+        let mut places = armed.iter_mut();
+        task.each_stream(|index, stream| {
+            // A client is watched in any case, so that its leaving is noticed. A link that is not
+            // watched must not be noted as known to epoll.
+            if index == StreamIndex::CLIENT || stream.want().is_urgent() {
+                let place = places.next();
+                debug_assert!(place.is_some(), "a task has more streams than it may");
+                if let Some(place) = place {
+                    *place = Some((index, Armed::new(stream)));
+                }
+            }
+        });
         let token = match self.shards.begin(shard, task, wait.deadline, |task, spot| task.parked(spot)) {
             Ok(token) => token,
             Err(task) => return Err((task, Some(Errno::INVAL))),
         };
-        let mut outcome = client.arm(&self.epoll, token.of_client());
-        if let (Ok(()), Some(upstream)) = (outcome, upstream) {
-            outcome = upstream.arm(&self.epoll, token.of_upstream());
-        }
+        let mut armed = armed.iter().flatten();
+        let outcome = armed.try_for_each(|(index, armed)| armed.arm(&self.epoll, token.of(*index)));
         if let Some((mut task, fired)) = self.shards.finish(token, outcome) {
             if let Some(fired) = fired {
                 note(&mut *task, fired);
@@ -135,8 +141,8 @@ impl<T: Waiter> Parking<T> {
         // An error here is one of the program's own making; there are no tasks then.
         let _ = epoll::wait(&self.epoll, spare_capacity(&mut events.list), Some(&none));
         for event in &events.list {
-            let Target::Task { token, of_client } = Token::read(event.data.u64()) else { continue };
-            let fired = Fired { of_client, flags: event.flags };
+            let Target::Task { token, stream } = Token::read(event.data.u64()) else { continue };
+            let fired = Fired { stream, flags: event.flags };
             let Some(mut task) = self.shards.fired(token, fired) else { continue };
             note(&mut *task, fired);
             take(task);
@@ -189,17 +195,20 @@ impl<T> AsFd for Parking<T> {
 }
 
 /// Notes on a task's sockets what an event said.
-fn note<T: Waiter>(task: &mut T, Fired { of_client, flags }: Fired) {
+fn note<T: Waiter>(task: &mut T, Fired { stream: fired, flags }: Fired) {
     let readable = flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-    let Sockets { client, upstream } = task.sockets();
-    if of_client && flags.contains(EventFlags::HUP) {
-        client.hang_up();
-    }
-    match (of_client, upstream) {
-        (true, _) if readable => client.mark_readable(),
-        (false, Some(upstream)) if readable => upstream.mark_readable(),
-        _ => {}
-    }
+    let of_client = fired == StreamIndex::CLIENT;
+    task.each_stream(|index, stream| {
+        if index != fired {
+            return;
+        }
+        if of_client && flags.contains(EventFlags::HUP) {
+            stream.hang_up();
+        }
+        if readable {
+            stream.mark_readable();
+        }
+    });
     if of_client && flags.contains(EventFlags::ERR) {
         task.client_broke();
     } else if of_client && flags.contains(EventFlags::RDHUP) {
@@ -235,7 +244,8 @@ struct Armed {
 }
 
 impl Armed {
-    fn new(stream: &mut Stream, interest: Interest) -> Self {
+    fn new(stream: &mut Stream) -> Self {
+        let interest = stream.want();
         let mut flags = EventFlags::ONESHOT;
         flags.set(EventFlags::IN, interest.read);
         flags.set(EventFlags::RDHUP, interest.read || interest.end);

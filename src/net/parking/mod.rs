@@ -7,4 +7,4 @@ pub mod lot;
 pub mod shards;
 pub mod token;
 
-pub use token::{ParkToken, Unpark};
+pub use token::{ParkToken, StreamIndex, Unpark};

@@ -25,14 +25,14 @@ use rustix::io::Errno;
 use crate::base::clock::Moment;
 use crate::base::limits::SURVEY_BATCH;
 use crate::base::sync::{AtomicU64, Mutex, Ordering};
-use crate::net::parking::token::{ParkToken, SLOT_MASK, Token};
+use crate::net::parking::token::{ParkToken, SLOT_MASK, StreamIndex, Token};
 use crate::net::wheel::Wheel;
 
 /// An event of one of a task's sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fired {
-    /// Whether it is the client's socket.
-    pub of_client: bool,
+    /// Which of them.
+    pub stream: StreamIndex,
     /// What has happened.
     pub flags: EventFlags,
 }

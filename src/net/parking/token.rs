@@ -21,6 +21,17 @@ pub trait Unpark: Send + Sync {
     fn unpark(&self, spot: ParkToken);
 }
 
+/// Which of a task's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamIndex(u8);
+
+impl StreamIndex {
+    /// The client's.
+    pub const CLIENT: Self = Self(0);
+    /// The one to a backend.
+    pub const LINK: Self = Self(1);
+}
+
 /// What the kernel carries for each armed socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -50,33 +61,30 @@ pub enum Target {
     Task {
         /// The parking.
         token: Token,
-        /// Whether it is the client's socket.
-        of_client: bool,
+        /// Which of its sockets.
+        stream: StreamIndex,
     },
 }
 
 impl Token {
     /// What the kernel carries for the poller's waker.
     pub const WAKE: u64 = u64::MAX;
-    /// Bits 56..64 tell what it is; a task's shard is in bits 48..56.
+    /// Bits 56..64 tell what it is, or which of a task's sockets; a task's shard is in bits 48..56.
     const WATCHED: u64 = 0xF0 << 56;
-    const CLIENT: u64 = 0x01 << 56;
 
     /// What the kernel carries for something that is watched.
     pub fn watched(number: u32) -> u64 {
         Self::WATCHED | u64::from(number)
     }
 
-    /// What the kernel carries for a task's upstream socket.
-    pub fn of_upstream(self) -> u64 {
+    /// What the kernel carries for one of a task's sockets.
+    pub fn of(self, stream: StreamIndex) -> u64 {
         // INVARIANT: neither number has more bits than there is room for.
         debug_assert!(self.slot <= SLOT_MASK && self.generation <= SLOT_MASK, "{self:?}");
-        u64::from(self.shard) << 48 | u64::from(self.slot) << SLOT_BITS | u64::from(self.generation)
-    }
-
-    /// What the kernel carries for a task's client socket.
-    pub fn of_client(self) -> u64 {
-        Self::CLIENT | self.of_upstream()
+        u64::from(stream.0) << 56
+            | u64::from(self.shard) << 48
+            | u64::from(self.slot) << SLOT_BITS
+            | u64::from(self.generation)
     }
 
     /// Reads what the kernel has carried.
@@ -84,13 +92,13 @@ impl Token {
         match data >> 56 {
             0xFF => Target::Wake,
             0xF0 => Target::Watched(data as u32),
-            kind => Target::Task {
+            _ => Target::Task {
                 token: Self {
                     shard: (data >> 48) as u8,
                     slot: (data >> SLOT_BITS) as u32 & SLOT_MASK,
                     generation: data as u32 & SLOT_MASK,
                 },
-                of_client: kind == 1,
+                stream: StreamIndex((data >> 56) as u8),
             },
         }
     }
@@ -103,8 +111,9 @@ mod tests {
     #[test]
     fn the_kernel_gives_back_what_it_was_given() {
         let token = Token { shard: 255, slot: SLOT_MASK, generation: SLOT_MASK - 1 };
-        assert_eq!(Token::read(token.of_client()), Target::Task { token, of_client: true });
-        assert_eq!(Token::read(token.of_upstream()), Target::Task { token, of_client: false });
+        for stream in [StreamIndex::CLIENT, StreamIndex::LINK] {
+            assert_eq!(Token::read(token.of(stream)), Target::Task { token, stream });
+        }
         assert_eq!(Token::read(Token::watched(u32::MAX)), Target::Watched(u32::MAX));
         assert_eq!(Token::read(Token::WAKE), Target::Wake);
     }
