@@ -1,0 +1,158 @@
+//! Routes: what a request gets that matches one, and under which conditions.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::bounds::Timeouts;
+use super::fields::HeaderOps;
+use super::matcher::Matcher;
+
+/// One route: for which requests it is, and what they get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutePlan {
+    /// What logs and messages call it: the name given, `routes/0` by its place, or `default`
+    /// in the simple form.
+    pub name: String,
+    /// The requests that it is for.
+    pub matcher: Matcher,
+    /// What they get.
+    pub action: Action,
+    /// What is taken off the front of the path before it is forwarded; begins with `/` and
+    /// ends without.
+    pub strip_prefix: Option<String>,
+    /// The path that is forwarded instead; the query stays.
+    pub rewrite: Option<Template>,
+    /// What happens to the fields of the request that is forwarded.
+    pub request_headers: HeaderOps,
+    /// What happens to the fields of the response that is relayed, ours included.
+    pub response_headers: HeaderOps,
+    /// Deadlines: the route's, or else its pool's, or else those of the whole.
+    pub timeouts: Timeouts,
+    /// Extra tries after the first: the route's, or else its pool's. 2.
+    pub retries: u32,
+    /// Bytes of a request body; `None` for no such limit.
+    pub body_max: Option<u64>,
+    /// Client networks that are served; empty for all.
+    pub allow: Vec<IpNet>,
+    /// Client networks that are not served, even if `allow` lists them.
+    pub deny: Vec<IpNet>,
+    /// Who must say who they are.
+    pub basic_auth: Option<BasicAuth>,
+    /// How often clients may ask.
+    pub rate_limit: Option<RateLimit>,
+    /// Bodies of answers of our own: the route's, then those of the whole; the first that is
+    /// for a status counts.
+    pub error_pages: Vec<ErrorPage>,
+}
+
+impl RoutePlan {
+    /// A route that takes every request to the pool at a place in [`Plan::pools`].
+    pub fn to_pool(name: &str, pool: usize, timeouts: Timeouts) -> Self {
+        Self {
+            name: name.to_owned(),
+            matcher: Matcher::default(),
+            action: Action::Forward(pool),
+            strip_prefix: None,
+            rewrite: None,
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+            timeouts,
+            retries: 2,
+            body_max: None,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            basic_auth: None,
+            rate_limit: None,
+            error_pages: Vec::new(),
+        }
+    }
+}
+
+/// What a route gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The answer of a backend of this pool, by its place in [`Plan::pools`].
+    Forward(usize),
+    /// Another place to ask at.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where to.
+        location: Template,
+    },
+    /// An answer of our own.
+    Respond(FixedResponse),
+}
+
+/// An answer that stands in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// Its media type. `text/plain; charset=utf-8`.
+    pub content_type: String,
+    /// Its body.
+    pub body: Arc<[u8]>,
+}
+
+/// A text with places that the request fills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<TemplatePart>);
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// As it stands.
+    Text(String),
+    /// `{host}`: the host that was asked for, without port.
+    Host,
+    /// `{path}`: the path, after `strip_prefix`.
+    Path,
+    /// `{query}`: the query with its question mark; nothing if there is none.
+    Query,
+}
+
+/// Basic authentication (RFC 7617).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BasicAuth {
+    /// What the client is told it logs in to. `ropewalk`.
+    pub realm: String,
+    /// Names and password hashes in crypt form, `$5$` or `$6$`: what `openssl passwd -6` prints.
+    pub users: Vec<(String, String)>,
+}
+
+/// How often clients may ask: a token bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RateLimit {
+    /// Requests for each `per`; at least 1.
+    pub requests: u32,
+    /// The time in which so many tokens come back.
+    pub per: Duration,
+    /// Requests that may come at once; at least 1. As many as `requests`.
+    pub burst: u32,
+    /// Who shares a bucket. `client`.
+    pub key: RateLimitKey,
+}
+
+/// Who shares a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RateLimitKey {
+    /// Each client address has its own (of an IPv6 address the first 64 bits).
+    Client,
+    /// The whole route has one.
+    Route,
+}
+
+/// The body of an answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// For these statuses.
+    pub statuses: RangeInclusive<u16>,
+    /// Its media type. `text/html; charset=utf-8`.
+    pub content_type: String,
+    /// The body.
+    pub body: Arc<[u8]>,
+}
