@@ -171,7 +171,7 @@ fn lines(bench: &mut Criterion) {
 fn routes(bench: &mut Criterion) {
     let plan = |matcher, guarded| {
         let deny = if guarded { vec!["192.0.2.0/24".parse().expect("a network")] } else { Vec::new() };
-        RoutePlan { matcher, deny, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
+        RoutePlan { matcher, deny, ..RoutePlan::to_first_pool("r", Timeouts::default()) }
     };
     let of_host = |n: u32| Matcher {
         hosts: vec![HostMatch::Exact(format!("h{n}.example.com"))],

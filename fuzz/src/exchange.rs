@@ -17,6 +17,7 @@ use std::os::unix::net::UnixStream;
 
 use ropewalk::base::limits::VIA_LOOPS_MAX;
 use ropewalk::config::plan::Plan;
+use ropewalk::config::{Config, OneOrMany};
 use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadLimits, HeadStorage, Known, RequestHead, check_partial_request,
     head_end, parse_request, parse_trailers,
@@ -250,11 +251,8 @@ thread_local! {
 }
 
 fn plan(backend: Option<SocketAddr>, shape: Shape) -> Plan {
-    let mut plan = stage::plan(backend);
-    if shape.trusted {
-        plan.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
-    }
-    plan
+    let trusted = shape.trusted.then(|| OneOrMany::One("127.0.0.0/8".to_owned()));
+    stage::plan(&Config { trusted_proxies: trusted, ..stage::config(backend) })
 }
 
 impl Scene {

@@ -13,6 +13,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use ropewalk::config::{Config, Limits, Size};
 use ropewalk::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, Method, ResponseHead, head_end, parse_response,
     parse_trailers,
@@ -456,11 +457,12 @@ thread_local! {
 impl Scene {
     fn new() -> Self {
         let backend = LISTENER.with(|listener| listener.local_addr().expect("an address"));
-        let mut plan = stage::plan(Some(backend));
-        plan.limits.head = HEAD_BYTES_MAX;
-        plan.limits.interim = Some(INTERIM_BYTES_MAX as u64);
-        plan.routes.iter_mut().for_each(|route| route.retries = 0);
-        let (task, cx, client) = stage::set(plan);
+        let config = stage::config(Some(backend));
+        let size = |bytes: usize| Some(Size::Text(format!("{bytes}B")));
+        let limits = config.limits.clone().unwrap_or_default();
+        let limits = Limits { head: size(HEAD_BYTES_MAX), interim: size(INTERIM_BYTES_MAX), ..limits };
+        let config = Config { limits: Some(limits), retries: Some(0), ..config };
+        let (task, cx, client) = stage::set(stage::plan(&config));
         Self { task: Some(task), cx, client, received: Vec::new(), closed: false }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk::base::clock::Moment;
 use ropewalk::config::plan::Plan;
-use ropewalk::config::{Config, HealthCheck};
+use ropewalk::config::{Config, HealthCheck, Limits};
 use ropewalk::net::parking::{ParkToken, Unpark};
 use ropewalk::net::pipe::PipeAllowance;
 use ropewalk::proxy::connection::Connection;
@@ -37,15 +37,19 @@ pub fn accepted(stream: TcpStream) -> TcpStream {
 }
 
 /// One backend, and nothing that happens by itself.
-pub fn plan(backend: Option<SocketAddr>) -> Plan {
+pub fn config(backend: Option<SocketAddr>) -> Config {
     let backend = backend.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 1)));
     let config = Config::new()
         .listen("127.0.0.1:0")
         .backend(&format!("http://{backend}"))
         .health_check(HealthCheck::off());
-    let mut plan = config.check().expect("a good configuration").plan;
-    plan.limits.requests_per_connection = None;
-    plan
+    let limits = Limits { requests_per_connection: Some(0), ..Limits::default() };
+    Config { limits: Some(limits), ..config }
+}
+
+/// The plan of a configuration without mistakes.
+pub fn plan(config: &Config) -> Plan {
+    config.check().expect("a good configuration").plan
 }
 
 /// A task, what a worker brings along to it, and its client.

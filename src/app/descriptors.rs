@@ -45,7 +45,8 @@ pub(super) struct Fitted {
 
 /// Lowers `limits.connections` to what the descriptors are enough for.
 ///
-/// # Errors There are too few for even a handful of connections.
+/// # Errors
+/// There are too few for even a handful of connections.
 pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
     let asked = plan.limits.connections;
     let Some(allowed) = getrlimit(Resource::Nofile).current else {
@@ -56,8 +57,8 @@ pub(super) fn fit(plan: &mut Plan) -> Result<Fitted, TooFewDescriptors> {
     let Share { connections, pipes, probes } = share(plan, allowed)?;
     if connections < asked {
         // In proportion, so that requests keep the intended share.
-        plan.limits.tunnels = plan.limits.tunnels.saturating_mul(connections).div_ceil(asked);
-        plan.limits.connections = connections;
+        let tunnels = plan.limits.tunnels.saturating_mul(connections).div_ceil(asked);
+        plan.lower_limits(connections, tunnels);
     }
     Ok(Fitted { pipes, probes, asked, given: connections, allowed })
 }
@@ -134,9 +135,7 @@ mod tests {
     use crate::config::Config;
 
     fn plan() -> Plan {
-        let mut plan = Config::new().backend("http://127.0.0.1:1").check().unwrap().plan;
-        plan.workers = 2;
-        plan
+        Config::new().workers(2).backend("http://127.0.0.1:1").check().unwrap().plan
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::admin::operations::Question;
 use crate::app::operations::address_of;
 use crate::base::clock;
 use crate::base::counted::Counted;
-use crate::config::plan::{Action, Plan, RateLimitKey, RoutePlan, Timeouts};
+use crate::config::plan::{Action, Plan, PoolIndex, RateLimitKey, RoutePlan, Timeouts};
 use crate::http::{Field, HeadStorage, RequestHead, is_plain, normalise, parse_request, split_query};
 use crate::proxy::context::ListenerInfo;
 use crate::proxy::dispatch;
@@ -342,10 +342,9 @@ struct Asked<'a> {
     head: &'a RequestHead<'a, 'a>,
 }
 
-fn forward(snapshot: &Snapshot, pool: usize, route: &RoutePlan, asked: &Asked<'_>, out: &mut String) {
+fn forward(snapshot: &Snapshot, pool: PoolIndex, route: &RoutePlan, asked: &Asked<'_>, out: &mut String) {
     let Asked { info, question, peer, head } = *asked;
-    // INVARIANT: the plan was checked, so its routes name pools that are there.
-    let pool = &snapshot.pools[pool];
+    let pool = snapshot.pool(pool.get());
     push(out, format_args!("pool {}: {}, in listed order:", pool.name(), pool.strategy().name()));
     for backend in pool.backends() {
         let state = match backend.usability() {

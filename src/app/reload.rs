@@ -106,7 +106,7 @@ impl Handle {
         let fitted = descriptors::fit(&mut plan)
             .map_err(|error| ReloadError::Start(StartError::Descriptors(error)))?;
         // The ready channel was made for so many.
-        plan.limits.connections = plan.limits.connections.min(state.ready.capacity());
+        plan.lower_limits(state.ready.capacity(), usize::MAX);
 
         let change = listen(&plan.listeners, &shared.listeners.load()).map_err(ReloadError::Start)?;
         let same_log = before.plan.log.access == plan.log.access;
@@ -114,7 +114,7 @@ impl Handle {
         let log = log.map_err(|error| ReloadError::Start(StartError::System(error)))?;
         let lines = changes(&before.plan, &plan);
         // The admin listener is the one that there is, and its views want to know what heads say.
-        plan.admin.clone_from(&before.plan.admin);
+        plan.keep_admin(&before.plan);
         // From here on nothing fails. Backends that stay get the new configuration's settings.
         let after = Arc::new(Snapshot::after(plan, &before));
         if !same_log {

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::plan::{Action, ErrorPage, HealthCheck, Plan, Probe, RateLimitKey, RoutePlan};
+use super::plan::{Action, ErrorPage, HealthCheck, Parts, Probe, RateLimitKey, RoutePlan};
 use crate::base::counted::Counted;
 use crate::base::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_HELD_BYTES_MAX, BUFFER_LARGE_BYTES,
@@ -48,7 +48,7 @@ pub struct WorstCase {
 
 impl WorstCase {
     /// The worst case of a plan.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &Parts) -> Self {
         let mut terms = fixed(plan);
         let connections = plan.limits.connections as u64;
         let large_buffers = match plan.limits.memory {
@@ -81,7 +81,7 @@ impl WorstCase {
     }
 
     /// How many connections would fit into so many bytes; `None` if not even one.
-    pub fn connections_within(plan: &Plan, memory: u64) -> Option<usize> {
+    pub fn connections_within(plan: &Parts, memory: u64) -> Option<usize> {
         let fits = |connections: usize| {
             let mut fewer = plan.clone();
             fewer.limits.connections = connections;
@@ -134,7 +134,7 @@ pub struct Typical {
 impl Typical {
     /// With a thousand clients, or the limit if that is lower, one in ten of which waits for a
     /// backend.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &Parts) -> Self {
         const CLIENTS: u64 = 1_000;
         let clients = CLIENTS.min(plan.limits.connections as u64);
         let waiting = clients.div_ceil(10);
@@ -185,7 +185,7 @@ impl fmt::Display for Size {
 }
 
 /// What does not grow with the number of connections.
-fn fixed(plan: &Plan) -> Vec<Term> {
+fn fixed(plan: &Parts) -> Vec<Term> {
     let of_worker =
         BUFFERS_KEPT_MAX * BUFFER_SMALL_BYTES + NOTES_KEPT_MAX * NOTE_KEPT_BYTES_MAX + THREAD_BYTES;
     let backends: usize = plan.pools.iter().map(|pool| pool.backends.len()).sum();
@@ -238,7 +238,7 @@ fn fixed(plan: &Plan) -> Vec<Term> {
 }
 
 /// Probes in flight that may each hold the head of an answer.
-fn http_probes(plan: &Plan) -> usize {
+fn http_probes(plan: &Parts) -> usize {
     let has_heads = |check: &HealthCheck| matches!(check.probe, Probe::Http { .. });
     let pools = plan.pools.iter().filter(|pool| pool.health_check.as_ref().is_some_and(has_heads));
     pools.map(|pool| pool.backends.len()).sum::<usize>().min(plan.probes_in_flight_max())
@@ -246,28 +246,28 @@ fn http_probes(plan: &Plan) -> usize {
 
 /// A connection that has every buffer it could have: what the client sent, what goes to the backend,
 /// what that sent, and what goes to the client.
-fn of_connection(plan: &Plan) -> u64 {
+fn of_connection(plan: &Parts) -> u64 {
     let buffer = BUFFER_LARGE_BYTES.max(grown(plan.limits.head)) as u64;
     of_task(plan) + 4 * buffer + 2 * written_beside(plan)
 }
 
 /// A connection for which there were only small buffers. The two that are written to grow to twice
 /// that: a head is longer when it is written anew.
-fn of_small_connection(plan: &Plan) -> u64 {
+fn of_small_connection(plan: &Parts) -> u64 {
     let longer = 2 * grown(plan.limits.head).saturating_sub(BUFFER_LARGE_BYTES) as u64;
     of_task(plan) + (2 + 2 * 2) * BUFFER_SMALL_BYTES as u64 + 2 * longer + 2 * written_beside(plan)
 }
 
 /// What a connection takes beside its buffers: the task, its places in the car park and the channel,
 /// and what the logs want to know.
-fn of_task(plan: &Plan) -> u64 {
+fn of_task(plan: &Parts) -> u64 {
     let noted = plan.log.access.is_some() || plan.admin.is_some();
     let note = if noted { LOG_TARGET_BYTES_MAX + 4 * LOG_TEXT_BYTES_MAX + NOTE_BYTES } else { 0 };
     (TASK_BYTES_MAX + plan.workers * PARKED_BYTES + TRIES_BYTES + CLIENT_BYTES + PINNED_BYTES + note) as u64
 }
 
 /// The most that a configuration adds to a head, or puts into an answer of ours.
-fn written_beside(plan: &Plan) -> u64 {
+fn written_beside(plan: &Parts) -> u64 {
     let fields = |fields: &[(String, String)]| -> usize {
         fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
     };
@@ -288,7 +288,7 @@ fn largest(pages: &[ErrorPage]) -> usize {
 }
 
 /// Bodies that stand in the configuration. Twice, as above.
-fn pages(plan: &Plan) -> usize {
+fn pages(plan: &Parts) -> usize {
     let of = |pages: &[ErrorPage]| pages.iter().map(|page| page.body.len()).sum::<usize>();
     let of_route = |route: &RoutePlan| match &route.action {
         Action::Respond(response) => of(&route.error_pages) + response.body.len(),
@@ -382,6 +382,7 @@ const ADMIN_BACKEND_BYTES: usize = 6 * 1024;
 mod tests {
     use super::super::Document;
     use super::*;
+    use crate::config::plan::Plan;
 
     fn checked(limits: &str) -> Result<Plan, String> {
         let text = format!(

@@ -70,8 +70,7 @@ pub(super) fn find(
             Ok(Direction::Answer(message.map_or(Fixed::Options, Fixed::Trace)))
         }
         Action::Forward(pool) => {
-            // INVARIANT: `check` refuses more pools than a place can tell apart.
-            exchange.routed.pool = u16::try_from(*pool).ok();
+            exchange.routed.pool = Some(pool.get());
             exchange.tries.left = plan.retries;
             if snapshot.plan.limits.body_rate.is_some() {
                 exchange.upload.too_slow_at = cx.now + plan.timeouts.body_grace;

@@ -104,7 +104,7 @@ mod tests {
     /// 500 B/s after 20 s, and 30 s without a byte.
     fn rules() -> (Timeouts, Limits) {
         let plan = Config::new().backend("http://a").check().unwrap().plan;
-        (plan.timeouts, plan.limits)
+        (plan.timeouts.clone(), plan.limits.clone())
     }
 
     /// A client that was sent much and has kept us waiting since the start.

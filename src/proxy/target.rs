@@ -87,7 +87,7 @@ mod tests {
         let route = RoutePlan {
             strip_prefix: strip.map(str::to_owned),
             rewrite,
-            ..RoutePlan::to_pool("r", 0, Timeouts::default())
+            ..RoutePlan::to_first_pool("r", Timeouts::default())
         };
         let head = format!("GET {target} HTTP/1.1\r\nHost: h:80\r\n\r\n");
         let mut storage = HeadStorage::new();
@@ -156,7 +156,7 @@ mod tests {
             TemplatePart::Path,
             TemplatePart::Query,
         ]);
-        let route = RoutePlan::to_pool("r", 0, Timeouts::default());
+        let route = RoutePlan::to_first_pool("r", Timeouts::default());
         let fill = |host, path, query| fill(&template, &route, host, path, query);
         assert_eq!(fill(Some("a.b:8080"), "/c", "?d").as_deref(), Ok("https://a.b/c?d"));
         assert_eq!(fill(None, "/c", "").as_deref(), Ok("https:///c"));

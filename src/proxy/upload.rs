@@ -116,7 +116,7 @@ mod tests {
 
     /// 30 s for a silent body, 20 s of grace, 30 s for a response head.
     fn timeouts() -> Timeouts {
-        Config::new().backend("http://a").check().unwrap().plan.timeouts
+        Config::new().backend("http://a").check().unwrap().plan.timeouts.clone()
     }
 
     /// A request whose head has just been sent, under a minimum rate.

@@ -67,7 +67,7 @@ fn path_match() -> impl Strategy<Value = Option<PathMatch>> {
 
 fn plan(matcher: Matcher, guarded: bool) -> RoutePlan {
     let deny = if guarded { vec!["0.0.0.0/0".parse().unwrap()] } else { Vec::new() };
-    RoutePlan { matcher, deny, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
+    RoutePlan { matcher, deny, ..RoutePlan::to_first_pool("r", Timeouts::default()) }
 }
 
 fn request<'a>(host: &'a str, method: &'a str, target: &'a str, fields: &'a [Field<'a>]) -> Request<'a> {

@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn route(matcher: Matcher) -> RoutePlan {
-        RoutePlan { matcher, ..RoutePlan::to_pool("r", 0, Timeouts::default()) }
+        RoutePlan { matcher, ..RoutePlan::to_first_pool("r", Timeouts::default()) }
     }
 
     fn asker(address: &str) -> Asker {

@@ -39,13 +39,7 @@ impl Snapshot {
     /// A plan without its routes, pools and pages, for a connection that serves no request, so that it
     /// keeps no configuration alive.
     pub fn bare(plan: &Plan) -> Self {
-        let plan = Plan {
-            routes: Vec::new(),
-            pools: Vec::new(),
-            error_pages: Vec::new(),
-            listeners: Vec::new(),
-            ..plan.clone()
-        };
+        let plan = plan.bare();
         let routes = Routes::new(&plan.routes, None);
         Self { plan, pools: Vec::new(), routes }
     }

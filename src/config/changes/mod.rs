@@ -11,7 +11,8 @@ mod shown;
 use std::collections::{HashMap, HashSet};
 
 use super::plan::{
-    AccessLogPlan, AdminPlan, BackendPlan, Ejection, HeaderPlan, HealthCheck, Limits, LogPlan, Plan, PoolPlan,
+    AccessLogPlan, AdminPlan, BackendPlan, Ejection, HeaderPlan, HealthCheck, Limits, LogPlan, Parts,
+    PoolPlan,
 };
 use crate::base::counted::Counted;
 use list::{Changes, compare_fields};
@@ -21,7 +22,7 @@ use shown::{Bytes, Shown};
 const AT_START: &str = "(from the next start on)";
 
 /// Every difference, a line each, in the order of the configuration. Empty if there is none.
-pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
+pub fn changes(before: &Parts, after: &Parts) -> Vec<String> {
     let mut lines = Vec::new();
     listeners(&mut lines, before, after);
     admin(&mut lines, before.admin.as_ref(), after.admin.as_ref());
@@ -31,7 +32,7 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
     let mut whole = Changes::default();
     log(&mut whole, &before.log, &after.log);
     // Every field is compared here, above or below.
-    let Plan {
+    let Parts {
         listeners: _,
         admin: _,
         workers: _,
@@ -58,8 +59,9 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<String> {
     lines
 }
 
-fn listeners(lines: &mut Vec<String>, before: &Plan, after: &Plan) {
-    let names = |plan: &Plan| plan.listeners.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>();
+fn listeners(lines: &mut Vec<String>, before: &Parts, after: &Parts) {
+    let names =
+        |plan: &Parts| plan.listeners.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>();
     let (closed, opened) = (names(before), names(after));
     lines.extend(missing(&closed, &opened).map(|name| format!("listener {name}: closed")));
     lines.extend(missing(&opened, &closed).map(|name| format!("listener {name}: opened")));
@@ -220,6 +222,7 @@ fn backends(changes: &mut Changes, before: &PoolPlan, after: &PoolPlan) {
 mod tests {
     use super::*;
     use crate::config::Document;
+    use crate::config::plan::Plan;
 
     fn plan(text: &str) -> Plan {
         let checked = Document::from_json("c", text).and_then(|document| document.check());

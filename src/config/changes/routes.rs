@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use super::list::{Change, Changes, compare_fields};
 use super::shown::{Bytes, Shown};
 use crate::config::plan::{
-    Action, BasicAuth, ErrorPage, HeaderOps, Matcher, Plan, RateLimit, RoutePlan, Timeouts,
+    Action, BasicAuth, ErrorPage, HeaderOps, Matcher, Parts, RateLimit, RoutePlan, Timeouts,
 };
 
 /// Adds a line for each difference. `inherited` was reported for the top level.
-pub(super) fn routes(lines: &mut Vec<String>, before: &Plan, after: &Plan, inherited: &Changes) {
-    let names = |plan: &Plan| plan.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
+pub(super) fn routes(lines: &mut Vec<String>, before: &Parts, after: &Parts, inherited: &Changes) {
+    let names = |plan: &Parts| plan.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
     let (old, new) = (names(before), names(after));
     let (in_old, in_new): (HashSet<_>, HashSet<_>) = (old.iter().collect(), new.iter().collect());
     for route in before.routes.iter().filter(|route| !in_new.contains(&route.name)) {
@@ -63,7 +63,7 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-fn differences(before: &Plan, old: &RoutePlan, after: &Plan, new: &RoutePlan) -> Changes {
+fn differences(before: &Parts, old: &RoutePlan, after: &Parts, new: &RoutePlan) -> Changes {
     let mut changes = Changes::default();
     compare_fields!(
         changes,
@@ -96,11 +96,11 @@ fn differences(before: &Plan, old: &RoutePlan, after: &Plan, new: &RoutePlan) ->
     changes
 }
 
-/// What a route does, in a few words. Pools are numbered by their place, so their names count.
-fn action(plan: &Plan, route: &RoutePlan) -> String {
+/// What a route does, in a few words. A place means another pool in another plan, so names are compared.
+fn action(plan: &Parts, route: &RoutePlan) -> String {
     match &route.action {
         Action::Forward(pool) => {
-            format!("pool {}", plan.pools.get(*pool).map_or("", |pool| pool.name.as_str()))
+            format!("pool {}", plan.pools.get(usize::from(pool.get())).map_or("", |pool| pool.name.as_str()))
         }
         Action::Redirect { status, location } => format!("redirect {status} to {}", location.shown()),
         Action::Respond(response) => {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::document::{Json, Node};
-use super::super::plan::{Action, FixedResponse};
+use super::super::plan::{Action, FixedResponse, PoolIndex};
 use super::super::reader::{self, Fields, Problems, shown};
 use super::super::suggest;
 use super::attached::{Content, Folder, Need, content};
@@ -47,10 +47,10 @@ pub(super) fn read(
     }
 }
 
-/// The place of a pool that is named.
-fn pool(node: &Node, pools: &Pools<'_>, problems: &mut Problems) -> Option<usize> {
+/// The pool that is named.
+fn pool(node: &Node, pools: &Pools<'_>, problems: &mut Problems) -> Option<PoolIndex> {
     let typed = reader::text(node, problems)?;
-    let found = pools.place(typed);
+    let found = pools.index(typed);
     if found.is_none() && pools.are_all {
         let names: Vec<_> = pools.list.iter().map(|pool| pool.name).collect();
         let advice = match names.as_slice() {

@@ -41,10 +41,10 @@ pub(super) fn warn(
         }
         earlier.add(index, &route.plan.matcher);
     }
-    let used: HashSet<usize> = routes
+    let used: HashSet<_> = routes
         .iter()
         .filter_map(|route| match route.plan.action {
-            Action::Forward(pool) => Some(pool),
+            Action::Forward(pool) => Some(usize::from(pool.get())),
             _ => None,
         })
         .collect();

@@ -2,11 +2,11 @@
 
 use super::super::document::Node;
 use super::super::memory::{Size, WorstCase};
-use super::super::plan::Plan;
+use super::super::plan::Parts;
 use super::super::reader::{Fields, Problems};
 
 /// Refuses a configuration that cannot keep to its `limits.memory`, and says what to lower.
-pub(super) fn refuse(plan: &Plan, limits: Option<&Node>, problems: &mut Problems) {
+pub(super) fn refuse(plan: &Parts, limits: Option<&Node>, problems: &mut Problems) {
     let (Some(memory), Some(limits)) = (plan.limits.memory, limits) else { return };
     let worst = WorstCase::of(plan);
     if worst.bytes() <= memory {
@@ -23,14 +23,14 @@ pub(super) fn refuse(plan: &Plan, limits: Option<&Node>, problems: &mut Problems
             )
         }
         None => {
-            let least = |plan: &Plan| {
+            let least = |plan: &Parts| {
                 let mut least = plan.clone();
                 least.limits.connections = 1;
                 Size(WorstCase::of(&least).bytes()).to_string()
             };
             let without = match plan.admin {
                 Some(_) => {
-                    let plan = Plan { admin: None, ..plan.clone() };
+                    let plan = Parts { admin: None, ..plan.clone() };
                     format!(r#"; without "admin" it would need {}"#, least(&plan))
                 }
                 None => String::new(),

@@ -31,7 +31,7 @@ mod writable;
 
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Problem};
-use super::plan::{AdminPlan, Plan, RoutePlan, Timeouts};
+use super::plan::{AdminPlan, Parts, Plan, RoutePlan, Timeouts};
 use super::reader::{self, Fields, Problems};
 use crate::base::limits::WORKERS_MAX;
 use attached::Folder;
@@ -53,10 +53,10 @@ impl Document {
     /// Checks everything. Errors with every mistake at once, in the order of the text.
     pub fn check(&self) -> Result<Checked, ConfigErrors> {
         let mut problems = Problems::default();
-        let plan = plan(self, &mut problems);
-        match plan {
-            Some(plan) if !problems.any_error() => {
-                Ok(Checked { plan, warnings: problems.into_list(&self.text) })
+        let parts = parts(self, &mut problems);
+        match parts {
+            Some(parts) if !problems.any_error() => {
+                Ok(Checked { plan: Plan::new(parts), warnings: problems.into_list(&self.text) })
             }
             _ => Err(ConfigErrors::new(problems.into_list(&self.text))),
         }
@@ -77,8 +77,8 @@ impl Document {
     }
 }
 
-/// The whole configuration. `None` only after an error has been written down.
-fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
+/// The whole configuration. `None` only after an error was reported.
+fn parts(document: &Document, problems: &mut Problems) -> Option<Parts> {
     let start = problems.mark();
     let mut fields = Fields::open(&document.root, problems)?;
     // Editors look it up; there is nothing to do with it here.
@@ -123,7 +123,7 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
     }
     let pools: Option<Vec<_>> =
         pools.list.into_iter().map(|named| named.pool.map(|pool| pool.plan)).collect();
-    let plan = Plan {
+    let parts = Parts {
         pools: pools?,
         routes: routes?.into_iter().map(|route| route.plan).collect(),
         listeners: listeners.list,
@@ -137,9 +137,9 @@ fn plan(document: &Document, problems: &mut Problems) -> Option<Plan> {
         error_pages,
     };
     if problems.clean_since(start) {
-        memory::refuse(&plan, limits_at, problems);
+        memory::refuse(&parts, limits_at, problems);
     }
-    Some(plan)
+    Some(parts)
 }
 
 /// The pools of the full form, or the one of the simple form.
@@ -193,7 +193,7 @@ fn routes<'a>(
     let mut plan = RoutePlan {
         body_max: around.limits.body,
         error_pages: around.error_pages.to_vec(),
-        ..RoutePlan::to_pool("default", 0, around.timeouts.clone())
+        ..RoutePlan::to_first_pool("default", around.timeouts.clone())
     };
     route::conditions(fields, &mut plan, problems);
     match around.pools.list.as_slice() {
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn one_backend_is_enough_and_the_rest_is_default() {
         let plan = check(r#"{ "backends": [ { "url": "http://127.0.0.1:9001" } ] }"#);
-        let expected = Plan {
+        let expected = Plan::new(Parts {
             listeners: vec![ListenerPlan {
                 name: "0.0.0.0:8080".to_owned(),
                 address: "0.0.0.0:8080".parse().unwrap(),
@@ -311,9 +311,9 @@ mod tests {
                     max_connections: None,
                 }],
             }],
-            routes: vec![RoutePlan::to_pool("default", 0, plan.timeouts.clone())],
+            routes: vec![RoutePlan::to_first_pool("default", plan.timeouts.clone())],
             error_pages: Vec::new(),
-        };
+        });
         assert_eq!(plan, expected);
     }
 
@@ -385,8 +385,12 @@ mod tests {
         );
         let (first, last) = (&plan.routes[0], &plan.routes[1]);
         assert_eq!(plan.timeouts.response_head, seconds(3));
-        let of_pool =
-            Timeouts { response_head: seconds(4), tunnel_idle: seconds(4), request: None, ..plan.timeouts };
+        let of_pool = Timeouts {
+            response_head: seconds(4),
+            tunnel_idle: seconds(4),
+            request: None,
+            ..plan.timeouts.clone()
+        };
         assert_eq!(last.timeouts, of_pool);
         let of_route = Timeouts { tunnel_idle: seconds(5), request: Some(seconds(5)), ..of_pool };
         assert_eq!(first.timeouts, of_route);
@@ -419,7 +423,7 @@ mod tests {
         let probe = |keys: &str| {
             let text =
                 format!(r#"{{ "health_check": {{ {keys} }}, "backends": [ {{ "url": "http://a" }} ] }}"#);
-            check(&text).pools.remove(0).health_check.unwrap()
+            check(&text).pools[0].health_check.clone().unwrap()
         };
         assert_eq!(probe("").probe, Probe::Tcp);
         assert_eq!(probe(r#""type": "tcp""#).probe, Probe::Tcp);

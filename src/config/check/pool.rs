@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::document::{At, Json, Node};
 use super::super::habits;
-use super::super::plan::{BackendPlan, ListenerPlan, PoolPlan, Strategy, Timeouts};
+use super::super::plan::{BackendPlan, ListenerPlan, PoolIndex, PoolPlan, Strategy, Timeouts};
 use super::super::reader::{self, Fields, Problems};
 use super::super::url::BackendUrl;
 use super::bounds::{self, Scope};
@@ -48,9 +48,14 @@ impl<'a> Pools<'a> {
         Self { list, places, are_all }
     }
 
-    /// The place of a pool in the list.
-    pub(super) fn place(&self, name: &str) -> Option<usize> {
-        self.places.get(name).copied()
+    /// Which pool has this name.
+    pub(super) fn index(&self, name: &str) -> Option<PoolIndex> {
+        self.places.get(name).copied().and_then(PoolIndex::new)
+    }
+
+    /// The pool that a route leads to.
+    pub(super) fn at(&self, index: PoolIndex) -> Option<&Named<'a>> {
+        self.list.get(usize::from(index.get()))
     }
 }
 

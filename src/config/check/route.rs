@@ -83,7 +83,7 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     };
     let action = action::read(&mut fields, around.pools, &around.folder, problems);
     let pool = match action {
-        Some(Action::Forward(pool)) => around.pools.list.get(pool).and_then(|named| named.pool.as_ref()),
+        Some(Action::Forward(pool)) => around.pools.at(pool).and_then(|named| named.pool.as_ref()),
         _ => None,
     };
     let inherited = pool.map_or(around.timeouts, |pool| &pool.timeouts);
@@ -92,7 +92,7 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
         timeouts: bounds::timeouts(&mut fields, Scope::Forwarding, inherited, problems),
         retries: retries(&mut fields, pool, problems),
         body_max: bounds::route_body(fields.take("limits"), around.limits.body, problems),
-        ..RoutePlan::to_pool("", 0, around.timeouts.clone())
+        ..RoutePlan::to_first_pool("", around.timeouts.clone())
     };
     plan.strip_prefix =
         fields.take("strip_prefix").and_then(|node| strip_prefix(node, matcher.as_ref(), problems));

@@ -49,12 +49,12 @@ pub struct RoutePlan {
 }
 
 impl RoutePlan {
-    /// A route that takes every request to the pool at a place in [`Plan::pools`].
-    pub fn to_pool(name: &str, pool: usize, timeouts: Timeouts) -> Self {
+    /// A route that takes every request to the first pool.
+    pub fn to_first_pool(name: &str, timeouts: Timeouts) -> Self {
         Self {
             name: name.to_owned(),
             matcher: Matcher::default(),
-            action: Action::Forward(pool),
+            action: Action::Forward(PoolIndex(0)),
             strip_prefix: None,
             rewrite: None,
             request_headers: HeaderOps::default(),
@@ -71,12 +71,29 @@ impl RoutePlan {
     }
 }
 
+/// Which of [`Parts::pools`](super::Parts::pools) a route leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolIndex(u16);
+
+impl PoolIndex {
+    /// Of the pool at this place. `None` if the place is more than a request can keep, which `check`
+    /// refuses.
+    pub(in crate::config) fn new(place: usize) -> Option<Self> {
+        u16::try_from(place).ok().map(Self)
+    }
+
+    /// The place of the pool in its list.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
 /// What a route gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The answer of a backend of this pool, by its place in [`Plan::pools`].
-    Forward(usize),
-    /// Another place to ask at.
+    /// The answer of a backend of this pool.
+    Forward(PoolIndex),
+    /// A redirect of the client to another URL.
     Redirect {
         /// 301, 302, 303, 307 or 308.
         status: u16,
