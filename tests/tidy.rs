@@ -131,25 +131,6 @@ fn every_dependency_says_what_it_is_for() {
     assert_tidy(check_manifest(&manifest));
 }
 
-#[test]
-fn every_way_for_a_request_to_end_is_explained() {
-    let page = fs::read_to_string(root().join("docs/access-log.md")).expect("the page");
-    let words: Vec<_> = sources(&["src/proxy"]).iter().flat_map(end_words).collect();
-    assert!(words.len() > 20, "the words are looked for in the wrong place: {words:?}");
-    let missing: Vec<_> = words.iter().filter(|word| !page.contains(&format!("\n| `{word}` |"))).collect();
-    assert!(missing.is_empty(), "docs/access-log.md does not say what these mean: {missing:?}");
-}
-
-/// The words that the access log may give as the reason for a request's end.
-fn end_words(source: &Source) -> Vec<String> {
-    let text = &source.text;
-    let table = text.split_once("fn word(self)").map_or("", |(_, rest)| rest);
-    let table = table.split_once("\n    }").map_or("", |(table, _)| table);
-    let arms = table.split("=> \"").skip(1);
-    let quoted = arms.chain(text.split("end = Some(\"").skip(1));
-    quoted.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
-}
-
 fn check_imports(source: &Source) -> Vec<Untidy> {
     let module = source.module();
     let Some(floor) = floor_of(module) else {

@@ -24,9 +24,10 @@ use ropewalk::http::{
 };
 use ropewalk::net::parking::StreamIndex;
 use ropewalk::net::wait::Waiter;
-use ropewalk::proxy::advance::{Next, advance};
+use ropewalk::proxy::advance::advance;
 use ropewalk::proxy::connection::Connection;
 use ropewalk::proxy::context::Context;
+use ropewalk::proxy::step::Next;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 

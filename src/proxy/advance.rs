@@ -8,35 +8,12 @@ use crate::net::wait::{Reason, Wait};
 use crate::proxy::client::Client;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::Context;
+use crate::proxy::end::End;
 use crate::proxy::exchange::{Exchange, Stage};
 use crate::proxy::failure::Failure;
+use crate::proxy::step::{Flow, Next, Step};
 use crate::proxy::turn::Turn;
 use crate::proxy::{connect, record, relay, reply, request, response, retry, tunnel, upload};
-
-/// What a worker does with a task that has been advanced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Keep it until what it waits for has happened.
-    Wait(Wait),
-    /// It has had its turn: put it behind the others.
-    Yield,
-    /// It is done with.
-    Close,
-}
-
-/// What one stage came to.
-pub(super) enum Step {
-    /// On to another stage, at once.
-    Go(Stage),
-    /// A socket is not ready.
-    Wait(Wait),
-    /// Its turn is over.
-    Yield,
-    /// Something went wrong.
-    Fail(Failure),
-    /// The connection is done with.
-    Close,
-}
 
 /// Advances a task with plain calls until it has to wait, has had its turn or is finished.
 pub fn advance(connection: &mut Connection, cx: &mut Context) -> Next {
@@ -64,7 +41,7 @@ fn go_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Next
     let mut requests_left = TURN_REQUESTS;
 
     if client.broke {
-        exchange.record.fail(Failure::ClientLeft.word());
+        exchange.record.fail(Failure::ClientLeft);
         return Next::Close;
     }
     loop {
@@ -101,10 +78,7 @@ fn go_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Next
             // After an upgrade: bytes, both ways.
             Stage::Tunnel => tunnel::relay(client, exchange, cx),
             // An answer of our own, then the next request or the end.
-            Stage::Reply => match relay::flush(client, exchange, cx) {
-                relay::Flow::Done => request::finish(client, exchange, cx),
-                flow => flow.into_step(),
-            },
+            Stage::Reply => relay::flush(client, exchange, cx).then(|| request::finish(client, exchange, cx)),
             // Until the client has noticed that it is over.
             Stage::Linger => relay::linger(client, exchange, cx),
         };
@@ -136,39 +110,35 @@ fn go_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Next
 /// unless the backend said that it closes, or has closed (RFC 9110, section 10.1.1).
 fn transfer(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Step {
     relay::probe(client, exchange);
-    let up = if exchange.upload.is_sent() { relay::Flow::Done } else { request::send(client, exchange, cx) };
+    let up = if exchange.upload.is_sent() { Flow::Done } else { request::send(client, exchange, cx) };
     match up {
         // The client has its response, whatever is wrong with the rest of its request.
-        relay::Flow::Fail(failure) if exchange.download.is_relayed() && failure != Failure::ClientLeft => {
+        Flow::Fail(failure) if exchange.download.is_relayed() && failure != Failure::ClientLeft => {
             return upload::give_up(exchange, failure);
         }
-        relay::Flow::Fail(failure) => return Step::Fail(failure),
+        Flow::Fail(failure) => return Step::Fail(failure),
         _ => {}
     }
     let waited = exchange.upload.awaits_continue;
     let down = response::receive(client, exchange, cx);
     match (up, down) {
-        (_, relay::Flow::Fail(failure)) => Step::Fail(failure),
-        (_, relay::Flow::Upgraded) => {
+        (_, Flow::Fail(failure)) => Step::Fail(failure),
+        (_, Flow::Done) if exchange.download.is_switched() => {
             tunnel::begin(exchange, cx);
             Step::Go(Stage::Tunnel)
         }
-        (relay::Flow::Yield, relay::Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Yield,
-        (relay::Flow::Wait(up), relay::Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Wait(up),
-        (_, relay::Flow::Done) => request::finish(client, exchange, cx),
-        (relay::Flow::Yield, _) | (_, relay::Flow::Yield) => Step::Yield,
+        (Flow::Yield, Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Yield,
+        (Flow::Wait(up), Flow::Done) if upload::goes_on(client, exchange, cx) => Step::Wait(up),
+        (_, Flow::Done) => request::finish(client, exchange, cx),
+        (Flow::Yield, _) | (_, Flow::Yield) => Step::Yield,
         // The client has got its 100: now the wait for the body is another.
-        (relay::Flow::Wait(_), relay::Flow::Wait(_)) if waited && !exchange.upload.awaits_continue => {
+        (Flow::Wait(_), Flow::Wait(_)) if waited && !exchange.upload.awaits_continue => {
             Step::Go(Stage::Exchange)
         }
         // While the client sends its body, `request_timeout` stands still.
-        (relay::Flow::Wait(up), relay::Flow::Wait(down)) if up.reason == Reason::RequestBody => {
-            Step::Wait(up.and(down))
-        }
-        (relay::Flow::Wait(up), relay::Flow::Wait(down)) => {
-            Step::Wait(within_request(client, exchange, up.and(down)))
-        }
-        (_, relay::Flow::Wait(down)) => Step::Wait(within_request(client, exchange, down)),
+        (Flow::Wait(up), Flow::Wait(down)) if up.reason == Reason::RequestBody => Step::Wait(up.and(down)),
+        (Flow::Wait(up), Flow::Wait(down)) => Step::Wait(within_request(client, exchange, up.and(down))),
+        (_, Flow::Wait(down)) => Step::Wait(within_request(client, exchange, down)),
     }
 }
 
@@ -199,7 +169,7 @@ fn timed_out(exchange: &mut Exchange, reason: Reason) -> Step {
         // Nobody is waiting for an answer.
         Reason::NextRequest | Reason::FirstByte | Reason::Linger => Step::Close,
         Reason::Tunnel => {
-            exchange.record.end = Some("tunnel_idle");
+            exchange.record.end = Some(End::TunnelIdle);
             Step::Close
         }
         Reason::RequestHead => Step::Fail(Failure::HeadTimeout),

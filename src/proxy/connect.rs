@@ -7,7 +7,6 @@ use rustix::io::Errno;
 
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Wait};
-use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::exchange::{Exchange, Stage};
@@ -15,6 +14,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::link::{Link, Pipes};
 use crate::proxy::relay;
 use crate::proxy::retry::Tries;
+use crate::proxy::step::Step;
 use crate::upstream::lease::Lease;
 use crate::upstream::queue::Admission;
 
@@ -176,7 +176,7 @@ fn dial(
         if !failure.concerns_the_address() {
             break;
         }
-        exchange.record.attempts.failed(failure.word());
+        exchange.record.attempts.failed(failure);
     }
     if addresses.is_empty() {
         exchange.record.attempts.begin(&lease, false, cx.now);

@@ -110,7 +110,7 @@ fn unserved(head: &RequestHead<'_, '_>) -> Option<Failure> {
 
 /// The status and the reason with which a request is refused before it is looked for a route.
 pub fn refusal(head: &RequestHead<'_, '_>) -> Option<(u16, &'static str)> {
-    unserved(head).map(|failure| (failure.row().status, failure.row().text))
+    unserved(head).map(|failure| (failure.row().status, failure.text()))
 }
 
 /// Whether a request says that its body is larger than its route allows.
@@ -151,7 +151,7 @@ pub fn preview(
     let origin = origin(client, &snapshot.plan.trusted_proxies, head.fields);
     let sender = Sender { origin, peer, listener: info.address };
     rewritten(snapshot, route, &sender, head, &id, &mut out)
-        .map_err(|failure| (failure.row().status, failure.row().text))?;
+        .map_err(|failure| (failure.row().status, failure.text()))?;
     Ok(String::from_utf8_lossy(out.bytes()).into_owned())
 }
 
@@ -169,7 +169,7 @@ pub fn location(
     route: &RoutePlan,
     head: &RequestHead<'_, '_>,
 ) -> Result<String, &'static str> {
-    target::filled(template, route, head).map_err(|why| ambiguous(why).row().text)
+    target::filled(template, route, head).map_err(|why| ambiguous(why).text())
 }
 
 fn rewritten(

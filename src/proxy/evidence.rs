@@ -35,7 +35,7 @@ struct FailedTry {
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum Settled {
     /// A backend answered it.
     Answered,
     /// None did, or the client did not wait for it.
@@ -55,7 +55,7 @@ enum Verdict {
 
 /// Notes that the try that has `lease` has failed, whose request was `sent` then.
 pub(super) fn note(tries: &mut FailedTries, lease: &mut Lease, failure: Failure, sent: Moment, now: Moment) {
-    let reason = failure.health_reason();
+    let Some(reason) = failure.health_reason() else { return };
     if failure.row().chance == Chance::NothingSent {
         let evidence = Evidence { reason, pieces: 1, client: None };
         let trial = lease.take_trial();
@@ -74,10 +74,16 @@ const PIECES_OF_SILENCE: u8 = 3;
 
 /// Judges the failed tries of a request that has ended. They count for the client's address that
 /// guards and logs use too, which may not be its `peer`.
-pub(super) fn settle(tries: &mut FailedTries, asked: &Asked, peer: SocketAddr, end: End, now: Moment) {
+pub(super) fn settle(
+    tries: &mut FailedTries,
+    asked: &Asked,
+    peer: SocketAddr,
+    settled: Settled,
+    now: Moment,
+) {
     let Some(tries) = tries.0.take().map(|list| list.0) else { return };
     let client = asked.client(peer);
-    let verdict = judge(tries.iter().map(|failed| failed.reason), end);
+    let verdict = judge(tries.iter().map(|failed| failed.reason), settled);
     for FailedTry { backend, trial, reason, pieces } in tries {
         let evidence = match verdict {
             Verdict::Against => Evidence { reason, pieces, client: None },
@@ -91,7 +97,7 @@ pub(super) fn settle(tries: &mut FailedTries, asked: &Asked, peer: SocketAddr, e
 
 /// The same for an exchange that ended without an answer.
 pub(super) fn settle_unanswered(exchange: &mut Exchange, peer: SocketAddr, now: Moment) {
-    settle(&mut exchange.tries.failed_tries, &exchange.asked, peer, End::Unanswered, now);
+    settle(&mut exchange.tries.failed_tries, &exchange.asked, peer, Settled::Unanswered, now);
 }
 
 fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: Moment) {
@@ -102,8 +108,8 @@ fn count(backend: &Arc<Backend>, trial: Option<Trial>, evidence: Evidence, now: 
 }
 
 /// Each backend is tried once, so each reason is that of another backend.
-fn judge(reasons: impl Iterator<Item = Reason>, end: End) -> Verdict {
-    if end == End::Answered {
+fn judge(reasons: impl Iterator<Item = Reason>, settled: Settled) -> Verdict {
+    if settled == Settled::Answered {
         return Verdict::Against;
     }
     let kinds: Vec<_> = reasons.map(|reason| std::mem::discriminant(&reason)).collect();
@@ -115,28 +121,28 @@ fn judge(reasons: impl Iterator<Item = Reason>, end: End) -> Verdict {
 mod tests {
     use super::*;
 
-    fn judged(reasons: &[Reason], end: End) -> Verdict {
-        judge(reasons.iter().copied(), end)
+    fn judged(reasons: &[Reason], settled: Settled) -> Verdict {
+        judge(reasons.iter().copied(), settled)
     }
 
     #[test]
     fn what_another_backend_answered_is_the_fault_of_those_that_failed() {
-        assert_eq!(judged(&[Reason::Reset], End::Answered), Verdict::Against);
-        assert_eq!(judged(&[Reason::Reset, Reason::Reset], End::Answered), Verdict::Against);
+        assert_eq!(judged(&[Reason::Reset], Settled::Answered), Verdict::Against);
+        assert_eq!(judged(&[Reason::Reset, Reason::Reset], Settled::Answered), Verdict::Against);
     }
 
     #[test]
     fn what_failed_alike_on_two_and_was_answered_by_none_is_the_fault_of_the_request() {
-        assert_eq!(judged(&[Reason::Reset, Reason::Reset], End::Unanswered), Verdict::Nothing);
+        assert_eq!(judged(&[Reason::Reset, Reason::Reset], Settled::Unanswered), Verdict::Nothing);
         let three = [Reason::Reset, Reason::Timeout, Reason::Reset];
-        assert_eq!(judged(&three, End::Unanswered), Verdict::Nothing);
+        assert_eq!(judged(&three, Settled::Unanswered), Verdict::Nothing);
         let statuses = [Reason::Status(500), Reason::Status(502)];
-        assert_eq!(judged(&statuses, End::Unanswered), Verdict::Nothing);
+        assert_eq!(judged(&statuses, Settled::Unanswered), Verdict::Nothing);
     }
 
     #[test]
     fn what_only_one_backend_was_asked_may_be_the_fault_of_either() {
-        assert_eq!(judged(&[Reason::Timeout], End::Unanswered), Verdict::OncePerClient);
-        assert_eq!(judged(&[Reason::Timeout, Reason::Reset], End::Unanswered), Verdict::OncePerClient);
+        assert_eq!(judged(&[Reason::Timeout], Settled::Unanswered), Verdict::OncePerClient);
+        assert_eq!(judged(&[Reason::Timeout, Reason::Reset], Settled::Unanswered), Verdict::OncePerClient);
     }
 }

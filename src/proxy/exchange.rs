@@ -147,6 +147,8 @@ pub(super) enum DownloadState {
     Chunked(ChunkDecoder, Framing),
     UntilClose(Framing),
     Done,
+    /// No response: the backend has switched protocols, and a tunnel follows.
+    Switched,
 }
 
 /// How a body of unknown length is framed towards the client.
@@ -257,6 +259,11 @@ impl Download {
     /// The final response has been read to its end.
     pub(super) fn is_relayed(&self) -> bool {
         matches!(self.state, DownloadState::Done)
+    }
+
+    /// The backend has agreed to another protocol.
+    pub(super) fn is_switched(&self) -> bool {
+        matches!(self.state, DownloadState::Switched)
     }
 
     /// The final response has begun, so that nothing else may be sent in its place.

@@ -1,5 +1,5 @@
-//! Everything that can go wrong with a request, in one table: what the client is told,
-//! whether another try may help, and whose fault it was.
+//! Everything that can go wrong with a request, in one table: what logs call it, what the client is
+//! told, whose fault it was, and whether another try may help.
 
 use rustix::io::Errno;
 
@@ -112,14 +112,83 @@ pub(super) enum Chance {
 
 /// One row of the table.
 pub(super) struct Row {
+    /// What logs and metrics call it: one word of a closed list, which docs/access-log.md explains.
+    pub(super) word: &'static str,
     /// What the client gets if no response has begun; 0 if it gets nothing.
     pub(super) status: u16,
     /// The error type of RFC 9209, section 2.3.
     pub(super) proxy_status: &'static str,
     pub(super) fault: Fault,
     pub(super) chance: Chance,
-    /// One sentence for people.
-    pub(super) text: &'static str,
+}
+
+/// Makes the table: a function to look a row up, and for the tests the words of all rows.
+macro_rules! table {
+    ($($failure:ident $(($value:tt))? => ($word:literal, $status:tt, $proxy:literal, $fault:ident, $chance:ident);)*) => {
+        impl Failure {
+            /// Its row of the table.
+            pub(super) fn row(self) -> Row {
+                match self {
+                    $(Self::$failure $(($value))? => Row {
+                        word: $word,
+                        status: $status,
+                        proxy_status: $proxy,
+                        fault: Fault::$fault,
+                        chance: Chance::$chance,
+                    },)*
+                }
+            }
+        }
+
+        /// The words of all rows.
+        #[cfg(test)]
+        pub(super) const WORDS: &[&str] = &[$($word),*];
+    };
+}
+
+// A request that no route takes is not its client's fault as far as the connection is concerned: that
+// goes on. A shortage leaves another chance, because a kept connection to another backend needs
+// neither a descriptor nor a port.
+#[rustfmt::skip]
+table! {
+    BadHead(error)      => ("bad_request",           (error.status()), "http_request_error",        Client,  None);
+    HeadTimeout         => ("request_head_timeout",  408,              "http_request_error",        Client,  None);
+    Connect             => ("method_not_allowed",    405,              "http_request_denied",       Client,  None);
+    Loop                => ("loop",                  508,              "proxy_loop_detected",       Client,  None);
+    BodyTooLarge        => ("request_too_large",     413,              "http_request_error",        Client,  None);
+    BadBody(_)          => ("bad_request_body",      400,              "http_request_error",        Client,  None);
+    BadTrailers(_)      => ("bad_request_body",      400,              "http_request_error",        Client,  None);
+    BodyTimeout         => ("request_body_timeout",  408,              "http_request_error",        Client,  None);
+    NoRoute             => ("no_route",              404,              "destination_not_found",     Service, None);
+    AmbiguousPath       => ("ambiguous_path",        400,              "http_request_error",        Service, None);
+    Forbidden           => ("forbidden",             403,              "http_request_denied",       Service, None);
+    Unauthorized(_)     => ("unauthorized",          401,              "http_request_denied",       Service, None);
+    TooMany(_)          => ("rate_limited",          429,              "http_request_denied",       Service, None);
+    PasswordsBusy       => ("passwords_busy",        503,              "proxy_internal_error",      Service, None);
+    ClientLeft          => ("client_left",           0,                "connection_terminated",     Client,  None);
+    ClientStalled       => ("client_stalled",        0,                "connection_write_timeout",  Client,  None);
+    TooManyTunnels      => ("too_many_tunnels",      503,              "connection_limit_reached",  Service, None);
+    QueueFull           => ("queue_full",            503,              "connection_limit_reached",  Service, None);
+    QueueTimeout        => ("queue_timeout",         503,              "connection_limit_reached",  Service, None);
+    NoBackend           => ("no_backend",            503,              "destination_unavailable",   Service, None);
+    Unresolved          => ("unresolved",            502,              "dns_error",                 Backend, NothingSent);
+    Refused             => ("connection_refused",    502,              "connection_refused",        Backend, NothingSent);
+    Unreachable(_)      => ("unreachable",           502,              "destination_ip_unroutable", Backend, NothingSent);
+    Shortage(_)         => ("out_of_resources",      503,              "proxy_internal_error",      Service, NothingSent);
+    ConnectTimeout      => ("connect_timeout",       504,              "connection_timeout",        Backend, NothingSent);
+    SendTimeout         => ("send_timeout",          504,              "connection_write_timeout",  Backend, MaybeDone);
+    Closed              => ("connection_closed",     502,              "connection_terminated",     Backend, MaybeDone);
+    Reset(_)            => ("connection_reset",      502,              "connection_terminated",     Backend, MaybeDone);
+    Status(status)      => ("retried_status",        (status),         "http_request_error",        Service, Granted);
+    ResponseTimeout     => ("response_head_timeout", 504,              "http_response_timeout",     Backend, MaybeDone);
+    WentDown            => ("backend_down",          503,              "destination_unavailable",   Service, Granted);
+    RequestTimeout      => ("request_timeout",       504,              "http_response_timeout",     Service, None);
+    BadResponse(_)      => ("bad_response",          502,              "http_protocol_error",       Backend, None);
+    UnaskedUpgrade      => ("unasked_upgrade",       502,              "http_upgrade_failed",       Backend, None);
+    EndlessInterim      => ("endless_interim",       502,              "http_protocol_error",       Backend, None);
+    BadResponseBody(_)  => ("bad_response",          502,              "http_protocol_error",       Backend, None);
+    Truncated           => ("response_truncated",    502,              "http_response_incomplete",  Backend, None);
+    ResponseStalled     => ("response_body_timeout", 504,              "connection_read_timeout",   Backend, None);
 }
 
 impl Failure {
@@ -140,238 +209,58 @@ impl Failure {
         matches!(self, Self::Refused | Self::Unreachable(_))
     }
 
-    /// The table.
-    pub(super) fn row(self) -> Row {
-        use Chance::{MaybeDone, NothingSent};
-        use Fault::{Backend, Client, Service};
-        let (status, proxy_status, fault, chance, text) = match self {
-            Self::BadHead(error) => {
-                (error.status(), "http_request_error", Client, Chance::None, error.explain())
-            }
-            Self::HeadTimeout => {
-                (408, "http_request_error", Client, Chance::None, "the request head took too long to arrive")
-            }
-            Self::Connect => (
-                405,
-                "http_request_denied",
-                Client,
-                Chance::None,
-                "this is not a forward proxy: CONNECT is not served",
-            ),
-            Self::Loop => (
-                508,
-                "proxy_loop_detected",
-                Client,
-                Chance::None,
-                "the request goes round in a loop through this balancer",
-            ),
-            Self::BodyTooLarge => (
-                413,
-                "http_request_error",
-                Client,
-                Chance::None,
-                "the request body is larger than this server accepts",
-            ),
-            Self::BadBody(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
-            Self::BadTrailers(error) => (400, "http_request_error", Client, Chance::None, error.explain()),
-            Self::BodyTimeout => {
-                (408, "http_request_error", Client, Chance::None, "the request body stopped coming")
-            }
-            // Not the client's fault, as far as its connection is concerned: that goes on.
-            Self::NoRoute => {
-                (404, "destination_not_found", Service, Chance::None, "no route is for this request")
-            }
-            Self::AmbiguousPath => {
-                (400, "http_request_error", Service, Chance::None, "the path can be read in several ways")
-            }
-            Self::Forbidden => {
-                (403, "http_request_denied", Service, Chance::None, "this client's network is not served")
-            }
-            Self::Unauthorized(_) => {
-                (401, "http_request_denied", Service, Chance::None, "a user name and a password are needed")
-            }
-            Self::TooMany(_) => {
-                (429, "http_request_denied", Service, Chance::None, "this client has asked too often")
-            }
-            Self::PasswordsBusy => (
-                503,
-                "proxy_internal_error",
-                Service,
-                Chance::None,
-                "too many passwords are being checked at the moment",
-            ),
-            Self::ClientLeft => (0, "connection_terminated", Client, Chance::None, "the client left"),
-            Self::ClientStalled => (
-                0,
-                "connection_write_timeout",
-                Client,
-                Chance::None,
-                "the client reads the response too slowly, or not at all",
-            ),
-            Self::TooManyTunnels => (
-                503,
-                "connection_limit_reached",
-                Service,
-                Chance::None,
-                "there are as many upgraded connections as there may be",
-            ),
-            Self::QueueFull => (
-                503,
-                "connection_limit_reached",
-                Service,
-                Chance::None,
-                "every backend is busy, and as many requests wait for one as may",
-            ),
-            Self::QueueTimeout => (
-                503,
-                "connection_limit_reached",
-                Service,
-                Chance::None,
-                "every backend was busy for as long as a request may wait for one",
-            ),
-            Self::NoBackend => {
-                (503, "destination_unavailable", Service, Chance::None, "no healthy backend is available")
-            }
-            Self::Unresolved => {
-                (502, "dns_error", Backend, NothingSent, "the backend's name could not be resolved")
-            }
-            Self::Refused => {
-                (502, "connection_refused", Backend, NothingSent, "the backend refused the connection")
-            }
-            Self::Unreachable(_) => {
-                (502, "destination_ip_unroutable", Backend, NothingSent, "the backend cannot be reached")
-            }
-            // A kept connection to another backend needs none of it. Memory is short only for heads
-            // that are longer than a small buffer, under `limits.memory`.
-            Self::Shortage(_) => (
-                503,
-                "proxy_internal_error",
-                Service,
-                NothingSent,
-                "the balancer has no descriptor, port or memory left for this request",
-            ),
-            Self::ConnectTimeout => {
-                (504, "connection_timeout", Backend, NothingSent, "connecting to the backend took too long")
-            }
-            Self::SendTimeout => (
-                504,
-                "connection_write_timeout",
-                Backend,
-                MaybeDone,
-                "the backend stopped reading the request",
-            ),
-            Self::Closed => (
-                502,
-                "connection_terminated",
-                Backend,
-                MaybeDone,
-                "the backend closed the connection before it answered",
-            ),
-            Self::Reset(_) => (
-                502,
-                "connection_terminated",
-                Backend,
-                MaybeDone,
-                "the backend reset the connection before it answered",
-            ),
-            Self::Status(status) => {
-                (status, "http_request_error", Service, Chance::Granted, "the backend answered with an error")
-            }
-            Self::ResponseTimeout => {
-                (504, "http_response_timeout", Backend, MaybeDone, "the backend took too long to answer")
-            }
-            Self::WentDown => (
-                503,
-                "destination_unavailable",
-                Service,
-                Chance::Granted,
-                "the backend went down before it answered",
-            ),
-            Self::RequestTimeout => (
-                504,
-                "http_response_timeout",
-                Service,
-                Chance::None,
-                "the request took longer than its time limit",
-            ),
-            Self::BadResponse(error) => (502, "http_protocol_error", Backend, Chance::None, error.explain()),
-            Self::UnaskedUpgrade => (
-                502,
-                "http_upgrade_failed",
-                Backend,
-                Chance::None,
-                "the backend switched protocols without being asked",
-            ),
-            Self::EndlessInterim => (
-                502,
-                "http_protocol_error",
-                Backend,
-                Chance::None,
-                "the backend sent too many interim responses",
-            ),
-            Self::BadResponseBody(error) => {
-                (502, "http_protocol_error", Backend, Chance::None, error.explain())
-            }
-            Self::Truncated => (
-                502,
-                "http_response_incomplete",
-                Backend,
-                Chance::None,
-                "the response ended before it was complete",
-            ),
-            Self::ResponseStalled => {
-                (504, "connection_read_timeout", Backend, Chance::None, "the response stopped coming")
-            }
-        };
-        Row { status, proxy_status, fault, chance, text }
+    /// What logs and metrics call it.
+    pub(super) fn word(self) -> &'static str {
+        self.row().word
     }
 
-    /// What logs and metrics call it: one word of a closed list, which docs/access-log.md
-    /// explains.
-    pub(super) fn word(self) -> &'static str {
+    /// One sentence for people.
+    pub(super) fn text(self) -> &'static str {
         match self {
-            Self::BadHead(_) => "bad_request",
-            Self::HeadTimeout => "request_head_timeout",
-            Self::Connect => "method_not_allowed",
-            Self::Loop => "loop",
-            Self::BodyTooLarge => "request_too_large",
-            Self::BadBody(_) | Self::BadTrailers(_) => "bad_request_body",
-            Self::BodyTimeout => "request_body_timeout",
-            Self::NoRoute => "no_route",
-            Self::AmbiguousPath => "ambiguous_path",
-            Self::Forbidden => "forbidden",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::TooMany(_) => "rate_limited",
-            Self::PasswordsBusy => "passwords_busy",
-            Self::ClientLeft => "client_left",
-            Self::ClientStalled => "client_stalled",
-            Self::NoBackend => "no_backend",
-            Self::TooManyTunnels => "too_many_tunnels",
-            Self::QueueFull => "queue_full",
-            Self::QueueTimeout => "queue_timeout",
-            Self::Unresolved => "unresolved",
-            Self::Refused => "connection_refused",
-            Self::Unreachable(_) => "unreachable",
-            Self::Shortage(_) => "out_of_resources",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::SendTimeout => "send_timeout",
-            Self::Closed => "connection_closed",
-            Self::Reset(_) => "connection_reset",
-            Self::Status(_) => "retried_status",
-            Self::ResponseTimeout => "response_head_timeout",
-            Self::WentDown => "backend_down",
-            Self::RequestTimeout => "request_timeout",
-            Self::BadResponse(_) | Self::BadResponseBody(_) => "bad_response",
-            Self::UnaskedUpgrade => "unasked_upgrade",
-            Self::EndlessInterim => "endless_interim",
-            Self::Truncated => "response_truncated",
-            Self::ResponseStalled => "response_body_timeout",
+            Self::BadHead(error) => error.explain(),
+            Self::HeadTimeout => "the request head took too long to arrive",
+            Self::Connect => "this is not a forward proxy: CONNECT is not served",
+            Self::Loop => "the request goes round in a loop through this balancer",
+            Self::BodyTooLarge => "the request body is larger than this server accepts",
+            Self::BadBody(error) => error.explain(),
+            Self::BadTrailers(error) => error.explain(),
+            Self::BodyTimeout => "the request body stopped coming",
+            Self::NoRoute => "no route is for this request",
+            Self::AmbiguousPath => "the path can be read in several ways",
+            Self::Forbidden => "this client's network is not served",
+            Self::Unauthorized(_) => "a user name and a password are needed",
+            Self::TooMany(_) => "this client has asked too often",
+            Self::PasswordsBusy => "too many passwords are being checked at the moment",
+            Self::ClientLeft => "the client left",
+            Self::ClientStalled => "the client reads the response too slowly, or not at all",
+            Self::TooManyTunnels => "there are as many upgraded connections as there may be",
+            Self::QueueFull => "every backend is busy, and as many requests wait for one as may",
+            Self::QueueTimeout => "every backend was busy for as long as a request may wait for one",
+            Self::NoBackend => "no healthy backend is available",
+            Self::Unresolved => "the backend's name could not be resolved",
+            Self::Refused => "the backend refused the connection",
+            Self::Unreachable(_) => "the backend cannot be reached",
+            Self::Shortage(_) => "the balancer has no descriptor, port or memory left for this request",
+            Self::ConnectTimeout => "connecting to the backend took too long",
+            Self::SendTimeout => "the backend stopped reading the request",
+            Self::Closed => "the backend closed the connection before it answered",
+            Self::Reset(_) => "the backend reset the connection before it answered",
+            Self::Status(_) => "the backend answered with an error",
+            Self::ResponseTimeout => "the backend took too long to answer",
+            Self::WentDown => "the backend went down before it answered",
+            Self::RequestTimeout => "the request took longer than its time limit",
+            Self::BadResponse(error) => error.explain(),
+            Self::UnaskedUpgrade => "the backend switched protocols without being asked",
+            Self::EndlessInterim => "the backend sent too many interim responses",
+            Self::BadResponseBody(error) => error.explain(),
+            Self::Truncated => "the response ended before it was complete",
+            Self::ResponseStalled => "the response stopped coming",
         }
     }
 
-    /// What the backend's health is told.
-    pub(super) fn health_reason(self) -> Reason {
-        match self {
+    /// What the backend's health is told; `None` if the failure is not about a backend.
+    pub(super) fn health_reason(self) -> Option<Reason> {
+        Some(match self {
             Self::Refused => Reason::Refused,
             Self::Unresolved => Reason::Unresolved,
             Self::Unreachable(_) => Reason::Unreachable,
@@ -383,7 +272,29 @@ impl Failure {
             | Self::RequestTimeout
             | Self::ResponseStalled => Reason::Timeout,
             Self::Status(status) => Reason::Status(status),
-            _ => Reason::BadResponse,
-        }
+            Self::UnaskedUpgrade | Self::EndlessInterim | Self::BadResponseBody(_) => Reason::BadResponse,
+            Self::BadHead(_)
+            | Self::HeadTimeout
+            | Self::Connect
+            | Self::Loop
+            | Self::BodyTooLarge
+            | Self::BadBody(_)
+            | Self::BadTrailers(_)
+            | Self::BodyTimeout
+            | Self::NoRoute
+            | Self::AmbiguousPath
+            | Self::Forbidden
+            | Self::Unauthorized(_)
+            | Self::TooMany(_)
+            | Self::PasswordsBusy
+            | Self::ClientLeft
+            | Self::ClientStalled
+            | Self::TooManyTunnels
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::NoBackend
+            | Self::Shortage(_)
+            | Self::WentDown => return None,
+        })
     }
 }

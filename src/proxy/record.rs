@@ -14,6 +14,7 @@ use crate::observe::record::{Attempt as AttemptRecord, Record};
 use crate::proxy::client::Client;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::Context;
+use crate::proxy::end::End;
 use crate::proxy::evidence;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::failure::Failure;
@@ -105,7 +106,7 @@ pub(super) struct RequestRecord {
     /// What the client was told; 0 if nothing yet.
     pub(super) status: u16,
     /// Why it ended, if that is not that it was completed.
-    pub(super) end: Option<&'static str>,
+    pub(super) end: Option<End>,
     /// What was wrong, such as the rule that it breaks, if it got an answer of our own.
     pub(super) reason: Option<Failure>,
     /// How long it waited for a place at a backend.
@@ -115,9 +116,9 @@ pub(super) struct RequestRecord {
 impl RequestRecord {
     /// Notes what it ends with. The cause of a server error stays, whatever comes of telling the
     /// client about it: its record is there to name that cause.
-    pub(super) fn fail(&mut self, word: &'static str) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         if self.status < 500 || self.end.is_none() {
-            self.end = Some(word);
+            self.end = Some(End::Failed(failure));
         }
     }
 }
@@ -138,7 +139,7 @@ pub(super) struct Attempt {
     began: Moment,
     connected: Option<Moment>,
     first_byte: Option<Moment>,
-    outcome: Option<&'static str>,
+    outcome: Option<Failure>,
 }
 
 impl Attempts {
@@ -170,9 +171,9 @@ impl Attempts {
     }
 
     /// Notes how the last try failed.
-    pub(super) fn failed(&mut self, outcome: &'static str) {
+    pub(super) fn failed(&mut self, failure: Failure) {
         if let Some(last) = &mut self.last {
-            last.outcome.get_or_insert(outcome);
+            last.outcome.get_or_insert(failure);
         }
     }
 
@@ -220,7 +221,7 @@ pub(super) fn begin(record: &mut RequestRecord, head: &RequestHead<'_, '_>, cx: 
 /// Ends the record of a request that the stop of the balancer cuts off.
 pub fn cut_off(connection: &mut Connection, cx: &mut Context) {
     let Connection { client, exchange, .. } = connection;
-    exchange.record.end = Some("stopped");
+    exchange.record.end = Some(End::Stopped);
     end(client, exchange, cx);
 }
 
@@ -268,7 +269,7 @@ fn write_line(
     status: u16,
     total: Duration,
 ) {
-    let end = exchange.record.end.unwrap_or("completed");
+    let end = exchange.record.end.unwrap_or(End::Completed).word();
     let since = |began: Moment, then: Option<Moment>| then.map(|then| then.since(began));
     // Whoever waited in the queue may have been given a backend that only the present one knows.
     let kept_names = exchange.kept.as_ref().map_or(&[][..], |kept| &kept.backends);
@@ -284,7 +285,7 @@ fn write_line(
         reused: attempt.reused,
         connect: since(attempt.began, attempt.connected),
         first_byte: since(attempt.began, attempt.first_byte),
-        outcome: attempt.outcome.unwrap_or(end),
+        outcome: attempt.outcome.map_or(end, Failure::word),
     };
     // One try, as nearly always, needs no allocation.
     let last = exchange.record.attempts.last.as_ref().map(line);
@@ -331,6 +332,6 @@ fn write_line(
         queue: exchange.record.waited,
         total,
         end,
-        reason: exchange.record.reason.map(|failure| failure.row().text),
+        reason: exchange.record.reason.map(|failure| failure.text()),
     });
 }

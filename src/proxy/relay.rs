@@ -7,37 +7,11 @@ use crate::config::plan::HeaderOps;
 use crate::http::{ChunkDecoder, ChunkError, ChunkPart, HeadError, chunk_size_line, parse_trailers};
 use crate::net::io::Io;
 use crate::net::wait::{Reason, Wait};
-use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::exchange::{Exchange, Framing};
 use crate::proxy::failure::Failure;
-
-/// What moving bytes in one direction came to.
-pub(super) enum Flow {
-    /// Everything is where it belongs.
-    Done,
-    /// A socket is not ready.
-    Wait(Wait),
-    /// The turn is over.
-    Yield,
-    /// Something went wrong.
-    Fail(Failure),
-    /// The backend has agreed to another protocol.
-    Upgraded,
-}
-
-impl Flow {
-    /// The same, for a stage that has nothing else to do.
-    pub(super) fn into_step(self) -> Step {
-        match self {
-            Self::Wait(wait) => Step::Wait(wait),
-            Self::Yield => Step::Yield,
-            Self::Fail(failure) => Step::Fail(failure),
-            Self::Done | Self::Upgraded => Step::Close,
-        }
-    }
-}
+use crate::proxy::step::{Flow, Step};
 
 /// A wait until the client takes bytes.
 pub(super) fn wait_to_write(client: &mut Client, exchange: &Exchange, now: Moment) -> Wait {

@@ -9,6 +9,7 @@ use crate::http::{Method, reason_phrase};
 use crate::proxy::answer_page::{self, Said};
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::end::End;
 use crate::proxy::exchange::{DownloadState, Exchange, Stage};
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::{record, relay, rewrite};
@@ -47,7 +48,7 @@ pub(super) fn answer(
     record::begin_unread(client, exchange, cx);
     // A head that is malformed or late has not begun a request that could be recorded.
     exchange.record.begun = true;
-    exchange.record.end.get_or_insert(failure.word());
+    exchange.record.end.get_or_insert(End::Failed(failure));
     exchange.record.reason.get_or_insert(failure);
     if exchange.asked.id.as_bytes().is_empty() {
         cx.ids.make(&mut exchange.asked.id);
@@ -73,7 +74,7 @@ pub(super) fn answer(
     let (content_type, body) = match pages.iter().find(|page| page.statuses.contains(&status)) {
         Some(page) => (page.content_type.as_str(), &page.body[..]),
         None => {
-            let said = Said { status, phrase: reason_phrase(status), reason: row.text, id: &id };
+            let said = Said { status, phrase: reason_phrase(status), reason: failure.text(), id: &id };
             own = answer_page::body(exchange.asked.prefers, &said);
             (own.0, own.1.as_bytes())
         }
@@ -90,7 +91,7 @@ pub(super) fn fixed(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
     let route = exchange.routed.route.map(|route| snapshot.route(route));
     match (fixed, route.map(|route| &route.action)) {
         (Fixed::Redirect { status, location }, _) => {
-            exchange.record.end = Some("redirected");
+            exchange.record.end = Some(End::Redirected);
             let body = format!("{status} {}: {location}\n", reason_phrase(*status));
             let answer = Answer {
                 status: *status,
@@ -101,7 +102,7 @@ pub(super) fn fixed(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
             send(client, exchange, cx, true, &answer)
         }
         (Fixed::Respond, Some(Action::Respond(response))) => {
-            exchange.record.end = Some("responded");
+            exchange.record.end = Some(End::Responded);
             let FixedResponse { status, content_type, body } = response;
             let retry = (*status == 503).then(|| ("Retry-After", RETRY_AFTER_S.to_string()));
             let fields = retry.into_iter().collect();
@@ -109,12 +110,12 @@ pub(super) fn fixed(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
         }
         (Fixed::Respond, _) => answer(client, exchange, cx, Failure::NoRoute),
         (Fixed::Options, _) => {
-            exchange.record.end = Some("responded");
+            exchange.record.end = Some(End::Responded);
             let fields = vec![("Allow", METHODS.to_owned())];
             send(client, exchange, cx, true, &Answer { status: 200, fields, content_type: TEXT, body: b"" })
         }
         (Fixed::Trace(message), _) => {
-            exchange.record.end = Some("responded");
+            exchange.record.end = Some(End::Responded);
             let fields = Vec::new();
             send(
                 client,

@@ -18,9 +18,10 @@ use crate::proxy::dispatch::head_limits;
 use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{
-    self, BadChunks, CHUNK_FRAMING_BYTES_MAX, Flow, push_chunk, push_end, reframe, wait_to_write,
+    self, BadChunks, CHUNK_FRAMING_BYTES_MAX, push_chunk, push_end, reframe, wait_to_write,
 };
 use crate::proxy::rewrite::Additions;
+use crate::proxy::step::Flow;
 use crate::proxy::upload::body_may_begin;
 use crate::proxy::{evidence, retry, rewrite, splice};
 
@@ -31,6 +32,9 @@ pub(super) fn receive(client: &mut Client, exchange: &mut Exchange, cx: &mut Con
             Ok(()) => {}
             Err(flow) => return flow,
         }
+    }
+    if exchange.download.is_switched() {
+        return Flow::Done;
     }
     relay_body(client, exchange, cx)
 }
@@ -138,7 +142,7 @@ fn begin(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, end: us
             &mut exchange.tries.failed_tries,
             &exchange.asked,
             client.peer,
-            evidence::End::Answered,
+            evidence::Settled::Answered,
             cx.now,
         );
         exchange.record.status = 101;
@@ -147,12 +151,12 @@ fn begin(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, end: us
         relay::settle(client);
         drop(storage);
         link.inbound.consume(end);
-        exchange.download.state = DownloadState::Done;
+        exchange.download.state = DownloadState::Switched;
         exchange.download.keep_client = false;
         // From now on this is what the client says.
         exchange.upload.outbound.clear();
         exchange.upload.sent = 0;
-        return Err(Flow::Upgraded);
+        return Ok(());
     }
     if head.status < 200 {
         exchange.tries.interim += end as u64;
@@ -196,7 +200,7 @@ fn begin(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, end: us
             &mut exchange.tries.failed_tries,
             &exchange.asked,
             client.peer,
-            evidence::End::Answered,
+            evidence::Settled::Answered,
             cx.now,
         );
     }
@@ -209,7 +213,7 @@ fn begin(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, end: us
             &mut exchange.tries.failed_tries,
             &exchange.asked,
             client.peer,
-            evidence::End::Unanswered,
+            evidence::Settled::Unanswered,
             cx.now,
         );
     }
@@ -359,7 +363,7 @@ fn pass_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Context) -> Re
                 }
                 0
             }
-            DownloadState::Head | DownloadState::Done => 0,
+            DownloadState::Head | DownloadState::Done | DownloadState::Switched => 0,
         };
         if !client.outbound.is_empty() && plain <= SMALL_BODY_BYTES {
             // Behind the head, so that both go in one plain call.

@@ -94,7 +94,7 @@ pub(super) fn after(
 
 fn decide(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, failure: Failure) -> Verdict {
     let row = failure.row();
-    exchange.record.attempts.failed(failure.word());
+    exchange.record.attempts.failed(failure);
     let stale = is_stale(exchange, failure);
     let mut link = exchange.link.take();
     let mut unconnected = exchange.tries.unconnected.take();
@@ -117,13 +117,13 @@ fn decide(client: &mut Client, exchange: &mut Exchange, cx: &mut Context, failur
         && !stale
         && exchange.tries.redial.is_none()
     {
-        log::debug!("backend {} failed a request: {}", lease.backend().name(), row.text);
+        log::debug!("backend {} failed a request: {}", lease.backend().name(), failure.text());
         evidence::note(&mut exchange.tries.failed_tries, lease, failure, exchange.upload.moved, cx.now);
     }
 
     // Once a response has begun, no other may take its place.
     if exchange.download.is_answered() || row.status == 0 {
-        exchange.record.fail(failure.word());
+        exchange.record.fail(failure);
         let ends_with_connection = matches!(
             exchange.download.state,
             DownloadState::Chunked(_, Framing::UntilClose) | DownloadState::UntilClose(Framing::UntilClose)

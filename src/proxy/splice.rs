@@ -18,7 +18,8 @@ use crate::proxy::context::Context;
 use crate::proxy::exchange::{Download, DownloadState, Exchange, Framing, Upload, UploadState};
 use crate::proxy::failure::Failure;
 use crate::proxy::link::Link;
-use crate::proxy::relay::{Flow, wait_to_write};
+use crate::proxy::relay::wait_to_write;
+use crate::proxy::step::Flow;
 use crate::proxy::upload::{body_arrived, wait_for_body};
 
 /// The pipe for the response body: the one that holds a piece of it, or an empty one if what is
@@ -176,7 +177,8 @@ fn left_down(download: &Download) -> Option<u64> {
         DownloadState::Head
         | DownloadState::Chunked(..)
         | DownloadState::UntilClose(Framing::Chunked)
-        | DownloadState::Done => None,
+        | DownloadState::Done
+        | DownloadState::Switched => None,
     }
 }
 

@@ -10,10 +10,11 @@ use crate::base::buffer::{Buffer, BufferPool, Size};
 use crate::net::io::Io;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Wait};
-use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
+use crate::proxy::end::End;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::step::Step;
 
 /// One direction of a tunnel.
 enum Way {
@@ -68,7 +69,7 @@ pub(super) fn relay(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
     };
     let Some(idle) = exchange.kept.as_ref().map(|kept| kept.idle) else { return Step::Close };
     let before = cx.turn.charged();
-    exchange.record.end = Some("tunnel_closed");
+    exchange.record.end = Some(End::TunnelClosed);
     // What waits for the client is what the backend said; and the other way round.
     let down = pass(&mut link.stream, &mut link.inbound, &mut client.outbound, &mut client.stream, cx);
     let up =

@@ -9,11 +9,11 @@ use crate::config::plan::Timeouts;
 use crate::http::{self, ChunkPart};
 use crate::net::io::Io;
 use crate::net::wait::{Reason, Wait};
-use crate::proxy::advance::Step;
 use crate::proxy::client::Client;
 use crate::proxy::context::Context;
 use crate::proxy::exchange::{Exchange, Stage, Upload, UploadState};
 use crate::proxy::failure::Failure;
+use crate::proxy::step::Step;
 
 /// Checks what has arrived of a chunked body before a backend is chosen, so that a malformed one
 /// costs no connection. Nothing is consumed: the body is decoded again when it is sent.
@@ -94,7 +94,7 @@ pub(super) fn goes_on(client: &mut Client, exchange: &mut Exchange, cx: &mut Con
 
 /// Ends an upload whose response has begun, for a reason that need not cut the response.
 pub(super) fn give_up(exchange: &mut Exchange, failure: Failure) -> Step {
-    exchange.record.fail(failure.word());
+    exchange.record.fail(failure);
     if let Some(link) = &mut exchange.link {
         link.write_closed = true;
     }

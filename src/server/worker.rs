@@ -10,10 +10,11 @@ use crate::net::parking::Unpark;
 use crate::net::parking::lot::Events;
 use crate::net::wait::{Reason, Wait};
 use crate::net::warm::{Patience, WarmSet, Woken};
-use crate::proxy::advance::{Next, advance};
+use crate::proxy::advance::advance;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::{BeforeSleep, Context};
 use crate::proxy::record::cut_off;
+use crate::proxy::step::Next;
 use crate::server::ready::shift::Shift;
 use crate::server::state::ServerState;
 
