@@ -66,7 +66,7 @@ impl Sink {
         match open_file(path) {
             Ok(fd) => self.take(fd),
             Err(errno) => {
-                log::error!("{}; its lines go on into the file that was open", named(path, errno));
+                log::error!("{}; lines continue to go into the old file", named(path, errno));
             }
         }
     }

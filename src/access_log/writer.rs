@@ -86,7 +86,7 @@ impl AccessLog {
         self.intake.ring();
     }
 
-    /// Lines lost because the sink was stalled or too slow.
+    /// Lines that could not be written.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

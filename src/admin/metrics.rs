@@ -256,10 +256,8 @@ impl Snapshot {
             "Tasks waiting for a worker.",
             status.ready_queue_length as u64,
         )?;
-        let mut family = families.counter(
-            "ropewalk_access_log_dropped",
-            "Access log lines lost because the file or pipe was too slow.",
-        )?;
+        let mut family =
+            families.counter("ropewalk_access_log_dropped", "Access log lines that could not be written.")?;
         family.encode_counter::<NoLabelSet, _, f64>(&status.access_log_dropped, None)?;
         let mut family = families.counter(
             "ropewalk_diagnostics_dropped",

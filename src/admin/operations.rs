@@ -46,7 +46,7 @@ pub struct Question {
     pub method: String,
     /// Its absolute URL, such as `http://example.com/a?b`.
     pub url: String,
-    /// Fields beside Host.
+    /// Fields other than Host.
     pub headers: Vec<(String, String)>,
     /// Names of backends to treat as down.
     pub down: Vec<String>,
@@ -98,7 +98,7 @@ pub struct Status {
     /// Request durations, per pool.
     #[serde(skip)]
     pub durations: Vec<(String, Histogram)>,
-    /// Access log lines that were lost because the sink was stalled or too slow.
+    /// Access log lines that could not be written.
     pub access_log_dropped: u64,
     /// Diagnostic lines dropped because stderr was not read.
     pub diagnostics_dropped: u64,

@@ -81,7 +81,7 @@ pub const TASK_BYTES_MAX: usize = 1024;
 /// kept on the stack.
 pub const STREAMS_PER_TASK_MAX: usize = 2;
 
-/// LIMIT: bytes that a task may move before the next task gets its turn. Switching costs less than a
+/// LIMIT: bytes that a task may touch before the next task gets its turn. Switching costs less than a
 /// microsecond.
 pub const TURN_BYTES: usize = 256 * 1024;
 
@@ -89,7 +89,7 @@ pub const TURN_BYTES: usize = 256 * 1024;
 /// take a tenth of a millisecond.
 pub const TURN_TIME: std::time::Duration = std::time::Duration::from_micros(500);
 
-/// A task that moves at least this many bytes in a turn counts as bulk: its next turn waits behind
+/// A task that touches at least this many bytes in a turn counts as bulk: its next turn waits behind
 /// tasks with short turns.
 pub const BULK_BYTES: usize = 64 * 1024;
 

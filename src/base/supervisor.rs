@@ -1,6 +1,6 @@
 //! Detects threads that end unexpectedly.
 //!
-//! A balancer is a fixed set of threads, each with a job of its own: without the poller no connection
+//! A balancer is a fixed set of threads, each with its own job: without the poller no connection
 //! is accepted, without the health thread no backend changes state. Half a balancer is worse than none,
 //! because a service manager restarts only a process that has exited. So every thread is spawned here,
 //! and the first one to panic or fail is remembered and reported.

@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Starts a thread without which the process cannot go on: if it panics, the process exits.
+/// Starts a thread that the process cannot do without: if it panics, the process exits.
 pub(crate) fn spawn_vital(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Builder::new().name(name.to_owned()).spawn(move || {
         // The panic itself has been logged.

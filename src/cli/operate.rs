@@ -62,7 +62,7 @@ pub(crate) struct DrainOptions {
     admin: AdminOptions,
 }
 
-/// What is to be weighted.
+/// Options of `weight`.
 #[derive(Debug, Args)]
 pub(crate) struct WeightOptions {
     /// The backend's name

@@ -133,7 +133,7 @@ fn notices(status: &Status) -> Markup {
         @if status.access_log_dropped > 0 {
             p.notice.note {
                 b { (figures::count(status.access_log_dropped)) @if status.access_log_dropped == 1 { " line" } @else { " lines" } }
-                " of the access log lost: the disk or pipe is too slow."
+                " of the access log lost: the disk or pipe is full, failing or too slow."
             }
         }
         @if status.panics > 0 {
