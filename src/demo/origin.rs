@@ -36,13 +36,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub(super) site: Site,
+    pub(super) connections_max: usize,
 }
 
 impl Origin {
     /// An origin that answers at once, with 200 and `Response from NAME`.
     pub fn new(name: &str) -> Self {
         let patience = Patience::USUAL;
-        Self { site: Site { name: name.to_owned(), delay: Duration::ZERO, status: 200, patience } }
+        let site = Site { name: name.to_owned(), delay: Duration::ZERO, status: 200, patience };
+        Self { site, connections_max: ORIGIN_CONNECTIONS_MAX }
     }
 
     /// Answers everything but `/health` after this time.
@@ -72,17 +74,17 @@ impl Origin {
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
         let address = listener.local_addr()?;
-        let site = Arc::new(self.site);
-        Builder::new().name("origin".to_owned()).spawn(move || accept(&listener, &site))?;
+        let (site, max) = (Arc::new(self.site), self.connections_max);
+        Builder::new().name("origin".to_owned()).spawn(move || accept(&listener, &site, max))?;
         Ok(address)
     }
 }
 
-fn accept(listener: &TcpListener, site: &Arc<Site>) {
+fn accept(listener: &TcpListener, site: &Arc<Site>, connections_max: usize) {
     loop {
         match listener.accept() {
             // Each connection's thread has a clone, and the acceptor has one.
-            Ok((stream, _)) if Arc::strong_count(site) > ORIGIN_CONNECTIONS_MAX => turn_away(&stream),
+            Ok((stream, _)) if Arc::strong_count(site) > connections_max => turn_away(&stream),
             Ok((stream, _)) => {
                 let site = Arc::clone(site);
                 let thread = Builder::new().name("origin-conn".to_owned()).stack_size(ORIGIN_STACK_BYTES);

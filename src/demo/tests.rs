@@ -50,6 +50,13 @@ impl Client {
         self.receive()
     }
 
+    /// The status of the next response, unless the connection is reset first.
+    fn status_if_any(&mut self) -> Option<u16> {
+        let mut line = String::new();
+        self.0.read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.parse().ok()
+    }
+
     /// Everything up to the origin's close.
     fn rest(&mut self) -> String {
         let mut rest = String::new();
@@ -224,6 +231,31 @@ fn idle_connections_are_closed_in_silence() {
     origin.site.patience.idle = Duration::from_millis(50);
     let mut client = Client::connect(start(origin));
     assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_connection_too_many_is_told_so_until_another_ends() {
+    let mut origin = Origin::new("server-1");
+    origin.connections_max = 1;
+    let address = start(origin);
+    let mut first = Client::connect(address);
+    assert_eq!(first.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), named());
+    let mut second = Client::connect(address);
+    assert_eq!(second.receive(), (503, "too many connections\n".to_owned()));
+    assert_eq!(second.rest(), "");
+    first.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(first.receive(), named());
+    drop(first);
+    let deadline = clock::now() + Duration::from_secs(10);
+    loop {
+        let mut third = Client::connect(address);
+        // One that is turned away may be reset before it has sent anything.
+        let _ = third.0.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        if third.status_if_any() == Some(200) {
+            break;
+        }
+        assert!(clock::now() < deadline, "the place of the first connection stays taken");
+    }
 }
 
 #[test]

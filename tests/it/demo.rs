@@ -79,6 +79,16 @@ fn browsers_are_served_and_a_backend_can_be_killed_without_a_failed_request() {
         let answer = browser.response().expect("an answer");
         assert_eq!((answer.head.status(), answer.text()), (200, format!("Response from {server}\n")));
     }
+    let mut uploader = client::Client::connect(balancer);
+    uploader.send(format!("POST /echo HTTP/1.1\r\nHost: {balancer}\r\nContent-Length: 5\r\n\r\nhello"));
+    assert_eq!(uploader.response().expect("an answer").text(), "hello");
+    let stream = std::net::TcpStream::connect(balancer).expect("connect");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a time limit");
+    let (mut socket, _) = tungstenite::client(format!("ws://{balancer}/ws"), stream).expect("a WebSocket");
+    socket.send("hello".into()).expect("send");
+    assert_eq!(socket.read().expect("its echo"), "hello".into());
+    // The third of the round, so that the next begins with the first.
+    assert_eq!(client::get(balancer, "/").text(), "Response from server-3\n");
     let names = |count: usize| -> Vec<String> {
         let ask = |_| {
             let answer = client::get(balancer, "/");
