@@ -4,6 +4,9 @@
 //! a change that breaks the shape fails at once and says how. The checks read the source as
 //! text, line by line: they need no compiler, and a rule that text cannot see is not here.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
@@ -67,6 +70,12 @@ struct Source {
 fn a_floor_imports_only_lower_floors() {
     let sources = sources(&["src"]);
     assert_tidy(sources.iter().flat_map(check_imports));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let wrong = circles::check(&sources(&["src"]));
+    assert!(wrong.is_empty(), "{} untidy:\n{}\n", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::history::History;
 use super::operations::{Operations, Question};
 use super::pending::{Answer, Wake};
 use super::request::{Method, Request};
-use super::response::Response;
+use super::response::{Response, bad_request};
 use super::verbs::{self, Verb};
 use super::{metrics, page, process, text};
 
@@ -215,9 +215,4 @@ fn question(request: &Request) -> Result<Question, String> {
         down: request.query.every("down").map(str::to_owned).collect(),
         client: client.transpose()?,
     })
-}
-
-/// The response to a malformed request.
-pub(super) fn bad_request(why: impl std::fmt::Display) -> Response {
-    Response::text(400, format!("400: {why}"))
 }

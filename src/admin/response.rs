@@ -84,6 +84,11 @@ impl Response {
     }
 }
 
+/// The response to a malformed request.
+pub(super) fn bad_request(why: impl std::fmt::Display) -> Response {
+    Response::text(400, format!("400: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

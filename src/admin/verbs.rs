@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use crate::base::limits::{DURATION_SECS_MAX, WEIGHT_MAX};
 
-use super::endpoint::bad_request;
 use super::operations::{Operations, WeightChange};
 use super::pending::{Answer, Pending, Wake};
 use super::request::Query;
-use super::response::Response;
+use super::response::{Response, bad_request};
 
 /// A change, with the name of the backend it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

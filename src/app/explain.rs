@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::admin::operations::Question;
-use crate::app::operations::address_of;
 use crate::base::clock;
 use crate::base::counted::Counted;
 use crate::config::plan::{Action, Plan, PoolIndex, RateLimitKey, RoutePlan, Timeouts};
@@ -398,4 +397,10 @@ fn forward(snapshot: &Snapshot, pool: PoolIndex, route: &RoutePlan, asked: &Aske
         }
         Err((status, why)) => push(out, format_args!("  nothing: answered {status}: {why}")),
     }
+}
+
+/// Host and port as they are written: an IPv6 address in brackets.
+pub(super) fn address_of(backend: &Backend) -> String {
+    let (host, port) = (backend.host(), backend.port());
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

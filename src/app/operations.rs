@@ -9,7 +9,8 @@ use crate::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
     ReloadDone, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange, WorkersStatus,
 };
-use crate::app::{Handle, explain};
+use crate::app::Handle;
+use crate::app::explain::{self, address_of};
 use crate::base::clock::{self, Moment};
 use crate::config::plan::Strategy;
 use crate::observe::histogram::Histogram;
@@ -206,12 +207,6 @@ fn without_backend(snapshot: &Snapshot, name: &str) -> Option<String> {
             pools.join(", ")
         )),
     }
-}
-
-/// Host and port as they are written: an IPv6 address in brackets.
-pub(super) fn address_of(backend: &Backend) -> String {
-    let (host, port) = (backend.host(), backend.port());
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn until(time: Option<Duration>) -> Moment {

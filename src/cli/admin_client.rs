@@ -13,7 +13,7 @@ use ropewalk::config::plan::AdminPlan;
 use ureq::http::Response;
 use ureq::{Agent, Body, Error};
 
-use super::args;
+use super::document;
 use super::exit::Exit;
 
 /// How to reach the admin listener.
@@ -68,7 +68,7 @@ const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// The admin listener in a configuration file: its address and token.
 fn admin_of(path: &Path) -> Result<(String, Option<String>), Unanswered> {
     let refused = |errors: ConfigErrors| Unanswered::Refused(errors.to_string());
-    let admin = args::read(path).and_then(|document| document.admin()).map_err(refused)?;
+    let admin = document::read(path).and_then(|document| document.admin()).map_err(refused)?;
     let Some(AdminPlan { mut address, token }) = admin else {
         return Err(Unanswered::Refused(format!(
             "{} has no admin listener; give it \"admin\": \"{USUAL_ADDRESS}\" and restart ropewalk, or give the \

@@ -8,11 +8,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use ropewalk::config::plan::Strategy;
 use ropewalk::config::{ConfigErrors, Document};
 use serde_json::{Value, json};
 
+use super::document::{is_stdin, read};
+use super::format::Format;
 use super::operate::Operation;
 
 /// A layer-7 HTTP load balancer on plain OS threads.
@@ -79,15 +81,6 @@ pub(crate) enum Command {
     Origin(OriginOptions),
     #[command(flatten)]
     Operate(Operation),
-}
-
-/// The output format of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people.
-    Text,
-    /// One JSON object for programs.
-    Json,
 }
 
 /// A request that `explain` is asked about.
@@ -241,16 +234,6 @@ impl Settings {
             }
         }
     }
-}
-
-/// Reads the configuration that `--config` names.
-pub(crate) fn read(path: &Path) -> Result<Document, ConfigErrors> {
-    if is_stdin(path) { Document::from_stdin() } else { Document::from_file(path) }
-}
-
-/// By convention `-` means standard input. A file of that name is `./-`.
-fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 /// `URL=WEIGHT`. Backend URLs contain no `=`, so what follows one is a weight.

@@ -11,8 +11,9 @@ use ropewalk::config::plan::Plan;
 use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
 use serde_json::{Value, json};
 
-use super::args::{Format, Settings};
+use super::args::Settings;
 use super::exit::{Exit, complain, say};
+use super::format::Format;
 
 /// The host that a configuration is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,10 @@ pub(crate) mod check;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 mod diagnostics;
+mod document;
 pub(crate) mod exit;
 pub(crate) mod explain;
+mod format;
 pub(crate) mod habits;
 pub(crate) mod logging;
 pub(crate) mod notify;

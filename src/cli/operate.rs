@@ -8,8 +8,8 @@ use ropewalk::base::clock;
 use serde::Deserialize;
 
 use super::admin_client::{AdminClient, AdminOptions, Unanswered, encoded};
-use super::args::Format;
 use super::exit::{Exit, complain, say};
+use super::format::Format;
 
 /// A command for a running ropewalk.
 #[derive(Debug, Subcommand)]

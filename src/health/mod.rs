@@ -5,6 +5,7 @@ mod agenda;
 mod answer;
 mod attempt;
 mod fault;
+mod hand_over;
 mod places;
 mod prober;
 mod resolver;

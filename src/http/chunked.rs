@@ -7,7 +7,8 @@
 
 use std::fmt;
 
-use super::head_end::{head_end, is_token_byte, lines_end_in_crlf};
+use super::head_end::head_end;
+use super::octets::{is_token_byte, lines_end_in_crlf};
 use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Finds the data in a chunked body.

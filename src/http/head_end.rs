@@ -7,6 +7,7 @@
 use super::error::HeadError;
 use super::head_limits::HeadLimits;
 use super::message::Method;
+use super::octets::is_token_byte;
 use super::target::Target;
 use super::tokenise::request_line;
 use crate::base::limits::METHOD_BYTES_MAX;
@@ -90,53 +91,6 @@ fn method_is_too_long(line: &[u8]) -> bool {
     line.get(..=METHOD_BYTES_MAX).is_some_and(|start| start.iter().copied().all(is_token_byte))
 }
 
-/// Whether every CR is followed by an LF and every LF follows a CR.
-///
-/// The tokeniser accepts a bare LF as a line end; another implementation may not, and the difference
-/// smuggles a field past one of them. The loop runs over two slices and never exits early, so that the
-/// compiler vectorises it: a version with `skip(1)` was not vectorised, and a browser's head took twice
-/// as long to parse.
-#[inline]
-pub(super) fn lines_end_in_crlf(bytes: &[u8]) -> bool {
-    let (Some((first, all_but_first)), Some((last, all_but_last))) =
-        (bytes.split_first(), bytes.split_last())
-    else {
-        return true;
-    };
-    let mut torn = (*first == b'\n') | (*last == b'\r');
-    for (this, next) in all_but_last.iter().zip(all_but_first) {
-        torn |= (*this == b'\r') != (*next == b'\n');
-    }
-    !torn
-}
-
-/// Whether a byte may be in a token, such as a method or a field name (RFC 9110, 5.6.2).
-#[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN_BYTES[usize::from(byte)]
-}
-
-/// A table, because chunk extensions are checked byte by byte.
-const TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let (marks, mut place) = (b"!#$%&'*+-.^_`|~", 0);
-    while place < marks.len() {
-        table[marks[place] as usize] = true;
-        place += 1;
-    }
-    table
-};
-
-/// Whether these bytes are a token (RFC 9110, 5.6.2), as methods and field names are.
-pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
-}
-
 /// Whether the second word of a request line is longer than a target may be.
 fn target_is_too_long(line: &[u8], target_max: usize) -> bool {
     let Some(space) = memchr::memchr(b' ', line) else { return false };
@@ -151,6 +105,7 @@ fn target_is_too_long(line: &[u8], target_max: usize) -> bool {
 mod tests {
     use super::*;
     use crate::base::limits::TARGET_BYTES_DEFAULT;
+    use crate::http::octets::lines_end_in_crlf;
 
     #[test]
     fn a_head_ends_just_past_its_empty_line() {

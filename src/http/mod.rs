@@ -19,6 +19,7 @@ mod head_end;
 mod head_limits;
 mod message;
 mod node;
+mod octets;
 mod path;
 #[cfg(test)]
 mod properties;
@@ -35,10 +36,11 @@ pub use chunked::{ChunkDecoder, ChunkError, ChunkPart, ChunkSizeLine, chunk_size
 pub use error::HeadError;
 pub use field::{Field, Known};
 pub use framing::BodyLength;
-pub use head_end::{check_partial_request, head_end, is_token};
+pub use head_end::{check_partial_request, head_end};
 pub use head_limits::HeadLimits;
 pub use message::{Method, Version};
 pub use node::node_address;
+pub use octets::is_token;
 pub use path::{Ambiguous, is_below, is_plain, normalise, split_query, without_dots, without_prefix};
 pub use readings::other_readings;
 pub use reason::reason_phrase;

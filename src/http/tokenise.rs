@@ -8,8 +8,8 @@
 use std::mem::MaybeUninit;
 
 use super::error::HeadError;
-use super::head_end::{is_token_byte, lines_end_in_crlf};
 use super::message::Version;
+use super::octets::{is_token_byte, lines_end_in_crlf};
 use super::target::bytes_are_allowed;
 use crate::base::limits::{HEAD_FIELDS_DEFAULT, METHOD_BYTES_MAX};
 

@@ -7,7 +7,7 @@
 
 use super::error::HeadError;
 use super::field::{Field, Known};
-use super::head_end::lines_end_in_crlf;
+use super::octets::lines_end_in_crlf;
 use super::tokenise::{lines, why_fields_failed};
 use crate::base::limits::TRAILER_FIELDS_MAX;
 

@@ -5,9 +5,23 @@
 
 use std::fmt;
 
-use super::Request;
 use crate::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, ValueMatch};
 use crate::http::{self, Field, Known};
+
+/// What a route checks in a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The name of the listener that accepted it.
+    pub listener: &'a str,
+    /// Its host, possibly with a port; empty if it names none.
+    pub host: &'a str,
+    /// Its method.
+    pub method: &'a str,
+    /// Its target in origin-form.
+    pub target: &'a str,
+    /// Its fields.
+    pub fields: &'a [Field<'a>],
+}
 
 /// Which requests one route matches.
 pub(super) struct Matches {

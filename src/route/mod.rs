@@ -4,6 +4,7 @@
 
 mod admission;
 pub mod basic_auth;
+mod guard;
 mod index;
 mod matches;
 pub mod password_queue;
@@ -14,6 +15,7 @@ pub mod rate_limit;
 mod readers;
 mod table;
 
-pub use admission::{Asker, Clearance, Refusal, User};
-pub use matches::{Mismatch, bare_host};
-pub use table::{Found, NotFound, Request, Routes};
+pub use admission::Clearance;
+pub use guard::{Asker, Refusal, User};
+pub use matches::{Mismatch, Request, bare_host};
+pub use table::{Found, NotFound, Routes};

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::matches::Fit;
+use super::matches::Request;
 use super::readers::READERS;
-use super::table::{NotFound, Request, Routes};
+use super::table::{NotFound, Routes};
 use crate::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, Timeouts, ValueMatch};
 use crate::http::{self, Field, Known};
 

@@ -9,13 +9,15 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, DISPLACED_AT_ONCE_MAX, RETRY_AFTER_S};
-use crate::net::listen::{Accept, Listener};
+use crate::net::listen::Accept;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::ListenerInfo;
 use crate::proxy::counted::{Counted, Counts};
 use crate::server::clients::{Client, Clients};
 use crate::server::displace::Idle;
 use crate::server::state::ServerState;
+
+pub use crate::server::listeners::{BoundListener, Change};
 
 /// The listening sockets, owned by the poller.
 pub struct Acceptor {
@@ -29,37 +31,6 @@ pub struct Acceptor {
     paused_until: Option<Moment>,
     /// Connections could not be accepted last time; told once, not ten times a second.
     exhausted: bool,
-}
-
-/// A listening socket and what is known of it.
-#[derive(Debug)]
-pub struct BoundListener {
-    /// The socket.
-    pub listener: Listener,
-    /// What connections through it are told of it.
-    pub info: Arc<ListenerInfo>,
-}
-
-/// What a reload changes about the listeners. Those that are not kept are closed.
-#[derive(Debug, Default)]
-pub struct Change {
-    /// What those that are kept are called from now on, by their numbers.
-    pub keep: Vec<Arc<ListenerInfo>>,
-    /// New ones.
-    pub add: Vec<BoundListener>,
-}
-
-impl Change {
-    /// Both changes in one, when the second was asked for before the first was made.
-    #[must_use]
-    pub fn and_then(self, next: Self) -> Self {
-        let still_new = self.add.into_iter().filter_map(|bound| {
-            let info = next.keep.iter().find(|info| info.id == bound.info.id)?;
-            Some(BoundListener { listener: bound.listener, info: Arc::clone(info) })
-        });
-        let add = still_new.chain(next.add).collect();
-        Self { keep: next.keep, add }
-    }
 }
 
 impl Acceptor {

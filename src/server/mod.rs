@@ -3,6 +3,7 @@
 pub mod accept;
 mod clients;
 mod displace;
+pub mod listeners;
 pub mod poller;
 pub mod ready;
 pub mod state;

@@ -9,7 +9,7 @@ use crate::net::parking::lot::Parking;
 use crate::net::parking::{ParkToken, Unpark};
 use crate::proxy::connection::Connection;
 use crate::proxy::context::Shared;
-use crate::server::accept::Change;
+use crate::server::listeners::Change;
 use crate::server::ready::Ready;
 use crate::server::task_dump::TaskDump;
 

@@ -13,7 +13,7 @@ use super::super::plan::{
 };
 use super::super::reader::Problems;
 use super::pool::{Named, Pools};
-use super::route::Placed;
+use super::route::{Placed, is_below};
 use super::wider::Earlier;
 
 /// Warns of all of it.
@@ -148,13 +148,6 @@ fn covers_path(wide: &PathMatch, narrow: &PathMatch) -> bool {
             is_below(narrow, wide)
         }
     }
-}
-
-/// Whether a path is a prefix or lies below it; a prefix that ends in a slash is for what lies
-/// below only.
-pub(super) fn is_below(path: &str, prefix: &str) -> bool {
-    let rest = path.strip_prefix(prefix);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 /// Whether whatever `wide` asks for is asked for by `narrow` too.

@@ -13,7 +13,6 @@ use super::super::reader::{self, Fields, Problems, shown};
 use super::attached::Folder;
 use super::bounds::{self, Scope};
 use super::header::{self, Head};
-use super::lints::is_below;
 use super::listener::Listeners;
 use super::pool::{Pool, Pools, RETRIES_OF_ONE};
 use super::{access, action, error_page, matcher, network, template};
@@ -192,4 +191,11 @@ fn strip_prefix(node: &Node, matcher: Option<&Matcher>, problems: &mut Problems)
         problems.warn(&node.at, message);
     }
     Some(prefix)
+}
+
+/// Whether a path is a prefix or lies below it; a prefix that ends in a slash is for what lies
+/// below only.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
