@@ -43,7 +43,10 @@ const DATA_PATH: [&str; 7] = ["base", "http", "net", "route", "upstream", "proxy
 const SAYS_NOTHING: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "manager", "misc"];
 
 /// LIMIT: lines of one file, its tests included. Longer ones have two reasons to change.
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 500;
+
+/// Files that are still longer, and how long they may be. Take out what has become short; add nothing.
+const STILL_LONG: [(&str, usize); 2] = [("src/app/mod.rs", 600), ("tests/simulation/main.rs", 600)];
 
 /// One thing that is not as it should be.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,8 +195,10 @@ fn check_file(source: &Source) -> Vec<Untidy> {
         found.push(source.untidy(0, "does not open with what it owns (`//!`)".into()));
     }
     let lines = source.text.lines().count();
-    if lines > LINES_MAX {
-        found.push(source.untidy(LINES_MAX, format!("{lines} lines are more than {LINES_MAX}")));
+    let still = STILL_LONG.iter().find(|(path, _)| *path == source.path);
+    let max = still.map_or(LINES_MAX, |(_, max)| *max);
+    if lines > max {
+        found.push(source.untidy(max, format!("{lines} lines are more than {max}")));
     }
     found
 }

@@ -8,7 +8,7 @@ use super::balancer::free_address;
 use super::client::Client;
 use super::operator::{Asked, Operated};
 use super::origin::{Origin, reply};
-use super::reloading::{echo_for_ever, open_tunnel};
+use super::reloads_under_load::{echo_for_ever, open_tunnel};
 use super::wait;
 
 #[test]

@@ -46,6 +46,7 @@ mod probing;
 mod queueing;
 mod recorded;
 mod reloading;
+mod reloads_under_load;
 mod stalled;
 mod stopping;
 mod strategies;
