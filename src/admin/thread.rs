@@ -253,5 +253,6 @@ fn advance(
 
 fn timespec(duration: Duration) -> Timespec {
     // INVARIANT: no wait here is longer than a second, so the parts fit.
+    debug_assert!(duration <= Duration::from_secs(1), "{duration:?}");
     Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

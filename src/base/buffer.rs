@@ -37,8 +37,9 @@ pub struct Buffer {
 
 impl Buffer {
     /// The bytes in the queue, front first.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: `start` never passes the end of `bytes`")]
     pub fn bytes(&self) -> &[u8] {
-        // INVARIANT: `start` never passes the end of `bytes`.
+        debug_assert!(self.start as usize <= self.bytes.len());
         &self.bytes[self.start as usize..]
     }
 
@@ -70,6 +71,7 @@ impl Buffer {
     pub fn consume(&mut self, count: usize) {
         let start = (self.start as usize + count).min(self.bytes.len());
         // INVARIANT: no buffer comes near 4 GiB.
+        debug_assert!(u32::try_from(start).is_ok());
         self.start = start as u32;
         if start == self.bytes.len() {
             self.clear();

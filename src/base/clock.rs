@@ -67,6 +67,7 @@ pub fn wall_time(moment: Moment) -> SystemTime {
 pub fn ran() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     // INVARIANT: it counts up from the thread's start, so neither part is negative.
+    debug_assert!(time.tv_sec >= 0 && time.tv_nsec >= 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -74,5 +75,6 @@ pub fn ran() -> Duration {
 pub fn now() -> Moment {
     let time = clock_gettime(ClockId::Monotonic);
     // INVARIANT: CLOCK_MONOTONIC counts up from boot, so neither part is negative.
+    debug_assert!(time.tv_sec >= 0 && time.tv_nsec >= 0);
     Moment((time.tv_sec as u64) * 1_000_000_000 + time.tv_nsec as u64)
 }

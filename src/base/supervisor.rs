@@ -95,13 +95,13 @@ impl std::error::Error for ThreadEnded {}
 
 #[cfg(test)]
 mod tests {
-    use crossbeam::channel::unbounded;
+    use crossbeam::channel::bounded;
 
     use super::*;
 
     #[test]
     fn the_first_thread_that_fails_or_panics_is_remembered() {
-        let (told, tell) = unbounded();
+        let (told, tell) = bounded(64);
         let supervisor = Supervisor::new(move || told.send(()).unwrap());
         let spawn = |name: &str, run: fn() -> Result<(), String>| {
             supervisor.spawn(Builder::new().name(name.to_owned()), run).unwrap().join().unwrap();

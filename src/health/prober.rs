@@ -83,6 +83,10 @@ struct PoolWatch {
 
 impl Prober {
     pub(super) fn new(shared: Arc<Shared>, watch: Watch, asked: Receiver<u32>) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "LIMIT: no more results than look-ups under way, which the resolver bounds"
+        )]
         let (sender, resolved) = unbounded();
         let requests = shared.requests.clone();
         let resolver = Resolver::new(move |found| {
@@ -129,7 +133,10 @@ impl Prober {
             match event.data.u64() {
                 WAKE => self.on_wake(now),
                 // INVARIANT: all other events carry backend ids.
-                backend => self.advance(backend as u32, now),
+                backend => {
+                    debug_assert!(u32::try_from(backend).is_ok(), "{backend}");
+                    self.advance(backend as u32, now);
+                }
             }
         }
         Ok(())

@@ -143,7 +143,7 @@ fn system(host: &str, port: u16) -> Vec<SocketAddr> {
 mod tests {
     use std::time::Duration;
 
-    use crossbeam::channel::unbounded;
+    use crossbeam::channel::bounded;
 
     use super::*;
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn resolver(look_up: LookUp) -> (Resolver, Receiver<Resolved>) {
-        let (sender, found) = unbounded();
+        let (sender, found) = bounded(64);
         (Resolver::with(move |resolved| drop(sender.send(resolved)), look_up), found)
     }
 

@@ -299,6 +299,10 @@ impl std::error::Error for ChunkError {}
 /// The size line of a chunk of `len` bytes: the size in hexadecimal, then CRLF.
 ///
 /// `len` must not be 0: an empty chunk ends the body.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "INVARIANT: a usize has at most 16 hexadecimal digits, for which there is room before the CRLF"
+)]
 pub fn chunk_size_line(len: usize) -> ChunkSizeLine {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut line = ChunkSizeLine { bytes: [0; 18], start: 16 };
@@ -323,8 +327,12 @@ pub struct ChunkSizeLine {
 
 impl ChunkSizeLine {
     /// The line, with its CRLF.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: a usize has at most 16 hexadecimal digits, so 0 <= start <= 15"
+    )]
     pub fn as_bytes(&self) -> &[u8] {
-        // INVARIANT: a usize has at most 16 hexadecimal digits, so 0 <= start <= 15.
+        debug_assert!(self.start <= 15);
         &self.bytes[self.start..]
     }
 }

@@ -8,6 +8,9 @@
 //!
 //! Ordinary heads are parsed without allocating. Nothing here may panic on what a peer sent.
 
+// Bytes from a peer and races must not panic: where one of these is right, its reason says why.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod authentication;
 mod authority;
 mod chunked;

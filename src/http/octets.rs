@@ -21,12 +21,17 @@ pub(super) fn lines_end_in_crlf(bytes: &[u8]) -> bool {
 }
 
 /// Whether a byte may be in a token, such as a method or a field name (RFC 9110, 5.6.2).
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: the table has an entry for every byte")]
 #[inline]
 pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[usize::from(byte)]
 }
 
 /// A table, because chunk extensions are checked byte by byte.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "INVARIANT: evaluated at compile time, where a wrong index is an error"
+)]
 const TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -273,8 +273,11 @@ pub(super) fn request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
     let version = version_of(version)?;
     match (str::from_utf8(method), str::from_utf8(target)) {
         (Ok(method), Ok(target)) => Ok(RequestLine { method, target, version }),
-        // INVARIANT: both were checked to be ASCII.
-        _ => Err(HeadError::RequestLine),
+        _ => {
+            // INVARIANT: both were checked to be ASCII.
+            debug_assert!(false, "a request line in ASCII is not UTF-8");
+            Err(HeadError::RequestLine)
+        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! what its last blocked call needs, a [`wait::Wait`] says until when; [`warm::WarmSet`] holds it for a moment
 //! with `poll`, and [`parking::lot::Parking`] for as long as it takes with epoll.
 
+// Bytes from a peer and races must not panic: where one of these is right, its reason says why.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 pub mod inherit;
 pub mod io;
 pub mod listen;
@@ -12,5 +15,9 @@ pub mod pipe;
 pub mod stream;
 pub mod sys;
 pub mod wait;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "INVARIANT: it goes backwards, so what it takes out moves nothing that is to come"
+)]
 pub mod warm;
 pub mod wheel;

@@ -4,6 +4,11 @@
 //! because deadlines that run from the first byte, over all tries or from a route's own
 //! timeout come in no order.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "INVARIANT: a slot has a link from its first insertion on, lists hold such slots only, and buckets are taken modulo their number"
+)]
+
 use crate::base::clock::Moment;
 
 /// 2^24 ns, about 17 ms: how late a deadline may fire.
@@ -60,6 +65,7 @@ impl Wheel {
 
     /// Takes away the deadline of a slot that has one.
     pub fn remove(&mut self, slot: u32) {
+        debug_assert!((slot as usize) < self.links.len(), "slot {slot} never had a deadline");
         let Link { previous, next, bucket, .. } = self.links[slot as usize];
         let bucket = bucket as usize;
         if next != NONE {

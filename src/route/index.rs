@@ -71,11 +71,15 @@ impl<T: Default> Default for Node<T> {
 
 impl<T: Default> Tree<T> {
     /// The value at these segments, created if missing.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: nodes are never removed, so every index that was handed out is valid"
+    )]
     fn at<'s>(&mut self, segments: impl Iterator<Item = &'s [u8]>) -> &mut T {
         let mut place = ROOT;
         for segment in segments {
             let new = self.nodes.len();
-            // INVARIANT: nodes are never removed, so every index that was handed out is valid.
+            debug_assert!(place < new);
             let node = &mut self.nodes[place];
             node.segment_bytes_max = node.segment_bytes_max.max(segment.len());
             place = *node.children.entry(segment.into()).or_insert(new);
@@ -83,7 +87,6 @@ impl<T: Default> Tree<T> {
                 self.nodes.push(Node::default());
             }
         }
-        // INVARIANT: as above.
         &mut self.nodes[place].value
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Knows requests and configuration, but neither backends nor sockets.
 
+// Bytes from a peer and races must not panic: where one of these is right, its reason says why.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod admission;
 pub mod basic_auth;
 mod guard;

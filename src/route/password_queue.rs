@@ -137,6 +137,7 @@ impl Job {
             self.authenticator.verify(&self.credentials)
         };
         let before = std::mem::replace(&mut *self.state.lock(), State::Hashed(user));
+        debug_assert!(matches!(before, State::Waiting(_)), "a password was hashed twice");
         if let (State::Waiting(Some(spot)), Some(unpark)) = (before, self.unpark.upgrade()) {
             unpark.unpark(spot);
         }

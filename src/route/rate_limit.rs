@@ -74,9 +74,11 @@ impl RateLimiter {
         let Some(set) = buckets.get_mut((key >> 32) as usize % sets) else { return Ok(()) };
         let place = match set.iter().position(|bucket| bucket.key == key) {
             Some(place) => place,
-            None => (0..set.len()).min_by_key(|&place| set[place].full_at).unwrap_or(0),
+            None => {
+                set.iter().zip(0..).min_by_key(|(bucket, _)| bucket.full_at).map_or(0, |(_, place)| place)
+            }
         };
-        let bucket = &mut set[place];
+        let Some(bucket) = set.get_mut(place) else { return Ok(()) };
         if bucket.key != key {
             *bucket = Bucket { key, full_at: now };
         }

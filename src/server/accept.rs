@@ -61,12 +61,12 @@ impl Acceptor {
     /// Opens and closes listeners. What has connected to those that are closed is still served.
     pub fn change(&mut self, state: &ServerState, change: Change, now: Moment) {
         for number in 0..self.listeners.len() {
-            let Some(bound) = &mut self.listeners[number] else { continue };
+            let Some(Some(bound)) = self.listeners.get_mut(number) else { continue };
             match change.keep.iter().find(|info| info.id == bound.info.id) {
                 Some(info) => bound.info = Arc::clone(info),
                 None => {
                     self.accept(number as u32, state, now);
-                    if let Some(bound) = self.listeners[number].take() {
+                    if let Some(bound) = self.listeners.get_mut(number).and_then(Option::take) {
                         shut(bound, state);
                     }
                 }
@@ -81,8 +81,8 @@ impl Acceptor {
                 log::error!("cannot watch listener {}: {error}", bound.info.address);
                 continue;
             }
-            match free {
-                Some(free) => self.listeners[free] = Some(bound),
+            match self.listeners.get_mut(number) {
+                Some(place) => *place = Some(bound),
                 None => self.listeners.push(Some(bound)),
             }
         }

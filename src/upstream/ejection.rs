@@ -282,7 +282,9 @@ impl Ejections {
         let time = time.max(rules.time);
         member.ejection = Some(Ejection { since: now, until: now + time, time, reason });
         member.epoch = member.epoch.wrapping_add(1);
-        member.counts[reason.number()] += 1;
+        if let Some(count) = member.counts.get_mut(reason.number()) {
+            *count += 1;
+        }
         member.forget();
         Some(time)
     }

@@ -131,6 +131,7 @@ impl IdleConnections {
 
     /// Closes all connections and suspends reuse for a while. Returns how often this was done for this
     /// reason, or `None` if reuse was already suspended.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: there is a count for every reason")]
     pub fn suspend(&self, why: Distrust, now: Moment) -> Option<u64> {
         let (old, count) = {
             let mut kept = self.kept.lock();

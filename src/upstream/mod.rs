@@ -1,5 +1,8 @@
 //! Floor 4: backends, their health, and how one is chosen.
 
+// Bytes from a peer and races must not panic: where one of these is right, its reason says why.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 pub mod addresses;
 pub mod ask;
 pub mod backend;

@@ -161,6 +161,7 @@ struct View<'p> {
     ask: &'p Ask,
 }
 
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: selectors ask for indexes below `len` only")]
 impl Candidates for View<'_> {
     fn len(&self) -> usize {
         self.backends.len()

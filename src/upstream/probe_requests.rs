@@ -27,6 +27,10 @@ impl ProbeRequests {
     /// The system cannot create a descriptor.
     pub fn new() -> Result<(Self, Receiver<u32>), Errno> {
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "LIMIT: a backend is in it once at most, as it asks once"
+        )]
         let (sender, receiver) = unbounded();
         Ok((Self { sender, wake: Arc::new(wake) }, receiver))
     }

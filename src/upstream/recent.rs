@@ -24,6 +24,7 @@ pub struct Recent {
     newest: u64,
 }
 
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: slots are taken modulo their number")]
 impl Recent {
     /// Counts `count` events at `now`.
     pub fn add(&mut self, count: u64, now: Moment) {

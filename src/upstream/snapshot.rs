@@ -45,8 +45,12 @@ impl Snapshot {
     }
 
     /// A route by its index.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: a plan has at least one route, and indexes come from `Routes::find`"
+    )]
     pub fn route(&self, index: u16) -> &RoutePlan {
-        // INVARIANT: a plan has at least one route, and indexes come from `Routes::find`.
+        debug_assert!(usize::from(index) < self.plan.routes.len());
         &self.plan.routes[usize::from(index)]
     }
 
@@ -59,8 +63,12 @@ impl Snapshot {
     }
 
     /// A pool by its index.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: indexes come from the plan's routes, which were checked against its pools"
+    )]
     pub fn pool(&self, index: u16) -> &Pool {
-        // INVARIANT: indexes come from the plan's routes, which were checked against its pools.
+        debug_assert!(usize::from(index) < self.pools.len());
         &self.pools[usize::from(index)]
     }
 

@@ -33,7 +33,7 @@ fn prober() -> Prober {
     });
     let watch = Watch::new(&shared).unwrap();
     let mut prober = Prober::new(shared, watch, asked);
-    let (sender, resolved) = unbounded();
+    let (sender, resolved) = crossbeam::channel::bounded(64);
     let tell = move |found| {
         sender.send(found).unwrap();
         requests.ring();

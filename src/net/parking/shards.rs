@@ -187,6 +187,7 @@ impl<T> Shard<T> {
         Self { slots: Vec::new(), free: Vec::new(), wheel: Wheel::new(now) }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: a slot that is free, or was just made, is there")]
     fn begin(
         &mut self,
         mut task: Box<T>,
@@ -250,6 +251,7 @@ impl<T> Shard<T> {
         (entry.generation == token.generation).then_some(&mut entry.state)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: the wheel holds slots that are there")]
     fn expire(&mut self, now: Moment, due: &mut Vec<u32>, tasks: &mut Vec<Box<T>>) {
         due.clear();
         self.wheel.due(now, due);
@@ -261,6 +263,7 @@ impl<T> Shard<T> {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: no slot is ever taken away")]
     fn take(&mut self, which: &mut impl FnMut(&T) -> bool, tasks: &mut Vec<Box<T>>) {
         for slot in 0..self.slots.len() as u32 {
             let Slot { state, task: Some(task), .. } = &mut self.slots[slot as usize] else { continue };

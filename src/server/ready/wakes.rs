@@ -136,15 +136,21 @@ impl<W: Wake> Wakes<W> {
         &self.slot(worker).waker
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: workers are numbered from 0, and each has a slot"
+    )]
     fn slot(&self, worker: usize) -> &WorkerSlot<W> {
-        // INVARIANT: workers are numbered from 0, and each has a slot.
         debug_assert!(worker < self.slots.len(), "worker {worker} of {}", self.slots.len());
         &self.slots[worker]
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "INVARIANT: the crew is at least one of the workers, and at most all; `set_crew` asserts it"
+    )]
     fn crew_slots(&self) -> &[WorkerSlot<W>] {
         let size = self.crew.load(Ordering::Acquire);
-        // INVARIANT: the crew is at least one of the workers, and at most all. `set_crew` asserts it.
         debug_assert!((1..=self.slots.len()).contains(&size), "a crew of {size}");
         &self.slots[..size]
     }
