@@ -7,7 +7,7 @@
 //! events that the memory model allows.
 //!
 //! By default a thread is preempted twice at most, which takes seconds and finds nearly everything.
-//! `ROPEWALK_LONG_TESTS=1` allows four preemptions (`just release`).
+//! `ROPEWALK_LONG_TESTS=1` allows three, for ten minutes a model (`just release`).
 
 #![allow(
     dead_code,
@@ -23,6 +23,8 @@ mod server;
 mod upstream;
 mod wakes;
 
+use std::time::Duration;
+
 use loom::model::Builder;
 
 /// Runs a model under every order of events within the bound.
@@ -30,6 +32,7 @@ use loom::model::Builder;
 pub fn explore(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     let long = std::env::var_os("ROPEWALK_LONG_TESTS").is_some();
-    builder.preemption_bound = Some(if long { 4 } else { 2 });
+    builder.preemption_bound = Some(if long { 3 } else { 2 });
+    builder.max_duration = long.then_some(Duration::from_secs(600));
     builder.check(model);
 }
