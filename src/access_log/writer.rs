@@ -36,7 +36,7 @@ pub struct AccessLog {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Requests to the thread. SeqCst: a pending ring of the bell must also serve a request made now, and a
+/// Requests to the thread. SeqCst: a pending wake-up must also serve a request made now, and a
 /// thread that has seen a stop must see the lines from before it.
 #[derive(Default)]
 struct Requests {
@@ -83,7 +83,7 @@ impl AccessLog {
     /// file; none is lost. Does nothing for standard output.
     pub fn reopen(&self) {
         self.requests.reopen.store(true, Ordering::SeqCst);
-        self.intake.ring();
+        self.intake.wake();
     }
 
     /// Lines that could not be written.
@@ -103,7 +103,7 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.requests.stop.store(true, Ordering::SeqCst);
-        self.intake.ring();
+        self.intake.wake();
         let is_stuck = self.ended.recv_timeout(LOG_STOP_WAIT) == Err(RecvTimeoutError::Timeout);
         let left: u64 = self.outlet.filled.try_iter().map(|lines| lines_in(&lines)).sum();
         self.dropped.fetch_add(left, Ordering::Relaxed);
@@ -145,20 +145,20 @@ impl Writer {
                 return;
             }
             // While this lingers, lines are handed over without waking it, unless there are very many.
-            if self.outlet.bell.recv_timeout(LOG_LINGER) == Err(RecvTimeoutError::Timeout) {
+            if self.outlet.wake.recv_timeout(LOG_LINGER) == Err(RecvTimeoutError::Timeout) {
                 self.wait();
             }
         }
     }
 
-    /// Waits for lines or for the bell.
+    /// Waits for lines or for a wake-up.
     fn wait(&mut self) {
         // No deadline: without lines there is nothing to do.
         select_biased! {
             recv(self.outlet.filled) -> lines => if let Ok(lines) = lines {
                 self.take(lines);
             },
-            recv(self.outlet.bell) -> _ => {},
+            recv(self.outlet.wake) -> _ => {},
         }
     }
 

@@ -217,7 +217,7 @@ impl Server {
                         self.bound_answers(self.connections.len() - 1);
                     }
                 }
-                Accept::Nobody => return,
+                Accept::Empty => return,
                 Accept::Exhausted(error) => {
                     log::error!("the admin listener cannot accept for the moment: {error}");
                     self.resume_at = now + ACCEPT_PAUSE;

@@ -49,7 +49,7 @@ impl Watch {
     /// The process is out of descriptors.
     pub(super) fn new(shared: &Shared) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, shared.requests.bell(), EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&epoll, shared.requests.wake_fd(), EventData::new_u64(WAKE), EventFlags::IN)?;
         Ok(Self { epoll })
     }
 }
@@ -92,7 +92,7 @@ impl Prober {
         let resolver = Resolver::new(move |found| {
             // If the thread has stopped, the result is no longer needed.
             if sender.send(found).is_ok() {
-                requests.ring();
+                requests.wake();
             }
         });
         Self {
@@ -158,7 +158,7 @@ impl Prober {
 
     fn on_wake(&mut self, now: Moment) {
         // First, so that a later message wakes the thread again.
-        let _ = rustix::io::read(self.shared.requests.bell(), &mut [0_u8; 8]);
+        let _ = rustix::io::read(self.shared.requests.wake_fd(), &mut [0_u8; 8]);
         let handed_over = self.shared.hand_over.lock().list.take();
         if let Some(list) = handed_over {
             self.adopt(list, now);

@@ -66,7 +66,7 @@ impl HealthThread {
             hand_over.list.replace(list)
         };
         drop(before);
-        self.shared.requests.ring();
+        self.shared.requests.wake();
     }
 
     /// Waits until every backend has its first result, or until `patience` is over.
@@ -79,7 +79,7 @@ impl HealthThread {
 impl Drop for HealthThread {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.requests.ring();
+        self.shared.requests.wake();
         if let Some(thread) = self.thread.take() {
             // How it ended has already been reported.
             let _ = thread.join();

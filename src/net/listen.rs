@@ -18,13 +18,13 @@ pub struct Listener {
     address: SocketAddr,
 }
 
-/// What an attempt to accept came to.
+/// The result of an attempt to accept.
 #[derive(Debug)]
 pub enum Accept {
-    /// A connection and who is at its other end.
+    /// A connection and the address of its peer.
     Connection(OwnedFd, SocketAddr),
-    /// Nobody is waiting.
-    Nobody,
+    /// No connection is waiting.
+    Empty,
     /// The process or the machine is out of descriptors or memory.
     Exhausted(Errno),
 }
@@ -83,7 +83,7 @@ impl Listener {
                     let peer = peer.and_then(|peer| peer.try_into().ok()).unwrap_or(self.address);
                     return Accept::Connection(fd, canonical(peer));
                 }
-                Err(Errno::AGAIN) => return Accept::Nobody,
+                Err(Errno::AGAIN) => return Accept::Empty,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                     return Accept::Exhausted(error);
                 }

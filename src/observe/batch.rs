@@ -7,7 +7,7 @@
 //! more buffers are in flight than ever before.
 //!
 //! Handing over a batch usually wakes no thread. The writer polls the channel when its linger time is
-//! over, and a bell cuts that short when the channel fills up.
+//! over, and a wake-up cuts that short when the channel fills up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Intake {
     filled: Sender<Vec<u8>>,
-    bell: Sender<()>,
+    wake: Sender<()>,
     empty: Receiver<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
@@ -42,8 +42,8 @@ pub struct Outlet {
     /// Buffers of whole lines, in the order they were handed over. Disconnected once the last batch and
     /// the last intake are gone.
     pub filled: Receiver<Vec<u8>>,
-    /// Rung when the writer should not linger.
-    pub bell: Receiver<()>,
+    /// Signalled when the writer should not linger.
+    pub wake: Receiver<()>,
     empty: Sender<Vec<u8>>,
 }
 
@@ -52,9 +52,9 @@ pub struct Outlet {
 pub fn channel(dropped: Arc<AtomicU64>) -> (Intake, Outlet) {
     let (filled, to_write) = bounded(LOG_BATCHES_MAX);
     let (give_back, empty) = bounded(LOG_BATCHES_MAX);
-    let (ring, bell) = bounded(1);
-    let intake = Intake { filled, bell: ring, empty, dropped };
-    (intake, Outlet { filled: to_write, bell, empty: give_back })
+    let (wake, woken) = bounded(1);
+    let intake = Intake { filled, wake, empty, dropped };
+    (intake, Outlet { filled: to_write, wake: woken, empty: give_back })
 }
 
 /// Counts lines: each has exactly one line end, at its end.
@@ -69,9 +69,9 @@ impl Intake {
     }
 
     /// Wakes the writer if it is lingering.
-    pub fn ring(&self) {
-        // If the bell's channel is full, a ring is already pending.
-        let _ = self.bell.try_send(());
+    pub fn wake(&self) {
+        // If the channel is full, a wake-up is already pending.
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -103,7 +103,7 @@ impl Batch {
         match self.intake.filled.try_send(std::mem::take(&mut self.lines)) {
             Ok(()) => {
                 if self.intake.filled.len() >= LOG_BATCHES_HURRY {
-                    self.intake.ring();
+                    self.intake.wake();
                 }
             }
             Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) => {
@@ -250,17 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn the_bell_rings_when_the_channel_fills() {
+    fn the_writer_is_woken_when_the_channel_fills() {
         let (intake, outlet) = channel(Arc::default());
         let mut batch = intake.batch(Format::Combined);
         for _ in 1..LOG_BATCHES_HURRY {
             batch.append(&record("/"));
             batch.flush();
         }
-        assert!(outlet.bell.is_empty());
+        assert!(outlet.wake.is_empty());
         batch.append(&record("/"));
         batch.flush();
-        assert_eq!(outlet.bell.len(), 1);
+        assert_eq!(outlet.wake.len(), 1);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn choose(client: &mut Client, exchange: &mut Exchange, cx: &mut Cont
             Step::Go(Stage::Queue)
         }
         Admission::Full => Step::Fail(Failure::QueueFull),
-        Admission::Nobody => nobody(exchange),
+        Admission::NoBackend => no_backend(exchange),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn queue(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
     }
     let refused = ticket.is_refused();
     let Some(pool) = exchange.routed.pool.map(|pool| exchange.snapshot.pool(pool)) else {
-        return nobody(exchange);
+        return no_backend(exchange);
     };
     if refused {
         // Another request dialled on its behalf, and gave up. If this one failed elsewhere before, that
@@ -64,7 +64,7 @@ pub(super) fn queue(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
         return Step::Fail(exchange.tries.failed.unwrap_or(Failure::Refused));
     }
     if !pool.has_candidate(&exchange.tries.ask) {
-        return nobody(exchange);
+        return no_backend(exchange);
     }
     relay::probe(client, exchange);
     // Only its leaving is of interest, not what it sends.
@@ -76,7 +76,7 @@ pub(super) fn queue(client: &mut Client, exchange: &mut Exchange, cx: &mut Conte
 }
 
 /// No backend is left for the request. If it was tried, its last failure is the answer.
-fn nobody(exchange: &Exchange) -> Step {
+fn no_backend(exchange: &Exchange) -> Step {
     Step::Fail(exchange.tries.failed.unwrap_or(Failure::NoBackend))
 }
 

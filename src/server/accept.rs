@@ -101,7 +101,7 @@ impl Acceptor {
                     let info = state.shared.present(info);
                     self.admit(fd, peer, info, state, now);
                 }
-                Accept::Nobody => return,
+                Accept::Empty => return,
                 Accept::Exhausted(error) => {
                     if !std::mem::replace(&mut self.exhausted, true) {
                         log::error!("cannot accept connections for the moment: {error}");

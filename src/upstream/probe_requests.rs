@@ -36,12 +36,12 @@ impl ProbeRequests {
     }
 
     /// The descriptor that becomes readable when there is a request.
-    pub fn bell(&self) -> &Arc<OwnedFd> {
+    pub fn wake_fd(&self) -> &Arc<OwnedFd> {
         &self.wake
     }
 
     /// Wakes the health thread.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         // A full counter means that a wake-up is pending.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
@@ -50,7 +50,7 @@ impl ProbeRequests {
     pub(super) fn ask(&self, id: u32) {
         // If the health thread has stopped, there are no more probes.
         if self.sender.send(id).is_ok() {
-            self.ring();
+            self.wake();
         }
     }
 }

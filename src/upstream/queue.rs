@@ -55,9 +55,9 @@ mod tests {
     use crate::upstream::snapshot::Snapshot;
 
     /// No task is parked in these tests.
-    struct Nobody;
+    struct NeverParks;
 
-    impl Unpark for Nobody {
+    impl Unpark for NeverParks {
         fn unpark(&self, _: ParkToken) {}
     }
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     fn admit(snapshot: &Snapshot) -> Admission {
-        snapshot.pools[0].admit(&Ask::default(), &(Weak::<Nobody>::new() as Weak<dyn Unpark>))
+        snapshot.pools[0].admit(&Ask::default(), &(Weak::<NeverParks>::new() as Weak<dyn Unpark>))
     }
 
     fn lease(snapshot: &Snapshot) -> Lease {
@@ -172,7 +172,7 @@ mod tests {
         backend.override_weight(0, crate::base::clock::Moment::NEVER);
         drop(held);
         assert!(waiting.claim().is_none());
-        assert!(matches!(admit(&snapshot), Admission::Nobody));
+        assert!(matches!(admit(&snapshot), Admission::NoBackend));
         backend.restore_weight();
         assert!(waiting.claim().is_some());
     }
@@ -183,8 +183,8 @@ mod tests {
         let (one, two) = (lease(&snapshot), lease(&snapshot));
         let mut ask = Ask::default();
         ask.tried.insert(two.backend().id());
-        let nobody = Weak::<Nobody>::new() as Weak<dyn Unpark>;
-        let Admission::Queued(alone) = snapshot.pools[0].admit(&ask, &nobody) else { panic!("not queued") };
+        let unpark = Weak::<NeverParks>::new() as Weak<dyn Unpark>;
+        let Admission::Queued(alone) = snapshot.pools[0].admit(&ask, &unpark) else { panic!("not queued") };
         let either = ticket(&snapshot);
         one.backend().refuse_waiting();
         assert!(alone.is_refused() && !either.is_refused());

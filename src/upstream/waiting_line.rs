@@ -82,7 +82,7 @@ pub enum Admission<M: Member> {
     /// There are none, and as many wait as may.
     Full,
     /// No member is usable.
-    Nobody,
+    NoBackend,
 }
 
 impl<M: Member> WaitingLine<M> {
@@ -116,7 +116,7 @@ impl<M: Member> WaitingLine<M> {
             return Admission::Admitted(lease);
         }
         if !usable() {
-            return Admission::Nobody;
+            return Admission::NoBackend;
         }
         if line.waiting.len() >= line.max {
             return Admission::Full;

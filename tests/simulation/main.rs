@@ -88,9 +88,9 @@ struct Waiting {
 }
 
 /// No task is parked here: waiting requests are checked after every event.
-struct Nobody;
+struct NeverParks;
 
-impl Unpark for Nobody {
+impl Unpark for NeverParks {
     fn unpark(&self, _: ParkToken) {
         unreachable!("nothing was parked");
     }
@@ -353,7 +353,7 @@ impl World {
         let candidates: Vec<usize> = self.candidates(&ask, &tried_indexes).collect();
         let allowed: Vec<usize> = candidates.iter().copied().filter(|&index| self.has_room(index)).collect();
         let expected = self.expected(&allowed);
-        let lease = match self.pool.admit(&ask, &(Weak::<Nobody>::new() as Weak<dyn Unpark>)) {
+        let lease = match self.pool.admit(&ask, &(Weak::<NeverParks>::new() as Weak<dyn Unpark>)) {
             Admission::Admitted(lease) => lease,
             outcome => {
                 assert!(allowed.is_empty(), "nothing was picked of {allowed:?}");
@@ -365,7 +365,7 @@ impl World {
                         self.waiting.push(Waiting { ticket, ask, tried_indexes, tries_left });
                     }
                     Admission::Full => assert!(usable > 0 && waiting == QUEUE),
-                    Admission::Nobody => assert_eq!(usable, 0),
+                    Admission::NoBackend => assert_eq!(usable, 0),
                     Admission::Admitted(_) => {}
                 }
                 return;

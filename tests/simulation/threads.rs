@@ -9,7 +9,7 @@ use ropewalk::upstream::lease::Lease;
 use ropewalk::upstream::pool::{Ask, Pool};
 use ropewalk::upstream::queue::Admission;
 
-use super::{Nobody, backend, limits};
+use super::{NeverParks, backend, limits};
 
 /// A count can be shared: leases taken and dropped on many threads leave none behind.
 #[test]
@@ -45,7 +45,7 @@ fn slots_on_many_threads_are_neither_lost_nor_doubled() {
         backends: vec![backend(0, 1, Some(1)), backend(1, 1, Some(2))],
     };
     let pool = Pool::new(&plan, &limits(), 1);
-    let nobody = Weak::<Nobody>::new() as Weak<dyn Unpark>;
+    let nobody = Weak::<NeverParks>::new() as Weak<dyn Unpark>;
     let hold = |lease: Lease| {
         let most = lease.backend().max_connections().expect("a bound");
         assert!((1..=most).contains(&lease.backend().active()));
@@ -67,7 +67,7 @@ fn slots_on_many_threads_are_neither_lost_nor_doubled() {
                             }
                             std::thread::yield_now();
                         },
-                        Admission::Full | Admission::Nobody => panic!("there is room for all threads"),
+                        Admission::Full | Admission::NoBackend => panic!("there is room for all threads"),
                     }
                 }
             });

@@ -36,7 +36,7 @@ fn prober() -> Prober {
     let (sender, resolved) = crossbeam::channel::bounded(64);
     let tell = move |found| {
         sender.send(found).unwrap();
-        requests.ring();
+        requests.wake();
     };
     prober.resolver = Resolver::with(tell, ports_in_name);
     prober.resolved = resolved;
@@ -62,7 +62,7 @@ fn hand_over(prober: &mut Prober, backends: &[&Arc<Backend>], probes_max: usize)
     let backends = backends.iter().map(|backend| Arc::clone(backend)).collect();
     let pools = vec![HandedOverPool { id: POOL, name: "web".to_owned(), backends }];
     prober.shared.hand_over.lock().list = Some(HandedOver { pools, probes_max, limits: LIMITS });
-    prober.shared.requests.ring();
+    prober.shared.requests.wake();
 }
 
 #[track_caller]
