@@ -14,7 +14,7 @@ use crate::upstream::waiting_line::{self, Member, WaitingLine};
 /// The requests of one pool that wait for a place at a backend.
 pub type Queue = WaitingLine<Backend>;
 
-/// What came of asking for a place.
+/// The result of asking for a place.
 pub type Admission = waiting_line::Admission<Backend>;
 
 /// One request's place in the queue.

@@ -1,4 +1,4 @@
-//! Where requests wait for a place when every usable member of a pool has as many as it may.
+//! The line in which requests wait for a place while every usable member of a pool is at its limit.
 //!
 //! A place is never free while a request that may take it waits: a request that gives up a place
 //! hands it to the first in line that may have it, and wakes only that one. A request may take a
@@ -8,11 +8,11 @@
 //! Knows members by the [`Member`] trait alone; `tests/loom/upstream/hand_over.rs` runs this file under
 //! every order of events.
 //!
-//! INVARIANT: no wake-up is lost. Joining and giving up a place at a bounded member both take the
-//! line's lock: either the request that joins sees the free place, or the one that gives it up sees
-//! the request that waits. And a ticket learns where its task is [parked](Ticket::park) before
-//! anyone can take the task from there: either it has a place by then and the task does not sleep,
-//! or whoever gives it a place knows where to wake it.
+//! INVARIANT: no wake-up is lost. Joining the line and giving up a place at a bounded member both take
+//! the line's lock: either the request that joins sees the free place, or the one that gives it up sees
+//! the request that waits. And a ticket learns where its task is [parked](Ticket::park) before another
+//! thread can take the task from there: either it has a place by then and the task does not sleep, or
+//! the thread that gives it a place knows where to wake it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,14 +26,14 @@ use crate::upstream::places::Places;
 pub trait Member {
     /// What decides which members a request may be given.
     type Ask: Clone;
-    /// One request's hold on a place. Dropping it [gives the place up](WaitingLine::give_up).
+    /// A request's lease on a place. Dropping it [gives the place up](WaitingLine::give_up).
     type Lease;
 
-    /// A number that no other member has, in any configuration.
+    /// An id that is unique in every configuration.
     fn id(&self) -> u32;
     /// Its places.
     fn places(&self) -> &Places;
-    /// Whether it may be given this request, as soon as it has room.
+    /// Whether it may get this request, as soon as it has room.
     fn suits(&self, ask: &Self::Ask) -> bool;
     /// Takes a place, if one is free and the request may have it.
     fn take(this: &Arc<Self>, ask: &Self::Ask) -> Option<Self::Lease>;
@@ -43,15 +43,14 @@ pub trait Member {
 
 /// The requests of one pool that wait for a place.
 pub struct WaitingLine<M: Member> {
-    /// LOCK: guards the line for a look-up or two, never across a call.
+    /// LOCK: guards the line, held for a lookup or two and never across a call.
     line: Mutex<Line<M>>,
 }
 
 struct Line<M: Member> {
-    /// Requests that may wait.
+    /// How many requests may wait.
     max: usize,
-    /// The pool's members, as the present configuration describes them. Weak, as each of them
-    /// holds its line.
+    /// The pool's members in the current configuration. Weak, because each of them holds its line.
     members: Vec<Weak<M>>,
     next: u64,
     /// The requests that wait, in the order in which they came.
@@ -67,19 +66,19 @@ struct Waiting<A> {
     ask: A,
     /// Where the task sleeps, if it does.
     spot: Option<ParkToken>,
-    /// It was to look again before it had said where it sleeps.
+    /// It was told to look again before it was parked.
     missed: bool,
     /// The one member that it waits for refuses connections.
     refused: bool,
 }
 
-/// What came of asking for a place.
+/// The result of asking for a place.
 pub enum Admission<M: Member> {
-    /// Here is one.
+    /// A place.
     Admitted(M::Lease),
-    /// Wait for one.
+    /// A ticket for the line.
     Queued(Ticket<M>),
-    /// There are none, and as many wait as may.
+    /// No place is free and the line is full.
     Full,
     /// No member is usable.
     NoBackend,
@@ -98,12 +97,12 @@ impl<M: Member> WaitingLine<M> {
         self.line.lock().waiting.len()
     }
 
-    /// Whether none does.
+    /// Whether no request waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Joins the queue, unless `pick` finds a place after all, or `usable` no member at all.
+    /// Joins the line, unless `pick` finds a place after all or `usable` finds no member at all.
     pub(super) fn join(
         self: &Arc<Self>,
         ask: &M::Ask,
@@ -128,7 +127,8 @@ impl<M: Member> WaitingLine<M> {
         Admission::Queued(Ticket { line: Arc::clone(self), number })
     }
 
-    /// Takes back one place at a member: it goes to the first in line, or is free.
+    /// Takes back one place at a member: it goes to the first request that may have it, or becomes
+    /// free.
     pub(super) fn give_up(&self, of: &M) {
         let woken = {
             let mut line = self.line.lock();
@@ -170,7 +170,7 @@ impl<M: Member> WaitingLine<M> {
         }
     }
 
-    /// Tells requests that wait for this member alone that it refuses connections.
+    /// Tells requests that can only wait for this member that it refuses connections.
     pub(super) fn refuse(&self, of: &M) {
         let woken: Vec<_> = {
             let mut line = self.line.lock();
@@ -210,7 +210,7 @@ impl<M: Member> WaitingLine<M> {
 }
 
 impl<M: Member> Line<M> {
-    /// The member as the present configuration describes it, if it does and a request waits.
+    /// The member in the current configuration, if it is there and a request waits.
     fn member(&self, of: &M) -> Option<Arc<M>> {
         if self.waiting.is_empty() {
             return None;
@@ -225,8 +225,8 @@ impl<M: Member> Line<M> {
         waiting.find(|(_, ask)| member.suits(ask))
     }
 
-    /// Gives a place to one in the line. Returns how to wake it, if it sleeps; one that does not
-    /// will see for itself.
+    /// Gives a place to a request in line. Returns how to wake it if it is parked; otherwise it will
+    /// see the place itself.
     fn give(&mut self, number: u64, lease: M::Lease) -> Option<(Weak<dyn Unpark>, ParkToken)> {
         let waiting = self.waiting.remove(&number)?;
         let before = self.given.insert(number, lease);
@@ -235,7 +235,7 @@ impl<M: Member> Line<M> {
     }
 }
 
-/// Wakes a task that sleeps.
+/// Wakes a parked task.
 fn wake(unpark: &Weak<dyn Unpark>, spot: ParkToken) {
     if let Some(unpark) = unpark.upgrade() {
         unpark.unpark(spot);
@@ -249,7 +249,7 @@ pub struct Ticket<M: Member> {
 }
 
 impl<M: Member> Ticket<M> {
-    /// The place that this request was given, once it was.
+    /// The place that this request was given, if any.
     pub fn claim(&self) -> Option<M::Lease> {
         self.line.line.lock().given.remove(&self.number)
     }
@@ -259,8 +259,8 @@ impl<M: Member> Ticket<M> {
         self.line.line.lock().waiting.get(&self.number).is_some_and(|waiting| waiting.refused)
     }
 
-    /// Takes note of where the task is about to sleep. Returns whether it need not: it has been
-    /// given a place, or there may be nobody left to wait for.
+    /// Records where the task is about to be parked. Returns true if it should not sleep: it has been
+    /// given a place, or there may be no member left to wait for.
     pub fn park(&self, spot: ParkToken) -> bool {
         let line = &mut *self.line.line.lock();
         match line.waiting.get_mut(&self.number) {
@@ -282,7 +282,7 @@ impl<M: Member> Drop for Ticket<M> {
             line.waiting.remove(&self.number);
             line.given.remove(&self.number)
         };
-        // Outside the lock: it goes to the next.
+        // Outside the lock: the place goes to the next request.
         drop(lease);
     }
 }
