@@ -8,15 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ropewalk::base::limits::{LOG_BUFFER_BYTES, TARGET_BYTES_MAX};
-use ropewalk::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, Timeouts};
-use ropewalk::http::{
+use ropewalk::internal::base::limits::{LOG_BUFFER_BYTES, TARGET_BYTES_MAX};
+use ropewalk::internal::config::plan::{HostMatch, Matcher, PathMatch, RoutePlan, Timeouts};
+use ropewalk::internal::http::{
     ChunkDecoder, ChunkPart, HeadStorage, Known, Method, chunk_size_line, head_end, parse_request,
     parse_response,
 };
-use ropewalk::observe::line::Format;
-use ropewalk::observe::record::{Attempt, Record};
-use ropewalk::route::{Request, Routes};
+use ropewalk::internal::observe::line::Format;
+use ropewalk::internal::observe::record::{Attempt, Record};
+use ropewalk::internal::route::{Request, Routes};
 
 /// What curl sends.
 const SMALL: &[u8] =

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ropewalk::config::plan::Strategy;
-use ropewalk::upstream::selector::{self, Candidates};
+use ropewalk::internal::config::plan::Strategy;
+use ropewalk::internal::upstream::selector::{self, Candidates};
 
 struct Backend {
     up: AtomicBool,

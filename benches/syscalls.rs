@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::base::clock;
+use ropewalk::internal::base::clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 const REQUESTS: usize = 5_000;

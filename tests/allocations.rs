@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use ropewalk::observe::batch::channel;
-use ropewalk::observe::line::Format;
-use ropewalk::observe::record::{Attempt, Record};
+use ropewalk::internal::observe::batch::channel;
+use ropewalk::internal::observe::line::Format;
+use ropewalk::internal::observe::record::{Attempt, Record};
 use ropewalk::{Balancer, Config};
 
 /// Counts allocations by thread.

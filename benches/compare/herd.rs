@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::base::clock;
+use ropewalk::internal::base::clock;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 

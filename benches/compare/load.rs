@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use ropewalk::base::clock::{self, Moment};
+use ropewalk::internal::base::clock::{self, Moment};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};

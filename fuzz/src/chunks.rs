@@ -3,7 +3,7 @@
 //!
 //! The first four bytes of the input say in which pieces the rest arrives.
 
-use ropewalk::http::{ChunkDecoder, ChunkError, ChunkPart};
+use ropewalk::internal::http::{ChunkDecoder, ChunkError, ChunkPart};
 
 use super::strict::{self, Reading};
 

@@ -15,19 +15,19 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use ropewalk::base::limits::VIA_LOOPS_MAX;
-use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, OneOrMany};
-use ropewalk::http::{
+use ropewalk::internal::base::limits::VIA_LOOPS_MAX;
+use ropewalk::internal::config::plan::Plan;
+use ropewalk::internal::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadLimits, HeadStorage, Known, RequestHead, check_partial_request,
     head_end, parse_request, parse_trailers,
 };
-use ropewalk::net::parking::StreamIndex;
-use ropewalk::net::wait::Waiter;
-use ropewalk::proxy::advance::advance;
-use ropewalk::proxy::connection::Connection;
-use ropewalk::proxy::context::Context;
-use ropewalk::proxy::step::Next;
+use ropewalk::internal::net::parking::StreamIndex;
+use ropewalk::internal::net::wait::Waiter;
+use ropewalk::internal::proxy::advance::advance;
+use ropewalk::internal::proxy::connection::Connection;
+use ropewalk::internal::proxy::context::Context;
+use ropewalk::internal::proxy::step::Next;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 

@@ -1,7 +1,7 @@
 //! Request heads: what is accepted is one unambiguous request, and is read as
 //! [`super::strict`] reads it.
 
-use ropewalk::http::{
+use ropewalk::internal::http::{
     BodyLength, HeadLimits, HeadStorage, Method, RequestHead, Version, check_partial_request, head_end,
     parse_request,
 };

@@ -14,16 +14,16 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use ropewalk::config::{Config, Limits, Size};
-use ropewalk::http::{
+use ropewalk::internal::http::{
     BodyLength, ChunkDecoder, ChunkPart, HeadStorage, Known, Method, ResponseHead, head_end, parse_response,
     parse_trailers,
 };
-use ropewalk::net::parking::StreamIndex;
-use ropewalk::net::wait::Waiter;
-use ropewalk::proxy::advance::advance;
-use ropewalk::proxy::connection::Connection;
-use ropewalk::proxy::context::Context;
-use ropewalk::proxy::step::Next;
+use ropewalk::internal::net::parking::StreamIndex;
+use ropewalk::internal::net::wait::Waiter;
+use ropewalk::internal::proxy::advance::advance;
+use ropewalk::internal::proxy::connection::Connection;
+use ropewalk::internal::proxy::context::Context;
+use ropewalk::internal::proxy::step::Next;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 

@@ -1,7 +1,9 @@
 //! Response heads: what is accepted is read as [`super::strict`] reads it, and its body has
 //! the one length that RFC 9112, 6.3 gives it.
 
-use ropewalk::http::{BodyLength, HeadStorage, Method, ResponseHead, Version, head_end, parse_response};
+use ropewalk::internal::http::{
+    BodyLength, HeadStorage, Method, ResponseHead, Version, head_end, parse_response,
+};
 
 use super::strict::{self, Framing, Head};
 

@@ -8,15 +8,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use ropewalk::base::clock::Moment;
-use ropewalk::config::plan::Plan;
 use ropewalk::config::{Config, HealthCheck, Limits};
-use ropewalk::net::parking::{ParkToken, Unpark};
-use ropewalk::net::pipe::PipeAllowance;
-use ropewalk::proxy::connection::Connection;
-use ropewalk::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
-use ropewalk::proxy::counted::{Counted, Counts};
-use ropewalk::upstream::snapshot::Snapshot;
+use ropewalk::internal::base::clock::Moment;
+use ropewalk::internal::config::plan::Plan;
+use ropewalk::internal::net::parking::{ParkToken, Unpark};
+use ropewalk::internal::net::pipe::PipeAllowance;
+use ropewalk::internal::proxy::connection::Connection;
+use ropewalk::internal::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
+use ropewalk::internal::proxy::counted::{Counted, Counts};
+use ropewalk::internal::upstream::snapshot::Snapshot;
 
 /// Where the client claims to come from.
 pub const PEER: &str = "127.0.0.1";
@@ -68,7 +68,7 @@ pub fn set(plan: Plan) -> (Box<Connection>, Context, UnixStream) {
         listeners: ArcSwap::from_pointee(vec![Arc::clone(&info)]),
         draining_since: AtomicU64::new(0),
         large_buffers: None,
-        pipes: PipeAllowance::new(ropewalk::base::limits::PIPES_MAX),
+        pipes: PipeAllowance::new(ropewalk::internal::base::limits::PIPES_MAX),
         connections,
         bare: Arc::clone(&snapshot),
         turned_away: TurnedAway::default(),

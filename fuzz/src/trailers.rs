@@ -1,8 +1,8 @@
 //! Trailers: what passes is well-formed, was sent, and changes nothing that was decided on
 //! the head.
 
-use ropewalk::base::limits::TRAILER_FIELDS_MAX;
-use ropewalk::http::parse_trailers;
+use ropewalk::internal::base::limits::TRAILER_FIELDS_MAX;
+use ropewalk::internal::http::parse_trailers;
 
 use super::strict;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ropewalk::config::ConfigErrors;
-use ropewalk::config::plan::AdminPlan;
+use ropewalk::internal::config::plan::AdminPlan;
 use ureq::http::Response;
 use ureq::{Agent, Body, Error};
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use ropewalk::config::plan::Strategy;
 use ropewalk::config::{ConfigErrors, Document};
+use ropewalk::internal::config::plan::Strategy;
 use serde_json::{Value, json};
 
 use super::document::{is_stdin, read};

@@ -5,10 +5,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use ropewalk::base::counted::Counted;
-use ropewalk::config::memory::{Typical, WorstCase};
-use ropewalk::config::plan::Plan;
 use ropewalk::config::{Checked, ConfigErrors, Place, Problem, Severity};
+use ropewalk::internal::base::counted::Counted;
+use ropewalk::internal::config::memory::{Typical, WorstCase};
+use ropewalk::internal::config::plan::Plan;
 use serde_json::{Value, json};
 
 use super::args::Settings;

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
-use ropewalk::base::clock;
-use ropewalk::base::limits::{
+use ropewalk::internal::base::clock;
+use ropewalk::internal::base::limits::{
     DIAGNOSTIC_BYTES_MAX, DIAGNOSTIC_LINES_MAX, DIAGNOSTICS_FLUSH_WAIT, THREAD_STACK_BYTES,
 };
 use rustix::event::{PollFd, PollFlags, poll};

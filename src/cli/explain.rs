@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ropewalk::admin::operations::Question;
-use ropewalk::config::changes::changes;
-use ropewalk::explain_plan;
+use ropewalk::internal::admin::operations::Question;
+use ropewalk::internal::config::changes::changes;
+use ropewalk::internal::explain_plan;
 
 use super::args::{QuestionOptions, Settings};
 use super::check;

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use ropewalk::base::limits::DIAGNOSTIC_LINE_BYTES_MAX;
+use ropewalk::internal::base::limits::DIAGNOSTIC_LINE_BYTES_MAX;
 use rustix::fs::fstat;
 
 use super::diagnostics::Queue;

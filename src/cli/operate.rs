@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ropewalk::base::clock;
+use ropewalk::internal::base::clock;
 use serde::Deserialize;
 
 use super::admin_client::{AdminClient, AdminOptions, Unanswered, encoded};

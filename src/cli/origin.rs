@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ropewalk::demo::Origin;
+use ropewalk::internal::demo::Origin;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::args::OriginOptions;

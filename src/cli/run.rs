@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ropewalk::base::counted::Counted;
-use ropewalk::config::plan::Plan;
-use ropewalk::net::inherit;
-use ropewalk::net::listen::Listener;
+use ropewalk::internal::base::counted::Counted;
+use ropewalk::internal::config::plan::Plan;
+use ropewalk::internal::net::inherit;
+use ropewalk::internal::net::listen::Listener;
 use ropewalk::{Balancer, Handle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ropewalk::Handle;
-use ropewalk::admin::operations::Operations as _;
-use ropewalk::admin::requests_table;
-use ropewalk::base::counted::Counted;
+use ropewalk::internal::admin::operations::Operations as _;
+use ropewalk::internal::admin::requests_table;
+use ropewalk::internal::base::counted::Counted;
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator;
 

@@ -5,7 +5,7 @@
 //! - [`Config`] mirrors the JSON, for programs that embed ropewalk and build it in code;
 //! - [`Document`] is the JSON with the place of every value, so that a mistake can be
 //!   pointed at; command-line flags are laid over it;
-//! - `check` reads a document into a [`plan::Plan`], gathering every mistake on the way;
+//! - `check` reads a document into a [`Plan`], gathering every mistake on the way;
 //! - [`ConfigErrors`] says what is wrong, where, and what to write instead.
 //!
 //! Nothing above this floor looks at the JSON again.
@@ -21,7 +21,7 @@
 //! );
 //! ```
 
-pub mod changes;
+pub(crate) mod changes;
 mod check;
 mod document;
 mod error;
@@ -29,9 +29,9 @@ mod excerpt;
 mod file;
 mod habits;
 mod jsonc;
-pub mod memory;
+pub(crate) mod memory;
 mod parse;
-pub mod plan;
+pub(crate) mod plan;
 mod reader;
 mod schema;
 mod suggest;
@@ -48,4 +48,5 @@ pub use file::{
     Match, MatchValue, OneOrMany, OwnResponse, Pool, RateLimit, Redirect, Route, RouteLimits, Size, Status,
     Timeouts,
 };
+pub use plan::Plan;
 pub use schema::SCHEMA;

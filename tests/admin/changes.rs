@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ropewalk::admin::operations::WeightChange;
+use ropewalk::internal::admin::operations::WeightChange;
 
 use crate::fake::Call;
 use crate::wire::{Admin, PATIENCE, read_answer, until_some};

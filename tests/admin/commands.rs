@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::admin::operations::{BackendStatus, WeightChange};
+use ropewalk::internal::admin::operations::{BackendStatus, WeightChange};
 use serde_json::Value;
 
 use crate::fake::Call;

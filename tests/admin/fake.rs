@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use ropewalk::admin::operations::{
+use ropewalk::internal::admin::operations::{
     BackendStatus, ConnectionsStatus, ListenerStatus, Operations, PoolStatus, ProbeStatus, Question,
     ReloadDone, ReloadsStatus, RequestCount, RequestInFlight, RequestsInFlight, Status, WeightChange,
     WorkersStatus,
 };
-use ropewalk::observe::histogram::Histogram;
+use ropewalk::internal::observe::histogram::Histogram;
 
 /// The calls.
 #[derive(Clone, Debug, PartialEq, Eq)]

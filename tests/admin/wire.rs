@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ropewalk::admin::AdminThread;
-use ropewalk::base::supervisor::Supervisor;
+use ropewalk::internal::admin::AdminThread;
+use ropewalk::internal::base::supervisor::Supervisor;
 
 use crate::fake::Fake;
 

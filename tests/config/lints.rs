@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use ropewalk::config::plan::Plan;
 use ropewalk::config::{Document, Problem};
-use ropewalk::http::{HeadStorage, parse_request};
-use ropewalk::route::{Request, Routes};
+use ropewalk::internal::config::plan::Plan;
+use ropewalk::internal::http::{HeadStorage, parse_request};
+use ropewalk::internal::route::{Request, Routes};
 use serde_json::{Map, Value, json};
 
 proptest! {

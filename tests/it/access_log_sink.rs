@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use ropewalk::access_log::AccessLog;
-use ropewalk::base::supervisor::Supervisor;
-use ropewalk::config::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink};
-use ropewalk::observe::batch::Batch;
-use ropewalk::observe::record::Record;
+use ropewalk::internal::access_log::AccessLog;
+use ropewalk::internal::base::supervisor::Supervisor;
+use ropewalk::internal::config::plan::{AccessLogFormat, AccessLogPlan, AccessLogSink};
+use ropewalk::internal::observe::batch::Batch;
+use ropewalk::internal::observe::record::Record;
 
 use super::wait;
 

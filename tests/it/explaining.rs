@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use crossbeam::channel::{Receiver, unbounded};
 use fastrand::Rng;
-use ropewalk::admin::operations::Question;
-use ropewalk::{Balancer, Config, explain_plan};
+use ropewalk::internal::admin::operations::Question;
+use ropewalk::internal::explain_plan;
+use ropewalk::{Balancer, Config};
 use serde_json::{Value, json};
 
 use super::balancer::free_address;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ropewalk::upstream::ejection::View;
-use ropewalk::upstream::pool::Ask;
+use ropewalk::internal::upstream::ejection::View;
+use ropewalk::internal::upstream::pool::Ask;
 
 use super::{FLIGHTS_MAX, Member, World};
 

@@ -13,15 +13,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ropewalk::base::clock::Moment;
-use ropewalk::base::limits::PROBE_EVERY_IN_TRANSITION;
-use ropewalk::config::plan::{BackendPlan, Ejection, HealthCheck, Limits, PoolPlan, Probe, Strategy};
-use ropewalk::net::parking::{ParkToken, Unpark};
-use ropewalk::upstream::ejection::{Evidence as Failed, View};
-use ropewalk::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
-use ropewalk::upstream::lease::Lease;
-use ropewalk::upstream::pool::{Ask, Pool};
-use ropewalk::upstream::queue::{Admission, Ticket};
+use ropewalk::internal::base::clock::Moment;
+use ropewalk::internal::base::limits::PROBE_EVERY_IN_TRANSITION;
+use ropewalk::internal::config::plan::{
+    BackendPlan, Ejection, HealthCheck, Limits, PoolPlan, Probe, Strategy,
+};
+use ropewalk::internal::net::parking::{ParkToken, Unpark};
+use ropewalk::internal::upstream::ejection::{Evidence as Failed, View};
+use ropewalk::internal::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
+use ropewalk::internal::upstream::lease::Lease;
+use ropewalk::internal::upstream::pool::{Ask, Pool};
+use ropewalk::internal::upstream::queue::{Admission, Ticket};
 
 /// Seeds of one test run, and events of each.
 const SEEDS: u64 = 200;

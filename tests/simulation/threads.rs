@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use ropewalk::config::plan::{PoolPlan, Strategy};
-use ropewalk::net::parking::Unpark;
-use ropewalk::upstream::backend::Backend;
-use ropewalk::upstream::lease::Lease;
-use ropewalk::upstream::pool::{Ask, Pool};
-use ropewalk::upstream::queue::Admission;
+use ropewalk::internal::config::plan::{PoolPlan, Strategy};
+use ropewalk::internal::net::parking::Unpark;
+use ropewalk::internal::upstream::backend::Backend;
+use ropewalk::internal::upstream::lease::Lease;
+use ropewalk::internal::upstream::pool::{Ask, Pool};
+use ropewalk::internal::upstream::queue::Admission;
 
 use super::{NeverParks, backend, limits};
 
