@@ -123,7 +123,7 @@ fn check_reports_warnings_and_is_still_fine() {
     );
     assert_eq!(
         stderr(&output),
-        "config.json:1:14: warning: /retries: only makes a refused connection be dialled again: a retry goes to another backend, \
+        "config.json:1:14: warning: /retries: can only redial a refused connection: a retry goes to another backend, \
          and there is only one\n   1 | { \"retries\": 1, \"backends\": [ { \"url\": \"http://a:1\" } ] }\n     |              ^\n"
     );
 }

@@ -44,7 +44,7 @@ impl Document {
     }
 
     /// The same document, whose relative file names start from this folder: error pages and
-    /// the like stand beside the file that names them.
+    /// the like are beside the file that names them.
     #[must_use]
     pub fn in_folder(mut self, folder: &Path) -> Self {
         self.folder = folder.to_owned();

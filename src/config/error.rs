@@ -37,7 +37,7 @@ pub enum Place {
 pub enum Severity {
     /// It does.
     Error,
-    /// It does not, but somebody should know.
+    /// It does not, but it is worth knowing.
     Warning,
 }
 

@@ -40,7 +40,7 @@ impl Term {
 /// What a configuration can take at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorstCase {
-    /// What it is made of, without terms that come to nothing; the largest first.
+    /// Its terms, without those that are 0; the largest first.
     pub terms: Vec<Term>,
     /// Large buffers that there may be at once; `None` if only the number of connections bounds them.
     pub large_buffers: Option<u64>,
@@ -80,7 +80,7 @@ impl WorstCase {
         sum(&self.terms)
     }
 
-    /// How many connections would fit into so many bytes; `None` if not even one.
+    /// How many connections would fit into `memory` bytes; `None` if not even one.
     pub fn connections_within(plan: &Parts, memory: u64) -> Option<usize> {
         let fits = |connections: usize| {
             let mut fewer = plan.clone();
@@ -287,7 +287,7 @@ fn largest(pages: &[ErrorPage]) -> usize {
     pages.iter().map(|page| page.body.len()).max().unwrap_or(0)
 }
 
-/// Bodies that stand in the configuration. Twice, as above.
+/// Bodies in the configuration. Twice, as above.
 fn pages(plan: &Parts) -> usize {
     let of = |pages: &[ErrorPage]| pages.iter().map(|page| page.body.len()).sum::<usize>();
     let of_route = |route: &RoutePlan| match &route.action {
@@ -297,7 +297,7 @@ fn pages(plan: &Parts) -> usize {
     2 * (of(&plan.error_pages) + plan.routes.iter().map(of_route).sum::<usize>())
 }
 
-/// The capacity of a buffer that has to hold a head of so many bytes and one more.
+/// The capacity of a buffer that has to hold a head of this size and one byte more.
 fn grown(head: usize) -> usize {
     let mut capacity = BUFFER_LARGE_BYTES;
     while capacity <= head {
@@ -314,7 +314,7 @@ fn sum(terms: &[Term]) -> u64 {
     terms.iter().map(Term::bytes).fold(0, u64::saturating_add)
 }
 
-/// What an allocator makes of so many bytes.
+/// What an allocator makes of this size.
 fn with_allocator(bytes: u64) -> u64 {
     bytes.saturating_add(bytes / (ALLOCATOR_SHARE - 1))
 }
@@ -356,7 +356,7 @@ const NOTE_BYTES: usize = 160;
 /// A request's place in a queue.
 const QUEUED_BYTES: usize = 128;
 
-/// A connection to a backend that nobody uses, in a list that doubles.
+/// An idle connection to a backend, in a list that doubles.
 const KEPT_BYTES: usize = 64;
 
 /// A bucket: whose it is, and when it will be full.

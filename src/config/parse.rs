@@ -111,7 +111,7 @@ impl Source<'_> {
     fn syntax_error(&mut self, error: &serde_json::Error) -> ConfigErrors {
         let offset = self.offset(error.line(), error.column());
         let whole = error.to_string();
-        // serde_json ends its message with a position; ours stands in front.
+        // serde_json puts a position at the end of its message; ours is in front.
         let what = whole.split(" at line ").next().unwrap_or(&whole);
         if let Some(message) = self.is_other_format(offset) {
             return ConfigErrors::one(self.place(0), message, self.text);

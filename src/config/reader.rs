@@ -1,8 +1,8 @@
 //! Reading a document: what each kind of value must be, and what to say when it is not.
 //!
-//! Every reader takes a [`Node`], returns a value or `None`, and in the second case has
-//! written down why, so that the walk in `check` can go on to the next key and find the
-//! next mistake. Knows JSON and units, but no key by name.
+//! Every reader takes a [`Node`] and returns a value, or reports a problem and returns `None`. So the
+//! walk in `check` can go on to the next key and find the next mistake. Knows JSON and units, but no
+//! key by name.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -61,8 +61,8 @@ impl Problems {
 #[derive(Clone, Copy)]
 pub(super) struct Mark(usize);
 
-/// The keys of one object. Every key that is asked for is thereby allowed; `close` reports
-/// the others. So the list of allowed keys cannot fall out of step with the code.
+/// The keys of one object. Asking for a key allows it, and `close` reports the others. So the list of
+/// allowed keys cannot fall out of step with the code.
 pub(super) struct Fields<'a> {
     /// The object itself.
     pub(super) at: &'a At,
@@ -86,19 +86,19 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
     }
 
-    /// A key that `close` says this of, and that is not one of the allowed keys.
+    /// Has `close` say this about a key that is not allowed.
     pub(super) fn refuse(&mut self, name: &'static str, message: String) {
         self.refused.push((name, message));
     }
 
-    /// Whether one of the keys that were not asked for is `name` with a typing mistake. Then
-    /// it is not missing as well.
+    /// Whether one of the unknown keys is `name` with a typing mistake. If so, it is not reported as
+    /// missing too.
     pub(super) fn misspelt(&self, name: &'static str) -> bool {
         let is_meant = |typed: &str| suggest::closest(typed, &[name]).is_some() || habits::means(typed, name);
         self.unknown().any(|entry| is_meant(&entry.name))
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that `take` was not called for.
     pub(super) fn close(self, problems: &mut Problems) {
         for entry in self.unknown() {
             let message = match self.refused.iter().find(|(name, _)| *name == entry.name) {
@@ -110,8 +110,8 @@ impl<'a> Fields<'a> {
     }
 
     fn unknown_key(&self, typed: &str) -> String {
-        // The same word in another spelling counts most, then what other programs call something,
-        // then a slip, then a key that belongs somewhere else.
+        // First the same word in another spelling, then a word of another program, then a typing
+        // mistake, then a key that belongs somewhere else.
         let habit = match suggest::closest(typed, &self.asked) {
             Some(meant) if suggest::is_same_word(typed, meant) => None,
             Some(_) => habits::of_key(&self.at.pointer, typed),
@@ -129,8 +129,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The entries of an object whose keys are names of the reader's own. Reports a value that is
-/// no object, and keys given twice.
+/// The entries of an object with arbitrary keys. Reports a value that is no object, and doubled keys.
 pub(super) fn entries<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [Entry]> {
     let Json::Object(entries) = &node.json else {
         problems.error(&node.at, format!("expected an object, found {}", shown(node)));
@@ -145,7 +144,7 @@ pub(super) fn entries<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a
     Some(entries)
 }
 
-/// A list, or a single value that stands for a list of one.
+/// A list; a single value is a list of one.
 pub(super) fn one_or_many(node: &Node) -> &[Node] {
     match &node.json {
         Json::List(nodes) => nodes,
@@ -208,7 +207,7 @@ pub(super) fn name(node: &Node, problems: &mut Problems) -> Option<String> {
     is_name(name, &node.at, problems).then(|| name.to_owned())
 }
 
-/// Whether a text will do as a name; if not, that has been written down.
+/// Whether a text can be a name. Reports one that cannot.
 pub(super) fn is_name(name: &str, at: &At, problems: &mut Problems) -> bool {
     /// LIMIT: characters of a name; a column in a table has an end.
     const NAME_MAX: usize = 64;
@@ -232,7 +231,7 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], problems: 
     found
 }
 
-/// A whole number.
+/// True or false.
 pub(super) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
     if let Json::Leaf(Value::Bool(value)) = &node.json {
         return Some(*value);
@@ -246,6 +245,7 @@ pub(super) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
     None
 }
 
+/// A whole number.
 pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
     if is_variable(node, problems) {
         return None;
@@ -256,7 +256,7 @@ pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut P
     };
     if found.is_none() {
         let (least, most) = (allowed.start(), allowed.end());
-        // A number in quotes is the commonest slip of all.
+        // A number in quotes is the commonest mistake.
         let meant = match &node.json {
             Json::Leaf(Value::String(text)) => text.trim().parse().ok().filter(|n| allowed.contains(n)),
             _ => None,
@@ -270,7 +270,7 @@ pub(super) fn number(node: &Node, allowed: RangeInclusive<u64>, problems: &mut P
     found
 }
 
-/// Whether a wait of no length is allowed, where it stands for "no limit".
+/// Whether a duration of 0 is allowed, where it means "no limit".
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zero {
     Allowed,
@@ -338,7 +338,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// The string that a value is, without a word about one that is none.
+/// The string that a value is. Reports nothing if it is none.
 pub(super) fn text_of(node: &Node) -> Option<&str> {
     match &node.json {
         Json::Leaf(Value::String(text)) => Some(text),

@@ -10,7 +10,7 @@ use super::super::reader::{self, Fields, Problems, Zero, quoted};
 use super::bounds;
 use crate::base::limits::CRYPT_ROUNDS_MAX;
 
-/// Names and password hashes. `None` only after an error has been written down.
+/// Names and password hashes. `None` only after an error was reported.
 pub(super) fn basic_auth(node: &Node, problems: &mut Problems) -> Option<BasicAuth> {
     if reader::text_of(node).is_some() {
         // It may be a password, so it is not repeated.
@@ -55,7 +55,7 @@ fn realm(node: &Node, problems: &mut Problems) -> Option<String> {
 
 /// A name and a hash. The hash is never repeated in a message: it may be a password.
 fn user(entry: &Entry, problems: &mut Problems) -> Option<(String, String)> {
-    // RFC 7617, section 2: what stands before the first colon is the name.
+    // RFC 7617, section 2: the name ends at the first colon.
     if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
         let message = format!(
             "{} is not a user name: it is empty, or contains a colon or a control character",
@@ -107,7 +107,7 @@ fn crypt_form(text: &str) -> Result<(), String> {
 
 const KEYS: &[(&str, RateLimitKey)] = &[("client", RateLimitKey::Client), ("route", RateLimitKey::Route)];
 
-/// A token bucket. `None` only after an error has been written down.
+/// A token bucket. `None` only after an error was reported.
 pub(super) fn rate_limit(node: &Node, problems: &mut Problems) -> Option<RateLimit> {
     if let Json::Leaf(Value::String(_) | Value::Number(_)) = node.json {
         let found = rate(&reader::shown(node));

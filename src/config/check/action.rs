@@ -10,7 +10,7 @@ use super::attached::{Content, Folder, Need, content};
 use super::pool::Pools;
 use super::template;
 
-/// What the keys say. `None` only after an error has been written down.
+/// Reads the action of a route. `None` only after an error was reported.
 pub(super) fn read(
     fields: &mut Fields<'_>,
     pools: &Pools<'_>,

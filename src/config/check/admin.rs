@@ -89,7 +89,7 @@ fn is_loopback(address: IpAddr) -> bool {
 #[derive(PartialEq, Eq)]
 enum Token {
     None,
-    /// Something, but it has been written down as wrong.
+    /// Something wrong, which has been reported.
     Wrong,
     /// It is in a file on another host.
     Unread,

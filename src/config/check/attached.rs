@@ -80,7 +80,7 @@ pub(super) enum Need {
     Nothing,
 }
 
-/// `body` or `file`, and `content_type`. `None` only after an error has been written down.
+/// `body` or `file`, and `content_type`. `None` only after an error was reported.
 pub(super) fn content(
     fields: &mut Fields<'_>,
     need: Need,
@@ -118,7 +118,7 @@ pub(super) fn content(
     Some(Content { content_type, body: body?.into() })
 }
 
-/// A body that stands in the configuration itself.
+/// A body in the configuration itself.
 fn short_text(node: &Node, problems: &mut Problems) -> Option<Vec<u8>> {
     let text = reader::string(node, problems)?;
     if text.len() as u64 > ATTACHED_BYTES_MAX {

@@ -75,8 +75,7 @@ fn pairs(node: &Node, verb: Verb, head: Head, problems: &mut Problems) -> Vec<(S
         let Some(name) = allowed(&entry.name, verb, head, &entry.at, problems) else { continue };
         // The same name in the same case has been reported as a key given twice.
         if pairs.iter().any(|(known, _)| *known != name && known.eq_ignore_ascii_case(&name)) {
-            problems
-                .error(&entry.at, format!("{name} is given twice: the case of a field name means nothing"));
+            problems.error(&entry.at, format!("{name} is given twice: field names are not case-sensitive"));
         }
         let values = match verb {
             Verb::Add => reader::one_or_many(&entry.node),
@@ -102,13 +101,9 @@ fn allowed(name: &str, verb: Verb, head: Head, at: &At, problems: &mut Problems)
         format!("{} is not a field name; write it like \"X-Env\"", quoted(name))
     } else if let Some(ours) = OURS.iter().find(|ours| ours.eq_ignore_ascii_case(name)) {
         match *ours {
-            "Via" => {
-                r#"Via is written by ropewalk alone; "headers": { "via": false } leaves it out"#.to_owned()
-            }
+            "Via" => r#"only ropewalk writes Via; "headers": {"via": false} leaves it out"#.to_owned(),
             ours => {
-                format!(
-                    "{ours} belongs to the connection or frames the message, and is written by ropewalk alone"
-                )
+                format!("{ours} belongs to the connection or frames the message, so only ropewalk writes it")
             }
         }
     } else if name.eq_ignore_ascii_case("host") && (head, verb) != (Head::Request, Verb::Set) {

@@ -82,7 +82,7 @@ fn interval_and_timeout(
         |name| fields.take(name).map(|node| (node, reader::duration(node, Zero::Refused, problems)));
     let (interval, timeout) = (read("interval"), read("timeout"));
     let given = match interval {
-        // With an interval that is wrong, nothing can be said of the timeout.
+        // If the interval is wrong, the timeout cannot be compared with it.
         Some((_, None)) => return (usual.interval, usual.timeout),
         Some((_, Some(interval))) => interval,
         None => usual.interval,
@@ -98,12 +98,12 @@ fn interval_and_timeout(
             (usual.interval, usual.timeout)
         }
         Some((_, timeout)) => (given, timeout.unwrap_or(usual.timeout)),
-        // "interval": "1s" alone must not be an error about a timeout that nobody wrote.
+        // "interval": "1s" alone must not be an error about a timeout that is not in the file.
         None => (given, usual.timeout.min(given / 2)),
     }
 }
 
-/// `type`, or what the other keys imply: nobody gives a path to a dial.
+/// `type`, or what the other keys imply: only an HTTP check has a path.
 fn probe(fields: &mut Fields<'_>, problems: &mut Problems) -> Probe {
     let kind = fields.take("type").map(|node| reader::word(node, KINDS, problems));
     let (path, host, expect) = (fields.take("path"), fields.take("host"), fields.take("expect_status"));

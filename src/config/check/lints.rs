@@ -1,4 +1,4 @@
-//! What is right by itself and makes no sense together: a route behind another that takes all
+//! Values that are valid but make no sense together: a route behind another that takes all
 //! its requests, a pool that no route names, a redirect to where it came from.
 //!
 //! A route is compared with each earlier one alone that may cover it ([`wider`](super::wider)). So what two of them cover only together is
@@ -16,7 +16,7 @@ use super::pool::{Named, Pools};
 use super::route::{Placed, is_below};
 use super::wider::Earlier;
 
-/// Warns of all of it.
+/// Warns about all of it.
 pub(super) fn warn(
     routes: &[Placed<'_>],
     pools: &Pools<'_>,

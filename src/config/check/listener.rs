@@ -16,7 +16,7 @@ const DEFAULT_PORT: u16 = 8080;
 pub(super) struct Listeners {
     /// Those that were written, in order.
     pub(super) list: Vec<ListenerPlan>,
-    /// Whether one that is not in the list does not exist; otherwise nothing can be said.
+    /// Whether the list is complete, so that a name which is not in it is a mistake.
     pub(super) are_all: bool,
 }
 

@@ -87,7 +87,7 @@ fn sink(node: &Node, folder: &Folder<'_>, problems: &mut Problems) -> Option<Acc
         Json::Leaf(Value::Bool(false) | Value::Null) => "did you mean \"off\"?",
         _ => "write \"stdout\", \"off\" or the name of a file",
     };
-    problems.error(&node.at, format!("{} is not where an access log can go; {advice}", shown(node)));
+    problems.error(&node.at, format!("{} is not a destination for the access log; {advice}", shown(node)));
     None
 }
 

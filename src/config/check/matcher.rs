@@ -11,7 +11,7 @@ use super::super::reader::{self, Fields, Problems, quoted, shown};
 use super::super::suggest;
 use super::listener::Listeners;
 
-/// What stands in `match`. `None` only after an error has been written down: a matcher without
+/// Reads `match`. `None` only after an error was reported: a matcher without
 /// the condition that is wrong would be for other requests than those that were meant.
 pub(super) fn read(node: &Node, listeners: &Listeners, problems: &mut Problems) -> Option<Matcher> {
     let mark = problems.mark();
@@ -20,7 +20,7 @@ pub(super) fn read(node: &Node, listeners: &Listeners, problems: &mut Problems) 
         let node = fields.take(name)?;
         let nodes = reader::one_or_many(node);
         if nodes.is_empty() {
-            // An empty list would mean all, and whoever wrote this meant none.
+            // An empty list would match everything, and the author meant nothing.
             problems.error(
                 &node.at,
                 "the list is empty, so nothing would match; leave it out to match everything",
@@ -126,7 +126,7 @@ fn host_name(typed: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What stands before a star at the end, as a path, so that what is suggested is taken.
+/// What comes before a star at the end, as a path that `check` would accept.
 fn before_star(typed: &str) -> Option<String> {
     typed.strip_suffix('*').map(|before| format!("/{}", before.trim_start_matches('/')))
 }
@@ -253,7 +253,7 @@ fn canonical(path: &str) -> Result<String, &'static str> {
     Ok(format!("/{}{end}", segments.join("/")))
 }
 
-/// Methods whose spelling in lower case is a slip; others may be anybody's own.
+/// Methods that are a mistake in lower case; others may be an application's own.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
 fn method(node: &Node, problems: &mut Problems) -> Option<String> {
@@ -267,7 +267,7 @@ fn method(node: &Node, problems: &mut Problems) -> Option<String> {
             typed.to_ascii_uppercase()
         )
     } else if let Some(meant) = meant.filter(|_| !METHODS.contains(&typed) && typed.len() > 2) {
-        // Not refused: whoever has methods of their own must be able to name them.
+        // A warning, since an application may have methods of its own.
         problems.warn(&node.at, format!("{typed:?} is an unusual method; did you mean {meant:?}?"));
         return Some(typed.to_owned());
     } else if typed == "CONNECT" {
@@ -291,7 +291,7 @@ fn headers(node: &Node, problems: &mut Problems) -> Vec<ValueMatch> {
         } else if name.eq_ignore_ascii_case("cookie") {
             r#"is matched by "cookies", one name at a time"#.to_owned()
         } else if found.iter().any(|known| known.name != *name && known.name.eq_ignore_ascii_case(name)) {
-            format!("{name} is given twice: field names are the same in upper and lower case")
+            format!("{name} is given twice: field names are not case-sensitive")
         } else {
             let value = value(&entry.node, problems);
             found.extend(value.map(|value| ValueMatch { name: name.clone(), value }));

@@ -1,11 +1,10 @@
 //! From a document to a [`Plan`]: every key by name, its default, its range, its meaning.
 //!
-//! One walk, top to bottom, that never stops at a mistake: a value that is wrong is
-//! written down and its default used instead, so that the next mistake is found in the
-//! same run. The plan leaves this folder only when nothing was written down.
+//! One walk from top to bottom that does not stop at a mistake: it reports a wrong value and goes on
+//! with the default, so that one run finds every mistake. A plan is made only if there was none.
 //!
-//! A check that combines several values runs only where none of them was wrong
-//! ([`Problems::clean_since`]), so what follows from a mistake is not reported.
+//! A check that combines several values runs only if none of them was wrong
+//! ([`Problems::clean_since`]), so that the consequences of a mistake are not reported.
 
 mod access;
 mod action;
@@ -45,7 +44,7 @@ use route::{Placed, Surroundings};
 pub struct Checked {
     /// What to run.
     pub plan: Plan,
-    /// What somebody should know before running it.
+    /// What to know before running it.
     pub warnings: Vec<Problem>,
 }
 
@@ -167,7 +166,7 @@ fn pools<'a>(
     Pools::new(vec![Named { name: "default", at, pool }], true)
 }
 
-/// Reports keys of the simple form that stand beside the list of the full form.
+/// Reports keys of the simple form beside the list of the full form.
 fn refuse_beside(what: &str, simple: &[(&str, &Node)], full: &Node, problems: &mut Problems) {
     for (name, node) in simple {
         let message = format!(
@@ -211,8 +210,8 @@ fn routes<'a>(
     }
 }
 
-/// As many as there are cores, since a worker never waits for a peer; two at least, so
-/// that one request that computes does not hold up all others.
+/// One for each core, since a worker never waits for a peer; at least two, so that one expensive
+/// request does not hold up all others.
 fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, WORKERS_MAX))
 }

@@ -71,7 +71,7 @@ pub(super) fn allow_and_deny(
     }
     let nodes = reader::one_or_many(node);
     if nodes.is_empty() {
-        // An empty list means all, and whoever wrote this meant nobody.
+        // An empty list would serve every client, and the author meant none.
         let message = r#"the list is empty; remove it to serve every client, or write "deny": ["0.0.0.0/0", "::/0"] to serve none"#;
         problems.error(&node.at, message);
     }

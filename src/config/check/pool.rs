@@ -1,6 +1,6 @@
 //! Groups of backends: strategy, retries, health check, members.
 //!
-//! In the simple form the keys of the one pool stand at the top level of the document; the
+//! In the simple form the keys of the only pool are at the top level of the document; the
 //! `pools` of the full form hold the same keys, one object for each.
 
 use std::collections::{HashMap, HashSet};
@@ -31,7 +31,7 @@ pub(super) struct Pools<'a> {
     pub(super) list: Vec<Named<'a>>,
     /// Their places in it, by name.
     places: HashMap<&'a str, usize>,
-    /// Whether one that is not in the list does not exist; otherwise nothing can be said.
+    /// Whether the list is complete, so that a name which is not in it is a mistake.
     pub(super) are_all: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Pools<'a> {
     }
 }
 
-/// The keys of a pool, which stand at the top level in the simple form.
+/// The keys of a pool, which are at the top level in the simple form.
 pub(super) const KEYS: [&str; 6] =
     ["strategy", "retries", "retry_on_status", "health_check", "ejection", "backends"];
 
@@ -82,7 +82,7 @@ pub(super) fn read_all<'a>(
     if bounds::places(&node.at, entries.len(), "pools", remedy, problems).is_none() {
         return Pools::new(Vec::new(), false);
     }
-    // A name given twice has been reported, and is one pool to whoever reads on.
+    // A doubled name has been reported; from here on it is one pool.
     let mut names = HashSet::new();
     let firsts = entries.iter().filter(|entry| names.insert(&entry.name));
     let list = firsts.map(|entry| {
@@ -98,7 +98,7 @@ pub(super) fn read_all<'a>(
     Pools::new(list.collect(), !entries.is_empty())
 }
 
-/// The pool whose keys stand in `fields`. `None` only after an error has been written down.
+/// The pool with the keys in `fields`. `None` only after an error was reported.
 pub(super) fn read(
     fields: &mut Fields<'_>,
     name: &str,
@@ -141,7 +141,7 @@ pub(super) fn read(
             problems.error(&node.at, message);
         }
     }
-    // What is wrong stands for nothing, so nothing is compared with it.
+    // A wrong value is not compared with others.
     if !problems.clean_since(mark) {
         return None;
     }
@@ -171,7 +171,8 @@ pub(super) fn read(
 }
 
 /// What to say of retries where there is one backend.
-pub(super) const RETRIES_OF_ONE: &str = "only makes a refused connection be dialled again: a retry goes to another backend, and there is only one";
+pub(super) const RETRIES_OF_ONE: &str =
+    "can only redial a refused connection: a retry goes to another backend, and there is only one";
 
 /// Statuses that tell of an error.
 pub(super) fn error_statuses(node: &Node, problems: &mut Problems) -> Vec<u16> {
@@ -274,7 +275,7 @@ fn backend<'a>(node: &'a Node, problems: &mut Problems) -> Option<Member<'a>> {
     Some(Member { node, url: url_node, name: name_node, plan })
 }
 
-/// The URL of a backend whose host and port are keys of their own, as other programs have it.
+/// The URL of a backend with host and port in keys of their own, as in other programs.
 fn in_two_parts(node: &Node) -> Option<String> {
     let text = |name: &str| match &node.child(name)?.json {
         Json::Leaf(Value::String(text)) => Some(text.clone()),

@@ -1,6 +1,6 @@
 //! Routes: which requests they are for, what those get, and under what conditions.
 //!
-//! In the simple form there is one route for every request, whose conditions stand at the
+//! In the simple form there is one route for every request, with its conditions at the
 //! top level of the document.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use super::pool::{Pool, Pools, RETRIES_OF_ONE};
 use super::{access, action, error_page, matcher, network, template};
 use crate::base::limits::RETRIES_MAX;
 
-/// What routes stand in: all that they may refer to or inherit.
+/// Everything that a route may refer to or inherit.
 pub(super) struct Surroundings<'a> {
     pub(super) listeners: &'a Listeners,
     pub(super) pools: &'a Pools<'a>,
@@ -28,8 +28,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) folder: Folder<'a>,
 }
 
-/// The conditions that may also stand at the top level, where they are those of the one route.
-/// (`error_pages` may stand in both places: the top level's are for all routes.)
+/// The conditions that may also be at the top level, for the only route.
+/// (`error_pages` may be in both places: the top level's are for all routes.)
 pub(super) const KEYS: [&str; 6] =
     ["request_headers", "response_headers", "allow", "deny", "basic_auth", "rate_limit"];
 
@@ -39,7 +39,7 @@ pub(super) struct Placed<'a> {
     pub(super) plan: RoutePlan,
 }
 
-/// The routes of the full form. `None` only after an error has been written down.
+/// The routes of the full form. `None` only after an error was reported.
 pub(super) fn read_all<'a>(
     node: &'a Node,
     around: &Surroundings<'_>,
@@ -117,7 +117,7 @@ fn route(node: &Node, index: usize, around: &Surroundings<'_>, problems: &mut Pr
     problems.clean_since(mark).then_some(RoutePlan { name, action, ..plan })
 }
 
-/// The message for nginx's `location` in a route, where the path of a request is meant.
+/// The message for nginx's `location` in a route, which means the path of a request.
 fn about_location(node: &Node) -> String {
     let typed = reader::text_of(node).map(|typed| typed.trim_start_matches(['^', '~', ' ']).trim());
     let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);

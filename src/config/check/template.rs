@@ -107,7 +107,7 @@ pub(super) fn path(node: &Node, problems: &mut Problems) -> Option<Template> {
     None
 }
 
-/// The parts of a text, in which `{name}` stands for one of `places`.
+/// The parts of a text, in which `{name}` is one of `places`.
 fn template(
     node: &Node,
     places: &[(&'static str, TemplatePart)],
@@ -130,7 +130,7 @@ fn template(
         }
         let Some(after) = after else { break Ok(Template(parts)) };
         let Some((name, after)) = after.split_once('}') else {
-            break Err("has a { without a }".to_owned());
+            break Err("has a { that is not closed".to_owned());
         };
         match places.iter().find(|(known, _)| *known == name) {
             Some((_, part)) => parts.push(part.clone()),
@@ -171,7 +171,6 @@ fn warn_of_placeholders(node: &Node, typed: &str, problems: &mut Problems) {
             true => "put it before the other parameters, or leave one of the two out".to_owned(),
             false => format!("did you mean {meant:?}?"),
         };
-        problems
-            .warn(&node.at, format!("{{query}} begins with its question mark, so this makes two; {advice}"));
+        problems.warn(&node.at, format!("{{query}} includes its question mark, so this makes two; {advice}"));
     }
 }

@@ -30,14 +30,14 @@ pub struct Timeouts {
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
-    /// How long a request body may be slower than `limits.body_rate`, and a client slower than `limits.response_rate`.
+    /// How long a request body may be slower than `limits.body_rate`, or a client slower than `limits.response_rate`.
     ///
     /// - Type: duration
     /// - Default: `"20s"`
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
-    /// A place at a backend, when all have `max_connections` requests in flight.
+    /// A free slot, when every backend has `max_connections` requests in flight.
     ///
     /// - Type: duration
     /// - Default: `"5s"`
@@ -51,7 +51,7 @@ pub struct Timeouts {
     /// - Example: `"500ms"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
-    /// A response head, from the last byte of the request or from the last 102 (Processing). It also bounds the wait for a 100 (Continue) that the client waits for.
+    /// A response head, from the last byte of the request or the last 102 (Processing). Also bounds the wait for a 100 (Continue) that the client asked for.
     ///
     /// - Type: duration
     /// - Default: `"30s"`
@@ -73,28 +73,28 @@ pub struct Timeouts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub upstream_idle: Option<String>,
-    /// A peer that takes no bytes from us.
+    /// A peer that reads nothing of what is sent.
     ///
     /// - Type: duration
     /// - Default: `"30s"`
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_idle: Option<String>,
-    /// No bytes either way through a tunnel.
+    /// No bytes in either direction of a tunnel.
     ///
     /// - Type: duration
     /// - Default: `"10m"`
     /// - Example: `"1h"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_idle: Option<String>,
-    /// How long an unused connection to a backend is kept. Shorter than the backend keeps it.
+    /// How long to keep an idle connection to a backend; it should be shorter than the backend's own timeout.
     ///
     /// - Type: duration
     /// - Default: `"4s"`
     /// - Example: `"50s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_keep_alive: Option<String>,
-    /// How long a stop waits for requests in flight.
+    /// How long a shutdown waits for requests in flight.
     ///
     /// - Type: duration
     /// - Default: `"30s"`
@@ -113,42 +113,42 @@ pub struct ForwardTimeouts {
     /// The next bytes of a request body.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle: Option<String>,
-    /// How long a request body may be slower than `limits.body_rate`, and a client slower than `limits.response_rate`.
+    /// How long a request body may be slower than `limits.body_rate`, or a client slower than `limits.response_rate`.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_grace: Option<String>,
-    /// A place at a backend, when all have `max_connections` requests in flight.
+    /// A free slot, when every backend has `max_connections` requests in flight.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"1s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
     /// A connection to a backend.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"500ms"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
-    /// A response head, from the last byte of the request or from the last 102 (Processing). It also bounds the wait for a 100 (Continue) that the client waits for.
+    /// A response head, from the last byte of the request or the last 102 (Processing). Also bounds the wait for a 100 (Continue) that the client asked for.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"2m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_head: Option<String>,
     /// The next bytes of a response body, so also the next event of an event stream.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"1m"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_body: Option<String>,
@@ -160,30 +160,30 @@ pub struct ForwardTimeouts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub upstream_idle: Option<String>,
-    /// A peer that takes no bytes from us.
+    /// A peer that reads nothing of what is sent.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"10s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_idle: Option<String>,
-    /// No bytes either way through a tunnel.
+    /// No bytes in either direction of a tunnel.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"1h"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_idle: Option<String>,
-    /// How long an unused connection to a backend is kept. Shorter than the backend keeps it.
+    /// How long to keep an idle connection to a backend; it should be shorter than the backend's own timeout.
     ///
     /// - Type: duration
-    /// - Default: that of `timeouts` further out
+    /// - Default: that of the pool or the top level
     /// - Example: `"50s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_keep_alive: Option<String>,
 }
 
-/// How much of each thing there may be.
+/// Limits on connections, sizes and rates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -195,14 +195,14 @@ pub struct Limits {
     /// - Example: `50000`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
-    /// Client connections of one address at once, or of one /64 network of IPv6 addresses; further ones get 503. Without it there is no such limit.
+    /// Client connections of one address at once, or of one /64 network of IPv6 addresses; more get 503. Unlimited if left out.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: none
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_per_client: Option<u64>,
-    /// Upgraded connections among them, such as WebSockets; 0 allows none. A WebSocket request beyond them gets 503; other offers of an upgrade are then forwarded without the offer.
+    /// Upgraded connections among them, such as WebSockets; 0 allows none. A WebSocket request beyond that gets 503; other requests are forwarded without their offer of an upgrade.
     ///
     /// - Type: whole number from 0 to 1000000
     /// - Default: three quarters of `connections`
@@ -216,7 +216,7 @@ pub struct Limits {
     /// - Example: `"16KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<Size>,
-    /// All interim responses (1xx) to one request together; if a backend sends more, the client gets 502. `"0"` for no such limit.
+    /// All interim responses (1xx) to one request, in total; if a backend sends more, the client gets 502. `"0"` for no limit.
     ///
     /// - Type: size
     /// - Default: `"64KiB"`
@@ -237,49 +237,49 @@ pub struct Limits {
     /// - Example: `"16KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Size>,
-    /// A request body; those that are larger get 413. `"0"` for no such limit.
+    /// A request body; larger ones get 413. `"0"` for no limit.
     ///
     /// - Type: size
     /// - Default: `"0"`
     /// - Example: `"10MiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Size>,
-    /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`; `"0"` for no such limit.
+    /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`; `"0"` for no limit.
     ///
     /// - Type: size
     /// - Default: `"500B"`
     /// - Example: `"1KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_rate: Option<Size>,
-    /// Bytes per second below which a client takes its response too slowly, after `timeouts.body_grace`; `"0"` for no such limit.
+    /// Bytes per second below which a client reads its response too slowly, after `timeouts.body_grace`; `"0"` for no limit.
     ///
     /// - Type: size
     /// - Default: `"500B"`
     /// - Example: `"1KiB"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_rate: Option<Size>,
-    /// Requests over one client connection, before it is closed; 0 for no such limit.
+    /// Requests on one client connection before it is closed; 0 for no limit.
     ///
     /// - Type: whole number from 0 to 4294967295
     /// - Default: `1000`
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_connection: Option<u64>,
-    /// Requests of one pool that wait for a place at a backend; 0 lets none wait.
+    /// Requests of one pool that may wait for a free slot; 0 lets none wait.
     ///
     /// - Type: whole number from 0 to 1000000
     /// - Default: `1000`
     /// - Example: `100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
-    /// Unused connections kept to each backend, or as many as it lately had requests in flight if those were more; 0 keeps none.
+    /// Idle connections to keep to each backend, or as many as it recently had requests in flight if that is more; 0 keeps none.
     ///
     /// - Type: whole number from 0 to 65535
     /// - Default: `64`
     /// - Example: `0`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_idle: Option<u64>,
-    /// Memory that the process may come to at most, without what the kernel keeps for its sockets; a configuration that could need more is refused. Large buffers become few where it is tight. `"0"` for no such limit. What a reload changes about it counts from the next start on.
+    /// The most memory that the process may use, without what the kernel keeps for its sockets; a configuration that could need more is refused. A tight limit leaves few large buffers. `"0"` for no limit. A change takes effect at the next start.
     ///
     /// - Type: size
     /// - Default: `"0"`
@@ -288,12 +288,12 @@ pub struct Limits {
     pub memory: Option<Size>,
 }
 
-/// How much of each thing there may be on one route.
+/// Limits of one route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteLimits {
-    /// A request body; `"0"` for no such limit.
+    /// A request body; `"0"` for no limit.
     ///
     /// - Type: size
     /// - Default: that of `limits` at the top level

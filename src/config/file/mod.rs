@@ -5,8 +5,8 @@
 //! are right, is decided in one place, `check`, which a `Config` reaches by way of its JSON.
 //!
 //! The comments of the fields are the reference of the configuration: the schema and
-//! `docs/configuration.md` are made of them. Each ends in a list, whose `Default` and `Example`
-//! are JSON where they stand in backticks, and whose `Type` is one that `schema` knows.
+//! `docs/configuration.md` are made of them. Each ends in a list. Its `Default` and `Example` are
+//! JSON if they are in backticks, and its `Type` is one that `schema` knows.
 
 mod bounds;
 mod headers;
@@ -53,7 +53,7 @@ pub use server::{Admin, AdminSettings, ErrorPage, Listen, Listener, ListenerSett
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The address of the schema, for editors; nothing is done with it.
+    /// The address of the schema, for editors. ropewalk ignores it.
     ///
     /// - Default: none
     /// - Example: `"./config.schema.json"`
@@ -86,53 +86,53 @@ pub struct Config {
     /// - Example: `"127.0.0.1:9900"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// What is logged, and where.
+    /// What to log, and where.
     ///
     /// - Default: diagnostics on stderr, no access log
     /// - Example: `{"level": "warn", "access": "stdout"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
-    /// How a backend is chosen among those that are usable: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or by chance in proportion to weight.
+    /// How to choose among the usable backends: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or at random in proportion to weight.
     ///
     /// - Type: one of `round-robin`, `weighted-round-robin`, `least-connections`, `random`
     /// - Default: `"round-robin"`
     /// - Example: `"least-connections"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
-    /// Extra tries after the first, each with a backend that the request has not tried, where that is safe. If any are allowed, a pool's last backend that refuses a connection is dialled again within `timeouts.connect`.
+    /// Extra attempts after the first, each with a backend that the request has not tried, where a retry is safe. Unless it is 0, a pool's last backend is redialled within `timeouts.connect` when it refuses a connection.
     ///
     /// - Type: whole number from 0 to 10
     /// - Default: `2`
     /// - Example: `1`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Statuses of a backend that are worth another try, for requests that may be repeated.
+    /// Backend statuses that cause a retry, for requests that are safe to repeat.
     ///
     /// - Type: statuses from 400 to 599
     /// - Default: none
     /// - Example: `[502, 503]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_on_status: Option<OneOrMany<u16>>,
-    /// How backends are probed, or `"off"`.
+    /// How to probe the backends, or `"off"`.
     ///
     /// - Default: a TCP dial every 5 s
     /// - Example: `{"path": "/health", "interval": "5s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
+    /// When failed requests eject a backend, that is, take it out of service for a while; or `"off"`. Needs no health checks, and never ejects the last usable backend.
     ///
     /// - Default: after 5 failures within ten seconds, if they are at least half of its requests
     /// - Example: `{"failures": 10, "on_status": [500, 502]}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ejection: Option<Ejection>,
-    /// Who serves the requests; at least one. Required unless `pools` or `routes` stand here.
+    /// The servers that requests are forwarded to; at least one. Required unless there are `pools` or `routes`.
     ///
     /// - Default: none
     /// - Empty: no
     /// - Example: `[{"url": "http://127.0.0.1:9001"}, {"url": "http://127.0.0.1:9002"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
+    /// The time from the request head to the response head, over all attempts, except for time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: `"60s"`
@@ -145,38 +145,38 @@ pub struct Config {
     /// - Example: `{"connect": "1s", "response_head": "10s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// How much of each thing there may be.
+    /// Limits on connections, sizes and rates.
     ///
     /// - Default: see each
     /// - Example: `{"connections": 20000, "body": "10MiB"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// Networks of proxies in front, whose `X-Forwarded-*` fields are believed.
+    /// Networks of proxies in front whose `X-Forwarded-*` fields are trusted.
     ///
     /// - Type: networks
     /// - Default: none
     /// - Example: `["10.0.0.0/8"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted_proxies: Option<OneOrMany<String>>,
-    /// Which fields are added to every message, and which request field names are accepted.
+    /// Which fields to add to every message, and which request field names to accept.
     ///
     /// - Default: see each
     /// - Example: `{"via": false}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,
-    /// What happens to the fields of the request that is forwarded.
+    /// Changes to the fields of the forwarded request.
     ///
     /// - Default: nothing
     /// - Example: `{"set": {"X-Env": "prod"}, "remove": "X-Debug"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_headers: Option<FieldChanges>,
-    /// What happens to the fields of the response, our own answers included.
+    /// Changes to the fields of the response, including ropewalk's own.
     ///
     /// - Default: nothing
     /// - Example: `{"set": {"X-Frame-Options": "DENY"}, "remove": "Server"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<FieldChanges>,
-    /// Client networks that are served; others get 403.
+    /// Client networks to serve; others get 403.
     ///
     /// - Type: networks
     /// - Default: all
@@ -191,26 +191,26 @@ pub struct Config {
     /// - Example: `"10.0.13.0/24"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<OneOrMany<String>>,
-    /// Who must say who they are (RFC 7617); without that, clients get 401.
+    /// Users who may log in with Basic authentication (RFC 7617); other clients get 401.
     ///
-    /// - Default: nobody
+    /// - Default: no authentication
     /// - Example: `{"users": {"ann": "$6$c2FsdA$GlgfIVsqFXPBYu4aaS.ycN3zACKA3vMhn.BDRhih9sX1.n8dlfDwEzxPl8YQX1VEiHwVWf8lwaTErPWZMIL6J0"}}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// How often clients may ask; beyond that they get 429 with `Retry-After`.
+    /// How many requests a client may send in a given time; beyond that it gets 429 with `Retry-After`.
     ///
-    /// - Default: as often as they like
+    /// - Default: no limit
     /// - Example: `{"requests": 10, "per": "1s", "burst": 20}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Bodies of answers of our own, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
+    /// Bodies of ropewalk's own error responses, by status (`"502"`) or range of statuses (`"500-599"`); the narrower of two that match wins.
     ///
     /// - Keys: statuses
-    /// - Default: a short text that says what happened
+    /// - Default: a short text that says what went wrong
     /// - Example: `{"502": {"body": "<h1>Back in a minute</h1>"}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, ErrorPage>,
-    /// Groups of backends by name, where there are several; instead of the keys of a pool at the top level.
+    /// Groups of backends by name. They replace the pool's keys at the top level.
     ///
     /// - Keys: names
     /// - Default: none
@@ -218,14 +218,14 @@ pub struct Config {
     /// - Example: `{"api": {"backends": [{"url": "http://10.0.0.5:8080"}]}, "web": {"backends": [{"url": "http://10.0.0.9:8080"}]}}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, Pool>,
-    /// Which requests get what, in this order: the first that matches wins, and what none matches gets 404. Without it, everything goes to the one pool.
+    /// Which requests go where. Routes are tried in this order and the first match wins; a request that matches none gets 404. Without routes, every request goes to the only pool.
     ///
     /// - Default: one route for all requests
     /// - Empty: no
     /// - Example: `[{"match": {"path_prefix": "/api"}, "pool": "api"}, {"pool": "web"}]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
-    /// What relative file names start from; empty for the current folder. Not a part of the
+    /// The folder that relative file names start from; empty for the current one. Not a part of the
     /// JSON: it is the folder of the file that the configuration was read from.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -268,7 +268,7 @@ impl Config {
         self
     }
 
-    /// Adds a backend that is called something else than its host and port.
+    /// Adds a backend with a name, instead of its host and port.
     #[must_use]
     pub fn named_backend(mut self, name: &str, url: &str) -> Self {
         self.backends.push(Backend {
@@ -279,7 +279,7 @@ impl Config {
         self
     }
 
-    /// Adds a backend with a weight; 0 is drained.
+    /// Adds a backend with a weight; 0 drains it.
     #[must_use]
     pub fn weighted_backend(mut self, url: &str, weight: u32) -> Self {
         self.backends.push(Backend { url: url.to_owned(), weight: Some(weight), ..Backend::default() });
@@ -314,14 +314,14 @@ impl Config {
         self
     }
 
-    /// Sets how backends are probed.
+    /// Sets how to probe the backends.
     #[must_use]
     pub fn health_check(mut self, health_check: HealthCheck) -> Self {
         self.health_check = Some(health_check);
         self
     }
 
-    /// Checks everything. Errors with every mistake at once; they name JSON pointers only,
+    /// Checks everything. Errors with every mistake at once. They name JSON pointers only,
     /// as there is no text to point into.
     pub fn check(&self) -> Result<Checked, ConfigErrors> {
         self.document()?.check()
@@ -341,8 +341,8 @@ impl Config {
     }
 }
 
-/// `check` and this mirror disagree about a value. A test holds them together; if it lets
-/// one slip, an error serves whoever embeds us better than a panic.
+/// `check` and this mirror disagree about a value. A test keeps them in step; if it lets
+/// a difference slip, an error serves an embedding program better than a panic.
 fn disagreement(place: Place, error: &serde_json::Error) -> ConfigErrors {
     ConfigErrors::one(place, format!("cannot be mirrored: {error}"), "")
 }

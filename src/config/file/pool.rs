@@ -9,40 +9,40 @@ use super::{ForwardTimeouts, OneOrMany};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Pool {
-    /// How a backend is chosen among those that are usable: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or by chance in proportion to weight.
+    /// How to choose among the usable backends: in strict rotation, in a smooth rotation by weight, by the fewest requests in flight per weight, or at random in proportion to weight.
     ///
     /// - Type: one of `round-robin`, `weighted-round-robin`, `least-connections`, `random`
     /// - Default: `"round-robin"`
     /// - Example: `"least-connections"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
-    /// Extra tries after the first, each with a backend that the request has not tried, where that is safe. If any are allowed, a pool's last backend that refuses a connection is dialled again within `timeouts.connect`.
+    /// Extra attempts after the first, each with a backend that the request has not tried, where a retry is safe. Unless it is 0, a pool's last backend is redialled within `timeouts.connect` when it refuses a connection.
     ///
     /// - Type: whole number from 0 to 10
     /// - Default: `2`
     /// - Example: `1`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Statuses of a backend that are worth another try, for requests that may be repeated.
+    /// Backend statuses that cause a retry, for requests that are safe to repeat.
     ///
     /// - Type: statuses from 400 to 599
     /// - Default: none
     /// - Example: `[502, 503]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_on_status: Option<OneOrMany<u16>>,
-    /// How backends are probed, or `"off"`.
+    /// How to probe the backends, or `"off"`.
     ///
     /// - Default: a TCP dial every 5 s
     /// - Example: `{"path": "/health", "interval": "5s"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// When failed requests take a backend out of service for a while, or `"off"`. It works without health checks too, and never takes the last usable backend.
+    /// When failed requests eject a backend, that is, take it out of service for a while; or `"off"`. Needs no health checks, and never ejects the last usable backend.
     ///
     /// - Default: after 5 failures within ten seconds, if they are at least half of its requests
     /// - Example: `{"failures": 10, "on_status": [500, 502]}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ejection: Option<Ejection>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
+    /// The time from the request head to the response head, over all attempts, except for time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: that of the top level
@@ -55,7 +55,7 @@ pub struct Pool {
     /// - Example: `{"connect": "500ms"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<ForwardTimeouts>,
-    /// Who serves the requests; at least one.
+    /// The servers that requests are forwarded to; at least one.
     ///
     /// - Required: yes
     /// - Empty: no
@@ -68,27 +68,27 @@ pub struct Pool {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
-    /// What logs, metrics and commands call it; unique in its pool.
+    /// Its name in logs, metrics and commands; unique in its pool.
     ///
     /// - Type: name
     /// - Default: host and port
     /// - Example: `"server-1"`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where it is: `http://`, a host name or an IP address, and a port unless it is 80.
+    /// Its URL: `http://`, a host name or an IP address, and a port unless it is 80.
     ///
     /// - Required: yes
     /// - Type: url
     /// - Example: `"http://127.0.0.1:9001"`
     pub url: String,
-    /// Its share of requests, compared with the others of its pool; 0 is drained.
+    /// Its share of requests, relative to the rest of its pool; 0 drains it.
     ///
     /// - Type: whole number from 0 to 256
     /// - Default: `1`
     /// - Example: `3`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Requests in flight at once; those over it wait for a place. None for no such limit.
+    /// Requests in flight at once; more of them wait for a slot. Unlimited if left out.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: none
@@ -97,12 +97,12 @@ pub struct Backend {
     pub max_connections: Option<u32>,
 }
 
-/// How backends are probed.
+/// How to probe the backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum HealthCheck {
-    /// `"off"`: they are not.
+    /// `"off"`: no probes.
     ///
     /// - Type: one of `off`
     Word(String),
@@ -156,14 +156,14 @@ pub struct HealthSettings {
     /// - Example: `9100`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// From the start of one probe to the start of the next.
+    /// The time from the start of one probe to the start of the next.
     ///
     /// - Type: duration
     /// - Default: `"5s"`
     /// - Example: `"1s"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
-    /// How long one probe may take; shorter than `interval`.
+    /// How long one probe may take; less than `interval`.
     ///
     /// - Type: duration
     /// - Default: `"2s"`, or half of an interval shorter than 4 s
@@ -184,7 +184,7 @@ pub struct HealthSettings {
     /// - Example: `2`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unhealthy_after: Option<u32>,
-    /// The old name of `ejection.failures`; 0 stands for `"ejection": "off"`.
+    /// The old name of `ejection.failures`; 0 means `"ejection": "off"`.
     ///
     /// - Type: whole number from 0 to 1000
     /// - Default: none
@@ -199,7 +199,7 @@ pub struct HealthSettings {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Ejection {
-    /// `"off"`: they never do.
+    /// `"off"`: no ejection.
     ///
     /// - Type: one of `off`
     Word(String),
@@ -219,14 +219,14 @@ pub struct EjectionSettings {
     /// - Example: `10`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
-    /// The percentage of its requests that must have failed as well.
+    /// The percentage of its requests that must have failed too.
     ///
     /// - Type: whole number from 1 to 100
     /// - Default: `50`
     /// - Example: `20`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<u32>,
-    /// How long an ejected backend gets no requests; after that it gets one trial request at a time. An ejection within a minute of the end of the last one is twice as long.
+    /// How long an ejected backend gets no requests; after that it gets one trial request at a time. An ejection within a minute after the last one lasts twice as long.
     ///
     /// - Type: duration
     /// - Default: `"5s"`

@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{ErrorPage, ForwardTimeouts, OneOrMany, RouteLimits};
 
-/// Which requests get what.
+/// Which requests go where.
 ///
 /// - Exactly one of: `pool`, `redirect`, `respond`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Route {
-    /// What logs and messages call it; unique.
+    /// Its name in logs and messages; unique.
     ///
     /// - Type: name
-    /// - Default: `routes/` and its place in the list
+    /// - Default: `routes/` and its index
     /// - Example: `"api"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The requests that it is for: those for which all that is given holds.
+    /// The requests that it matches: those that meet every condition.
     ///
     /// - Default: every request
     /// - Example: `{"host": "api.example.com", "path_prefix": "/v1"}`
@@ -32,32 +32,32 @@ pub struct Route {
     /// - Example: `"api"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// Another place to ask at.
+    /// A redirect of the client to another URL.
     ///
     /// - Default: none
     /// - Example: `{"status": 301, "location": "https://{host}{path}{query}"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
-    /// An answer of our own.
+    /// A fixed response.
     ///
     /// - Default: none
     /// - Example: `{"status": 503, "body": "Back soon\n"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond: Option<OwnResponse>,
-    /// What is taken off the front of the path before it is forwarded, in whole segments.
+    /// What to remove from the beginning of the path before it is forwarded, in whole segments.
     ///
     /// - Type: path without query
     /// - Default: nothing
     /// - Example: `"/v1"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
-    /// The path that is forwarded instead, in which `{path}` stands for the one after `strip_prefix`; the query stays.
+    /// The path to forward instead; `{path}` is the one that `strip_prefix` leaves. The query stays.
     ///
-    /// - Default: the path as it came
+    /// - Default: the path as received
     /// - Example: `"/v2{path}"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
-    /// How long a request may take from its head to the head of the response, over all tries and without the time spent waiting for the client's body; `"0s"` for no limit.
+    /// The time from the request head to the response head, over all attempts, except for time spent waiting for the client's body; `"0s"` for no limit.
     ///
     /// - Type: duration or `"0s"`
     /// - Default: that of the pool
@@ -70,32 +70,32 @@ pub struct Route {
     /// - Example: `{"response_head": "5m"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<ForwardTimeouts>,
-    /// Extra tries after the first, as for a pool.
+    /// Extra attempts after the first, as for a pool.
     ///
     /// - Type: whole number from 0 to 10
     /// - Default: that of the pool
     /// - Example: `0`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// How much of each thing there may be.
+    /// Limits of this route.
     ///
     /// - Default: those of the top level
     /// - Example: `{"body": "1GiB"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
-    /// What happens to the fields of the request that is forwarded.
+    /// Changes to the fields of the forwarded request.
     ///
     /// - Default: nothing
     /// - Example: `{"set": {"X-Env": "prod"}, "remove": "X-Debug"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_headers: Option<FieldChanges>,
-    /// What happens to the fields of the response, our own answers included.
+    /// Changes to the fields of the response, including ropewalk's own.
     ///
     /// - Default: nothing
     /// - Example: `{"set": {"X-Frame-Options": "DENY"}, "remove": "Server"}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<FieldChanges>,
-    /// Client networks that are served; others get 403.
+    /// Client networks to serve; others get 403.
     ///
     /// - Type: networks
     /// - Default: all
@@ -110,19 +110,19 @@ pub struct Route {
     /// - Example: `"10.0.13.0/24"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<OneOrMany<String>>,
-    /// Who must say who they are (RFC 7617); without that, clients get 401.
+    /// Users who may log in with Basic authentication (RFC 7617); other clients get 401.
     ///
-    /// - Default: nobody
+    /// - Default: no authentication
     /// - Example: `{"users": {"ann": "$6$c2FsdA$GlgfIVsqFXPBYu4aaS.ycN3zACKA3vMhn.BDRhih9sX1.n8dlfDwEzxPl8YQX1VEiHwVWf8lwaTErPWZMIL6J0"}}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// How often clients may ask; beyond that they get 429 with `Retry-After`.
+    /// How many requests a client may send in a given time; beyond that it gets 429 with `Retry-After`.
     ///
-    /// - Default: as often as they like
+    /// - Default: no limit
     /// - Example: `{"requests": 10, "per": "1s", "burst": 20}`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Bodies of answers of our own on this route, by status (`"502"`) or range of statuses (`"500-599"`); of two that fit, the narrower one counts.
+    /// Bodies of ropewalk's own error responses on this route, by status (`"502"`) or range of statuses (`"500-599"`); the narrower of two that match wins.
     ///
     /// - Keys: statuses
     /// - Default: those of the top level
@@ -131,7 +131,7 @@ pub struct Route {
     pub error_pages: BTreeMap<String, ErrorPage>,
 }
 
-/// The requests that a route is for: those for which all that is given holds.
+/// The requests that a route matches: those that meet every condition.
 ///
 /// - At most one of: `path`, `path_prefix`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub struct Match {
     /// - Example: `"inside"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<OneOrMany<String>>,
-    /// Hosts without port, or `*.` and the end of one.
+    /// Hosts without a port; `*.example.com` for every host below `example.com`.
     ///
     /// - Type: hosts
     /// - Default: all
@@ -174,14 +174,14 @@ pub struct Match {
     /// - Example: `["GET", "HEAD"]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<OneOrMany<String>>,
-    /// Fields that must be there and say this; `true` for anything.
+    /// Fields that the request must have, with this value; `true` for any value.
     ///
     /// - Keys: field names
     /// - Default: none
     /// - Example: `{"X-Beta": "1", "Authorization": true}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, MatchValue>,
-    /// Cookies that must be there and say this; `true` for anything.
+    /// Cookies that the request must have, with this value; `true` for any value.
     ///
     /// - Keys: cookie names
     /// - Default: none
@@ -190,20 +190,20 @@ pub struct Match {
     pub cookies: BTreeMap<String, MatchValue>,
 }
 
-/// What a field or cookie must say.
+/// The value that a field or cookie must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum MatchValue {
     /// Exactly this.
     Text(String),
-    /// `true`: anything.
+    /// `true`: any value.
     ///
     /// - Type: true
     Present(bool),
 }
 
-/// Another place to ask at.
+/// A redirect of the client to another URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -215,14 +215,14 @@ pub struct Redirect {
     /// - Example: `301`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Where to, in which `{host}`, `{path}` and `{query}` stand for those of the request; the query with its question mark.
+    /// The new URL; `{host}`, `{path}` and `{query}` are those of the request, the query with its question mark.
     ///
     /// - Required: yes
     /// - Example: `"https://{host}{path}{query}"`
     pub location: String,
 }
 
-/// An answer of our own.
+/// A fixed response.
 ///
 /// - At most one of: `body`, `file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,13 +257,13 @@ pub struct OwnResponse {
     pub content_type: Option<String>,
 }
 
-/// What happens to the fields of a head: first `remove`, then `set`, then `add`. Fields that
+/// Changes to the fields of a head: first `remove`, then `set`, then `add`. Fields that
 /// frame the message or belong to the connection cannot be named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FieldChanges {
-    /// Names of fields that are dropped.
+    /// Names of fields to remove.
     ///
     /// - Default: none
     /// - Example: `["X-Debug", "X-Internal"]`
@@ -276,7 +276,7 @@ pub struct FieldChanges {
     /// - Example: `{"X-Env": "prod"}`
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
-    /// Fields that are put beside those of the same name; a list puts several.
+    /// Fields to add, beside those of the same name; a list adds several.
     ///
     /// - Keys: field names
     /// - Default: none
@@ -285,12 +285,12 @@ pub struct FieldChanges {
     pub add: BTreeMap<String, OneOrMany<String>>,
 }
 
-/// Who must say who they are (RFC 7617).
+/// Users who may log in with Basic authentication (RFC 7617).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
-    /// What the client is told it logs in to.
+    /// The realm that clients are shown when they log in.
     ///
     /// - Default: `"ropewalk"`
     /// - Example: `"staging"`
@@ -306,7 +306,7 @@ pub struct BasicAuth {
     pub users: BTreeMap<String, String>,
 }
 
-/// How often clients may ask: a token bucket.
+/// How many requests a client may send in a given time: a token bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -317,21 +317,21 @@ pub struct RateLimit {
     /// - Type: whole number from 1 to 1000000
     /// - Example: `10`
     pub requests: u32,
-    /// The time in which so many requests may come.
+    /// The time for which `requests` is the limit.
     ///
     /// - Type: duration
     /// - Default: `"1s"`
     /// - Example: `"1m"`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<String>,
-    /// Requests that may come at once after a quiet time.
+    /// Requests that may come at once after a pause.
     ///
     /// - Type: whole number from 1 to 1000000
     /// - Default: as many as `requests`
     /// - Example: `20`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// Who shares the limit: each client address has its own (of an IPv6 address the first 64 bits), or the whole route has one.
+    /// What a limit is for: each client address (of an IPv6 address the first 64 bits), or the whole route.
     ///
     /// - Type: one of `client`, `route`
     /// - Default: `"client"`

@@ -1,4 +1,4 @@
-//! What stands around pools and routes, as it is typed: listeners, admin, logs, error pages.
+//! What is not a pool or a route, as typed: listeners, admin, logs, error pages.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub type Listen = OneOrMany<Listener>;
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(untagged)]
 pub enum Listener {
-    /// An IP address and a port, such as `0.0.0.0:8080`, which is every IPv4 address of the machine; `[::]:8080` is every IPv6 address and none of IPv4.
+    /// An IP address and a port. `0.0.0.0:8080` is every IPv4 address of the machine; `[::]:8080` is every IPv6 address, and no IPv4 address.
     ///
     /// - Type: address
     Address(String),
@@ -20,19 +20,19 @@ pub enum Listener {
     Settings(ListenerSettings),
 }
 
-/// Where clients connect, and what that is called.
+/// An address for clients, and its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
-    /// What routes, logs and metrics call it; unique.
+    /// Its name in routes, logs and metrics; unique.
     ///
     /// - Type: name
     /// - Default: the address
     /// - Example: `"inside"`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An IP address and a port; port 0 takes a free one. `0.0.0.0` is every IPv4 address of the machine, and `[::]` every IPv6 address and none of IPv4: list both to accept both.
+    /// An IP address and a port; port 0 takes a free one. `0.0.0.0` is every IPv4 address of the machine and `[::]` every IPv6 address: list both to accept both.
     ///
     /// - Required: yes
     /// - Type: address
@@ -53,20 +53,20 @@ pub enum Admin {
     Settings(AdminSettings),
 }
 
-/// Where operators connect, and what they must know.
+/// The address for operators, and the token that they need.
 ///
 /// - At most one of: `token`, `token_file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AdminSettings {
-    /// An IP address and a port; one that other machines can reach needs a token.
+    /// An IP address and a port; an address that other machines can reach needs a token.
     ///
     /// - Required: yes
     /// - Type: address
     /// - Example: `"10.0.0.1:9900"`
     pub address: String,
-    /// What `Authorization: Bearer` must say. Who can read the configuration can read it.
+    /// The token that `Authorization: Bearer` must have. Anyone who can read the configuration can read it.
     ///
     /// - Default: none
     /// - Example: `"d6e3c0b5a1f24797"`
@@ -80,7 +80,7 @@ pub struct AdminSettings {
     pub token_file: Option<String>,
 }
 
-/// What is logged, and where.
+/// What to log, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -92,13 +92,13 @@ pub struct Log {
     /// - Example: `"debug"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
-    /// One line for each request: `"stdout"`, `"off"`, or a file that is appended to and reopened on SIGUSR1.
+    /// One line for each request: `"stdout"`, `"off"`, or a file, which is appended to and reopened on SIGUSR1.
     ///
     /// - Default: `"off"`
     /// - Example: `"stdout"`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<String>,
-    /// What such a line looks like: a JSON object, or Combined Log Format.
+    /// The format of a line: a JSON object, or Combined Log Format.
     ///
     /// - Type: one of `json`, `combined`
     /// - Default: `"json"`
@@ -107,7 +107,7 @@ pub struct Log {
     pub format: Option<String>,
 }
 
-/// The body of an answer of our own.
+/// The body of an error response.
 ///
 /// - Exactly one of: `body`, `file`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,15 +11,15 @@ pub(in super::super) fn of_format(text: &str) -> Option<String> {
         |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-.\"'".contains(c));
     let convert = |what: &str| {
         format!(
-            "this looks like {what}, and the configuration is JSON; docs/migrating.md has the same written for \
+            "this looks like {what}, but ropewalk's configuration is JSON; docs/migrating.md shows the equivalent for \
              ropewalk"
         )
     };
     if first.starts_with("-----BEGIN") {
-        return Some("this is a key or a certificate, and no configuration".to_owned());
+        return Some("this is a key or a certificate, not a configuration".to_owned());
     }
     if first.starts_with('<') {
-        return Some("this looks like XML or HTML, and the configuration is JSON".to_owned());
+        return Some("this looks like XML or HTML, but ropewalk's configuration is JSON".to_owned());
     }
     // A list of JSON would begin with a bracket too, but then with a value.
     let section =
@@ -28,17 +28,17 @@ pub(in super::super) fn of_format(text: &str) -> Option<String> {
         section.is_some_and(|name| is_key(name) && name.starts_with(|c: char| c.is_alphabetic()));
     let is_assigned = first.split_once('=').is_some_and(|(key, _)| is_key(key.trim()));
     if is_section || is_assigned {
-        return Some(r#"this looks like TOML, and the configuration is JSON: write {"port": 8080, "backends": [{"url": "http://127.0.0.1:9001"}]}"#.to_owned());
+        return Some(r#"this looks like TOML, but ropewalk's configuration is JSON: write {"port": 8080, "backends": [{"url": "http://127.0.0.1:9001"}]}"#.to_owned());
     }
     if matches!(word, "global" | "defaults" | "frontend" | "backend" | "listen")
         && !first.contains(['{', ':', ';'])
     {
-        return Some(convert("a configuration of HAProxy"));
+        return Some(convert("an HAProxy configuration"));
     }
     let is_of_nginx =
         ["http", "server", "upstream", "events", "stream", "worker_processes", "user"].contains(&word);
     if is_of_nginx && lines.iter().any(|line| line.contains(['{', ';'])) {
-        return Some(convert("a configuration of nginx"));
+        return Some(convert("an nginx configuration"));
     }
     let is_of_caddy = |line: &&str| {
         ["reverse_proxy", "respond", "redir", "handle", "encode", "tls"]
@@ -52,7 +52,7 @@ pub(in super::super) fn of_format(text: &str) -> Option<String> {
         is_key(key) && !key.starts_with('"') && (rest.is_empty() || rest.starts_with(' '))
     });
     if first == "---" || first.starts_with("%YAML") || is_yaml {
-        return Some(r#"this looks like YAML, and the configuration is JSON: write {"port": 8080, "backends": [{"url": "http://127.0.0.1:9001"}]}"#.to_owned());
+        return Some(r#"this looks like YAML, but ropewalk's configuration is JSON: write {"port": 8080, "backends": [{"url": "http://127.0.0.1:9001"}]}"#.to_owned());
     }
     None
 }

@@ -1,4 +1,4 @@
-//! Keys that other programs have, and keys that stand in the wrong place.
+//! Keys of other programs, and keys in the wrong place.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -97,7 +97,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("disabled", r#""weight": 0"#),
     ("down", r#""weight": 0"#),
     ("endpoints", r#""backends""#),
-    ("error", r#""level", and diagnostics go to stderr"#),
+    ("error", r#""level"; diagnostics go to stderr"#),
     ("error_log", r#""level" in "log"; diagnostics go to stderr"#),
     ("error_page", r#""error_pages""#),
     ("expires", r#""response_headers": {"set": {"Cache-Control": "max-age=3600"}}"#),
@@ -156,7 +156,7 @@ const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("worker_processes", r#""workers""#),
 ];
 
-/// The message for a key of ours in the wrong place.
+/// The message for a ropewalk key in the wrong place.
 pub(in super::super) fn of_place(pointer: &str, name: &str) -> Option<String> {
     let places = places_of(pointer, name)?;
     Some(format!("{name:?} does not belong here; it belongs in {places}"))
@@ -174,7 +174,7 @@ pub(in super::super) fn of_key(pointer: &str, name: &str) -> Option<String> {
         ));
     }
     if let Some(here) = called_here(name) {
-        return Some(format!("unknown key {name:?}; here that is {here}"));
+        return Some(format!("unknown key {name:?}; use {here}"));
     }
     let key = in_one_spelling(name);
     let at_top = if pointer.is_empty() { NOT_NEEDED_AT_TOP } else { &[] };
@@ -190,8 +190,8 @@ fn not_supported(word: &str) -> Option<&'static str> {
     NOT_SUPPORTED.iter().find(|(known, _)| *known == word).map(|(_, what)| *what)
 }
 
-/// The message for what nginx and HAProxy write behind an address: `443 ssl`. `address` is what
-/// stands there without it.
+/// The message for what nginx and HAProxy write behind an address: `443 ssl`. `address` is
+/// the same without them.
 pub(in super::super) fn of_listen_options(options: &str, address: &str) -> String {
     let words = || options.split_whitespace();
     if let Some(what) = words().find_map(|word| not_supported(&word.to_ascii_lowercase())) {

@@ -31,7 +31,7 @@ pub(in super::super) fn of_variable(text: &str) -> Option<String> {
     // Two closing braces of a template.
     let name = if name.starts_with("{{") && text[end..].starts_with('}') { &text[open..=end] } else { name };
     Some(format!(
-        "{name:?} is a variable, and this version replaces none; write the value, or run the file through \
+        "{name:?} is a variable, which this version does not replace; write the value, or run the file through \
          envsubst first"
     ))
 }

@@ -1,4 +1,4 @@
-//! How long each kind of wait may last, and how much of each thing there may be.
+//! How long each kind of wait may last, and limits on connections, sizes and rates.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Timeouts {
     /// How long a request body may be slower than `limits.body_rate`, and a client keep us waiting
     /// with less than `limits.response_rate`. 20 s.
     pub body_grace: Duration,
-    /// A place at a backend, when all have `max_connections`. 5 s.
+    /// A free slot, when every backend has `max_connections` requests in flight. 5 s.
     pub queue: Duration,
     /// A connection to a backend. 2 s.
     pub connect: Duration,
@@ -22,15 +22,15 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// The next bytes of a response body. 30 s.
     pub response_body: Duration,
-    /// A peer that takes no bytes from us. 30 s.
+    /// A peer that reads nothing of what we send. 30 s.
     pub write_idle: Duration,
-    /// From the request head to the response head, over all tries; `None` for no such limit. 60 s.
+    /// From the request head to the response head, over all attempts; `None` for no limit. 60 s.
     pub request: Option<Duration>,
-    /// No bytes either way through a tunnel. 10 min.
+    /// No bytes in either direction of a tunnel. 10 min.
     pub tunnel_idle: Duration,
     /// How long an unused connection to a backend is kept. 4 s.
     pub upstream_keep_alive: Duration,
-    /// How long a stop waits for requests in flight. 30 s.
+    /// How long a shutdown waits for requests in flight. 30 s.
     pub drain: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Default for Timeouts {
     }
 }
 
-/// How much of each thing there may be.
+/// Limits on connections, sizes and rates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Client connections at once. 10 000.
@@ -67,28 +67,28 @@ pub struct Limits {
     pub tunnels: usize,
     /// Bytes of a request or response head. 32 KiB.
     pub head: usize,
-    /// Bytes of the interim responses to one request; `None` for no such limit. 64 KiB.
+    /// Bytes of the interim responses to one request; `None` for no limit. 64 KiB.
     pub interim: Option<u64>,
     /// Field lines of a request or response head. 100.
     pub fields: usize,
     /// Bytes of a request's target. 8 KiB.
     pub target: usize,
-    /// Bytes of a request body; `None` for no such limit.
+    /// Bytes of a request body; `None` for no limit.
     pub body: Option<u64>,
     /// Bytes per second below which a request body is too slow, after `timeouts.body_grace`;
-    /// `None` for no such limit. 500.
+    /// `None` for no limit. 500.
     pub body_rate: Option<u64>,
     /// Bytes per second below which a client takes its response too slowly, after
-    /// `timeouts.body_grace` of waiting for it; `None` for no such limit. 500.
+    /// `timeouts.body_grace` of waiting for it; `None` for no limit. 500.
     pub response_rate: Option<u64>,
-    /// Requests over one client connection; `None` for no such limit. 1 000.
+    /// Requests over one client connection; `None` for no limit. 1 000.
     pub requests_per_connection: Option<u64>,
     /// Requests of one pool that wait for a place at a backend; 0 lets none wait. 1 000.
     pub queue: usize,
     /// Unused connections kept to each backend, or as many as it has requests in flight if
     /// those are more; 0 keeps none. 64.
     pub upstream_idle: usize,
-    /// Bytes of memory that the process may come to at most; `None` for as many as the other limits
-    /// allow, which is the default.
+    /// The most bytes of memory that the process may use; `None` for as many as the other limits allow,
+    /// which is the default.
     pub memory: Option<u64>,
 }

@@ -1,6 +1,6 @@
-//! What is added to the fields of messages, and what is taken away.
+//! Changes to the fields of messages.
 
-/// What happens to the fields of a head on its way through: first `remove`, then `set`, then
+/// Changes to the fields of a head: first `remove`, then `set`, then
 /// `add`. None of them can touch what frames the message or belongs to the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderOps {
@@ -8,7 +8,7 @@ pub struct HeaderOps {
     pub remove: Vec<String>,
     /// Fields that replace those of the same name.
     pub set: Vec<(String, String)>,
-    /// Fields that are put beside those of the same name.
+    /// Fields that are added beside those of the same name.
     pub add: Vec<(String, String)>,
 }
 
@@ -16,7 +16,7 @@ pub struct HeaderOps {
 pub static UNCHANGED: HeaderOps = HeaderOps { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
 
 impl HeaderOps {
-    /// Whether a field is left out as it comes: it is removed, or another takes its place.
+    /// Whether a received field is dropped: it is removed or replaced.
     pub fn drops(&self, name: &str) -> bool {
         self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) || self.sets(name)
     }
@@ -32,7 +32,7 @@ impl HeaderOps {
     }
 }
 
-/// Which fields are added to every message, and which names are let through.
+/// Which fields are added to every message, and which names are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderPlan {
     /// `Via` is added to requests and responses. True.

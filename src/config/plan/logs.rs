@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct LogPlan {
     /// Least severe level of diagnostics, which go to stderr. Info.
     pub level: log::LevelFilter,
-    /// One line for each request; `None` when there is no such log, which is the default.
+    /// One line for each request; `None` for no access log, which is the default.
     pub access: Option<AccessLogPlan>,
 }
 

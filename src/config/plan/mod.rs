@@ -1,6 +1,6 @@
 //! The checked configuration: every value is usable as it stands.
 //!
-//! Nothing here is optional because it was left out; defaults have been filled in.
+//! Keys that were left out have their defaults here.
 
 mod bounds;
 mod fields;
@@ -102,15 +102,15 @@ pub struct Parts {
     pub timeouts: Timeouts,
     /// Bounds.
     pub limits: Limits,
-    /// Networks whose X-Forwarded-* fields are believed; none by default.
+    /// Networks whose X-Forwarded-* fields are trusted; none by default.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which fields are added to every message, and which names are let through.
+    /// Which fields are added to every message, and which names are accepted.
     pub headers: HeaderPlan,
     /// Groups of backends; none when no route forwards.
     pub pools: Vec<PoolPlan>,
-    /// Which requests get what, in listed order: the first that matches wins. At least one.
+    /// Which requests go where, in listed order: the first that matches wins. At least one.
     pub routes: Vec<RoutePlan>,
-    /// Bodies of answers of our own where no route is known: 400, 404, 408 and the like.
+    /// Bodies of our own error responses before a route is known: 400, 404, 408 and the like.
     pub error_pages: Vec<ErrorPage>,
 }
 
@@ -136,6 +136,6 @@ pub struct ListenerPlan {
 pub struct AdminPlan {
     /// The address to bind; a loopback one unless there is a token.
     pub address: SocketAddr,
-    /// What `Authorization: Bearer` must say; `None` for no such demand.
+    /// The token that `Authorization: Bearer` must have; `None` if it needs none.
     pub token: Option<String>,
 }

@@ -10,7 +10,7 @@ pub struct PoolPlan {
     pub name: String,
     /// How a backend is chosen.
     pub strategy: Strategy,
-    /// Statuses of a backend that are worth another try. None.
+    /// Backend statuses that cause a retry. None.
     pub retry_on_status: Vec<u16>,
     /// How backends are probed; `None` when health checks are off.
     pub health_check: Option<HealthCheck>,
@@ -61,7 +61,7 @@ pub struct BackendPlan {
     /// Its share of requests; 0 means drained. 1.
     pub weight: u32,
     /// Requests in flight at once, tunnels included, and so connections; those over it wait in
-    /// the pool's queue. `None` for no such limit.
+    /// the pool's queue. `None` for no limit.
     pub max_connections: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Routes: what a request gets that matches one, and under which conditions.
+//! Routes: what happens to a request that matches one, and under which conditions.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use super::bounds::Timeouts;
 use super::fields::HeaderOps;
 use super::matcher::Matcher;
 
-/// One route: for which requests it is, and what they get.
+/// One route: which requests it matches, and what happens to them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutePlan {
     /// What logs and messages call it: the name given, `routes/0` by its place, or `default`
     /// in the simple form.
     pub name: String,
-    /// The requests that it is for.
+    /// The requests that it matches.
     pub matcher: Matcher,
-    /// What they get.
+    /// What happens to them.
     pub action: Action,
     /// What is taken off the front of the path before it is forwarded; begins with `/` and
     /// ends without.
@@ -31,20 +31,20 @@ pub struct RoutePlan {
     pub response_headers: HeaderOps,
     /// Deadlines: the route's, or else its pool's, or else those of the whole.
     pub timeouts: Timeouts,
-    /// Extra tries after the first: the route's, or else its pool's. 2.
+    /// Extra attempts after the first: the route's, or else its pool's. 2.
     pub retries: u32,
-    /// Bytes of a request body; `None` for no such limit.
+    /// Bytes of a request body; `None` for no limit.
     pub body_max: Option<u64>,
     /// Client networks that are served; empty for all.
     pub allow: Vec<IpNet>,
     /// Client networks that are not served, even if `allow` lists them.
     pub deny: Vec<IpNet>,
-    /// Who must say who they are.
+    /// Users who may log in; `None` for no authentication.
     pub basic_auth: Option<BasicAuth>,
-    /// How often clients may ask.
+    /// How many requests clients may send in a given time.
     pub rate_limit: Option<RateLimit>,
-    /// Bodies of answers of our own: the route's, then those of the whole; the first that is
-    /// for a status counts.
+    /// Bodies of our own error responses: the route's, then those of the top level; the first for a
+    /// status counts.
     pub error_pages: Vec<ErrorPage>,
 }
 
@@ -88,10 +88,10 @@ impl PoolIndex {
     }
 }
 
-/// What a route gives.
+/// What a route does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The answer of a backend of this pool.
+    /// It is forwarded to a backend of this pool.
     Forward(PoolIndex),
     /// A redirect of the client to another URL.
     Redirect {
@@ -100,11 +100,11 @@ pub enum Action {
         /// Where to.
         location: Template,
     },
-    /// An answer of our own.
+    /// A fixed response.
     Respond(FixedResponse),
 }
 
-/// An answer that stands in the configuration.
+/// A response in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedResponse {
     /// 200 to 599.
@@ -115,14 +115,14 @@ pub struct FixedResponse {
     pub body: Arc<[u8]>,
 }
 
-/// A text with places that the request fills.
+/// A text with placeholders for parts of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(pub Vec<TemplatePart>);
 
 /// A piece of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplatePart {
-    /// As it stands.
+    /// Literal text.
     Text(String),
     /// `{host}`: the host that was asked for, without port.
     Host,
@@ -135,18 +135,18 @@ pub enum TemplatePart {
 /// Basic authentication (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BasicAuth {
-    /// What the client is told it logs in to. `ropewalk`.
+    /// The realm that clients are shown. `ropewalk`.
     pub realm: String,
     /// Names and password hashes in crypt form, `$5$` or `$6$`: what `openssl passwd -6` prints.
     pub users: Vec<(String, String)>,
 }
 
-/// How often clients may ask: a token bucket.
+/// How many requests clients may send in a given time: a token bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// Requests for each `per`; at least 1.
     pub requests: u32,
-    /// The time in which so many tokens come back.
+    /// The time in which `requests` tokens come back.
     pub per: Duration,
     /// Requests that may come at once; at least 1. As many as `requests`.
     pub burst: u32,
@@ -163,7 +163,7 @@ pub enum RateLimitKey {
     Route,
 }
 
-/// The body of an answer of our own.
+/// The body of an error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorPage {
     /// For these statuses.

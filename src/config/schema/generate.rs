@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::file::Config;
 use super::notes::Notes;
 
-/// The schema with the comments as they stand in the source.
+/// The schema with the comments as they are in the source.
 pub(super) fn annotated() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Config>().to_value();
@@ -19,7 +19,7 @@ pub(super) fn annotated() -> Value {
 /// The schema as it is published.
 fn published() -> Value {
     let mut schema = annotated();
-    // Whether a key is required stands in its own comment, so this comes before those go.
+    // The comment of a key says whether it is required, so this comes before the comments go.
     visit(&mut schema, &mut |schema| {
         let properties = schema.get("properties").and_then(Value::as_object);
         let required = properties.into_iter().flatten().filter(|(_, property)| {
@@ -104,7 +104,7 @@ pub(super) fn hold(file: &str, expected: &str) {
     let differs = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);
     assert!(
         found == expected,
-        "{file} is out of date from line {} on; write it anew with: UPDATE_GENERATED=1 cargo test --lib config::schema",
+        "{file} is out of date from line {} on; generate it with: UPDATE_GENERATED=1 cargo test --lib config::schema",
         differs.unwrap_or(found.lines().count().min(expected.lines().count())) + 1
     );
 }

@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration, for editors and for whoever writes files by program.
+//! The JSON Schema of the configuration, for editors and for programs that write one.
 //!
 //! It is made of the mirror (`file`) and what its comments say, by a unit test: so it is never
 //! out of date, and the program carries a text instead of the code that makes it. What a

@@ -28,12 +28,12 @@ impl Notes {
         Self { meaning: words.collect::<Vec<_>>().join(" "), list: list.collect() }
     }
 
-    /// What stands behind a name of the list.
+    /// What the list says for a name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.list.iter().find(|(known, _)| known == name).map(|(_, said)| said.as_str())
     }
 
-    /// The JSON that stands behind a name, if it is in backticks and nothing else.
+    /// The JSON that the list says for a name, if it is in backticks and nothing else.
     pub(super) fn json(&self, name: &str) -> Option<Value> {
         let said = self.get(name)?.strip_prefix('`')?.strip_suffix('`')?;
         // "`a`, or `b`" is prose, and so is a word.
@@ -71,7 +71,7 @@ impl Notes {
                         let beside = schema.entry("dependentSchemas").or_insert_with(|| json!({}));
                         beside[key] = json!({ "properties": refused });
                     }
-                    None => panic!("nobody knows what {other:?} means"),
+                    None => panic!("{other:?} is unknown"),
                 },
             }
         }
@@ -177,7 +177,7 @@ fn not_empty(schema: &mut Map<String, Value>) {
     choices.into_iter().flatten().filter_map(Value::as_object_mut).for_each(refuse);
 }
 
-/// What the keys of an object look like whose keys the user chooses.
+/// The pattern of keys that the user chooses.
 fn keys(said: &str) -> &'static str {
     match said {
         "names" => NAME,

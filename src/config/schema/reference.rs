@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::generate::{annotated, hold};
 use super::notes::Notes;
 
-/// What stands before this line in the file is written by people.
+/// What comes before this line in the file is written by hand.
 const MARK: &str = "<!-- Written by a test from the comments in src/config/file; do not edit below. -->\n";
 
 #[test]
@@ -92,7 +92,7 @@ fn table(title: &str, paths: &[String], schema: &Map<String, Value>, text: &mut 
     if !paths.is_empty() {
         let mut paths: Vec<_> = paths.iter().map(|path| format!("`{path}`")).collect();
         paths.dedup();
-        writeln!(text, "{} Stands in {}.\n", notes.meaning, paths.join(", ")).expect("memory");
+        writeln!(text, "{} Used in {}.\n", notes.meaning, paths.join(", ")).expect("memory");
     }
     for rule in RULES {
         if let Some(keys) = notes.get(rule) {
