@@ -141,7 +141,9 @@ mod tests {
         assert_eq!(snippet(good, true), None);
         assert!(snippet(&good.replace("backends", "backend"), true).is_some());
         let idle = r#"{ "retries": 1, "backends": [{ "url": "http://a:1" }] }"#;
-        assert!(snippet(idle, true).is_some_and(|text| text.contains("only makes a refused connection")));
+        assert!(
+            snippet(idle, true).is_some_and(|text| text.contains("can only redial a refused connection"))
+        );
         assert_eq!(snippet(r#"{ "anything": 1 }"#, false), None);
         assert!(snippet("{ ... }", false).is_some());
     }

@@ -74,7 +74,8 @@ impl Request {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Parses `a=b&c=d`, where `+` is a space.
+    /// Parses `a=b&c=d`, where `+` is a space. Refuses what is not UTF-8, which form_urlencoded would
+    /// replace with U+FFFD.
     fn parse(text: &str) -> Result<Self, String> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,5 +1,8 @@
 //! What the comment of a field says: its meaning, and the list that ends it.
 //!
+//! Comments and not schemars' attributes, since rustdoc shows them to programs that embed ropewalk, and
+//! since a default may be prose ("that of the pool").
+//!
 //! The list holds what the types of the mirror cannot: `Type`, `Default`, `Example`, `Keys`,
 //! `Required`, and for an object what its keys have to do with each other.
 
