@@ -27,6 +27,7 @@ release: test-long
 generate:
     UPDATE_GENERATED=1 cargo test --test generated
     UPDATE_GENERATED=1 cargo test --lib config::schema
+    UPDATE_GENERATED=1 cargo test --test api
     UPDATE_GENERATED=1 cargo test --test config messages
     UPDATE_GENERATED=1 cargo test --test config transcripts
 
