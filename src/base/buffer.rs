@@ -20,7 +20,7 @@ pub enum Size {
 /// A queue of bytes: written at the end, read from the front.
 ///
 /// ```
-/// use ropewalk::base::buffer::Buffer;
+/// use ropewalk::internal::base::buffer::Buffer;
 ///
 /// let mut buffer = Buffer::default();
 /// buffer.extend(b"hello");

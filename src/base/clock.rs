@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 ///
 /// ```
 /// use std::time::Duration;
-/// use ropewalk::base::clock::Moment;
+/// use ropewalk::internal::base::clock::Moment;
 ///
 /// let start = Moment::ZERO;
 /// let later = start + Duration::from_millis(5);

@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::TcpStream;
-/// use ropewalk::demo::Origin;
+/// use ropewalk::internal::demo::Origin;
 ///
 /// let address = Origin::new("server-1").start("127.0.0.1:0".parse().unwrap())?;
 /// let mut stream = TcpStream::connect(address)?;

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// A port or an IPv6 zone is dropped: a zone is meaningful only on the machine that wrote it.
 ///
 /// ```
-/// use ropewalk::http::node_address;
+/// use ropewalk::internal::http::node_address;
 ///
 /// assert_eq!(node_address(b"192.0.2.7:51234"), Some("192.0.2.7".parse().unwrap()));
 /// assert_eq!(node_address(b"\"[2001:db8::7]:443\""), Some("2001:db8::7".parse().unwrap()));
