@@ -68,7 +68,7 @@ impl RequestHead<'_, '_> {
     }
 }
 
-/// Parses a request head. `head` is exactly the bytes up to [`super::head_end`].
+/// Parses a request head. `head` is exactly the bytes up to `super::head_end`.
 ///
 /// # Errors
 ///

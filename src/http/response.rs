@@ -48,7 +48,7 @@ impl ResponseHead<'_, '_> {
     }
 }
 
-/// Parses a response head. `head` is exactly the bytes up to [`super::head_end`]; `request` is the
+/// Parses a response head. `head` is exactly the bytes up to `super::head_end`; `request` is the
 /// method of the request it answers.
 ///
 /// # Errors

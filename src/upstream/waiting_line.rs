@@ -26,7 +26,7 @@ use crate::upstream::places::Places;
 pub trait Member {
     /// What decides which members a request may be given.
     type Ask: Clone;
-    /// A request's lease on a place. Dropping it [gives the place up](WaitingLine::give_up).
+    /// A request's lease on a place. Dropping it gives the place up.
     type Lease;
 
     /// An id that is unique in every configuration.
