@@ -97,7 +97,7 @@ pub use config::Config;
 
 pub use base::supervisor::ThreadEnded;
 
-pub use app::{BackendState, Balancer, Handle, ReloadError, StartError, TooFewDescriptors};
+pub use app::{BackendState, Balancer, Handle, ReloadError, StartError, TooFewDescriptors, UnknownBackend};
 
 /// What the program, the tests, the benchmarks and the fuzz targets of this project use.
 ///

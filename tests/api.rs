@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quote::ToTokens as _;
-use syn::{Attribute, Fields, ImplItem, Item, TraitItem, Type, UseTree, Visibility};
+use syn::{Attribute, Fields, ImplItem, Item, Signature, TraitItem, Type, UseTree, Visibility};
 
 /// LIMIT: a small interface can be learned in an afternoon and kept stable.
 const ITEMS_MAX: usize = 150;
@@ -32,7 +32,8 @@ fn the_interface_is_the_listed_one_and_small() {
 fn the_list_has_what_embedders_call_and_nothing_internal() {
     let lines = Api::read().lines;
     for known in ["struct Config", "fn Balancer::start", "fn Handle::drain", "variant StartError::Bind"] {
-        assert!(lines.contains(known), "{known} is missing: the source is not followed");
+        let is_listed = lines.iter().any(|line| line.starts_with(known));
+        assert!(is_listed, "{known} is missing: the source is not followed");
     }
     let leaked = lines.iter().find(|line| line.contains("Operations") || line.contains("internal"));
     assert_eq!(leaked, None);
@@ -103,7 +104,7 @@ impl Api {
             Item::Trait(it) if is_shown(&it.vis, &it.attrs) => {
                 for inner in &it.items {
                     if let TraitItem::Fn(it) = inner {
-                        self.lines.insert(format!("fn {prefix}{name}::{}", it.sig.ident));
+                        self.lines.insert(format!("fn {prefix}{name}::{}", signature(&it.sig)));
                     }
                 }
                 "trait"
@@ -142,7 +143,7 @@ impl Api {
                     if let ImplItem::Fn(it) = inner
                         && is_shown(&it.vis, &it.attrs)
                     {
-                        self.lines.insert(format!("fn {shown}::{}", it.sig.ident));
+                        self.lines.insert(format!("fn {shown}::{}", signature(&it.sig)));
                     }
                 }
             }
@@ -203,4 +204,29 @@ fn is_shown(visibility: &Visibility, attributes: &[Attribute]) -> bool {
         attribute.path().is_ident("doc") && attribute.to_token_stream().to_string().contains("(hidden)")
     };
     matches!(visibility, Visibility::Public(_)) && !attributes.iter().any(is_hidden)
+}
+
+/// `start(plan: Plan) -> Result<Self, StartError>`.
+fn signature(function: &Signature) -> String {
+    let mut text = function.to_token_stream().to_string();
+    for (spaced, tight) in [
+        (" :: ", "::"),
+        (" < ", "<"),
+        (" >", ">"),
+        (" (", "("),
+        ("( ", "("),
+        (" )", ")"),
+        (" ,", ","),
+        (" :", ":"),
+        ("& ", "&"),
+        ("' ", "'"),
+        ("->", "-> "),
+        ("-> ", "->"),
+        ("- >", "->"),
+        ("->", " -> "),
+    ] {
+        text = text.replace(spaced, tight);
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.strip_prefix("fn ").map(str::to_owned).unwrap_or(text)
 }

@@ -15,19 +15,31 @@ use prometheus_client::registry::Registry;
 use crate::observe::histogram::{BOUNDS_US, Histogram};
 
 use super::operations::{BackendStatus, Status};
+use super::process::started_unix_s;
 use super::response::Response;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers a scrape, in OpenMetrics if `accept` (in lower case) names it.
-pub(super) fn scrape(status: Status, started_unix_s: u64, accept: &str) -> Response {
+/// All metrics in the text format of Prometheus.
+pub fn metrics_text(status: Status) -> String {
+    // Writing to a string cannot fail.
+    encoded(status, started_unix_s()).map(|text| prometheus(&text)).unwrap_or_default()
+}
+
+fn encoded(status: Status, started_unix_s: u64) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Snapshot { status, started_unix_s }));
     let mut text = String::with_capacity(64 * 1024);
-    if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// Answers a scrape, in OpenMetrics if `accept` (in lower case) names it.
+pub(super) fn scrape(status: Status, started_unix_s: u64, accept: &str) -> Response {
+    let Ok(text) = encoded(status, started_unix_s) else {
         return Response::text(500, "500: the metrics cannot be written");
-    }
+    };
     if accept.contains("application/openmetrics-text") {
         Response::new(200, OPEN_METRICS, text)
     } else {

@@ -25,5 +25,6 @@ mod text;
 mod thread;
 mod verbs;
 
+pub use metrics::metrics_text;
 pub use text::requests_table;
 pub use thread::AdminThread;

@@ -2,18 +2,21 @@
 
 mod descriptors;
 mod explain;
+mod handle;
 mod operations;
 mod reload;
 mod reloader;
+mod start_error;
 
 use descriptors::Fitted;
 pub use descriptors::TooFewDescriptors;
 pub use explain::explain_plan;
+pub use handle::{BackendState, UnknownBackend};
 pub use reload::ReloadError;
+pub use start_error::StartError;
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{Builder, JoinHandle};
@@ -125,44 +128,6 @@ impl Ending {
     }
 }
 
-/// How one backend is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackendState {
-    /// Its name.
-    pub name: String,
-    /// The pool that it belongs to.
-    pub pool: String,
-    /// Whether it is given requests.
-    pub up: bool,
-    /// Its share of requests; 0 means drained.
-    pub weight: u32,
-    /// Requests in flight.
-    pub active: u32,
-    /// Tries that it has been given.
-    pub requests: u64,
-}
-
-/// Why a balancer did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address could not be bound.
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A listener was inherited that the configuration does not name.
-    NotConfigured {
-        /// Its address.
-        address: SocketAddr,
-    },
-    /// The process may have too few descriptors to serve any client.
-    Descriptors(TooFewDescriptors),
-    /// The system refused a thread, a descriptor or memory.
-    System(io::Error),
-}
-
 impl Balancer {
     /// Binds the listeners and starts the threads. Clients are served when this returns.
     ///
@@ -172,13 +137,31 @@ impl Balancer {
         Self::start_with(plan, Vec::new())
     }
 
-    /// The same with listeners that are bound already, such as those of
-    /// [`inherit::listeners`](crate::net::inherit::listeners). Each serves as the configured one
-    /// with its address; the others are bound.
+    /// The same with listeners that are bound already, for a program that binds before it drops
+    /// privileges, or that wants to know its port first. Each serves as the configured listener with
+    /// its address; the others are bound. The backlog of a listener stays as it is; the standard
+    /// library's is 128, ropewalk's own 4096.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let config = ropewalk::Config::new()
+    ///     .listen(&listener.local_addr()?.to_string())
+    ///     .backend("http://127.0.0.1:9001");
+    /// let balancer = ropewalk::Balancer::start_with(config.check()?.plan, vec![listener])?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As for [`Balancer::start`], and when an inherited listener is not among the configured ones.
-    pub fn start_with(mut plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
+    /// As for [`Balancer::start`], and when a listener is not among the configured ones.
+    pub fn start_with(plan: Plan, listeners: Vec<TcpListener>) -> Result<Self, StartError> {
+        let listeners: Result<_, _> = listeners.into_iter().map(Listener::try_from).collect();
+        Self::start_inherited(plan, listeners.map_err(StartError::System)?)
+    }
+
+    #[doc(hidden)]
+    pub fn start_inherited(mut plan: Plan, mut inherited: Vec<Listener>) -> Result<Self, StartError> {
         let listeners = plan.listeners.iter().map(|plan| {
             match inherited.iter().position(|inherited| inherited.address() == plan.address) {
                 Some(position) => Ok(bound(plan, inherited.swap_remove(position))),
@@ -387,88 +370,6 @@ impl Drop for Balancer {
     }
 }
 
-impl Handle {
-    /// Asks for a stop that lets requests in flight finish: nothing new is accepted, answers
-    /// carry `Connection: close`, idle connections close.
-    pub fn drain(&self) {
-        let mut wish = self.inner.ending.wish.lock();
-        if *wish == StopMode::Run {
-            *wish = StopMode::Drain;
-            let now = clock::now().as_nanos();
-            self.inner.state.shared.draining_since.store(now, Ordering::Relaxed);
-            self.inner.ending.changed.notify_all();
-            drop(wish);
-            self.inner.state.parking.wake();
-        }
-    }
-
-    /// Asks for a stop that waits for nothing.
-    pub fn stop_now(&self) {
-        *self.inner.ending.wish.lock() = StopMode::Stop;
-        self.inner.ending.changed.notify_all();
-    }
-
-    /// Whether a stop has been asked for.
-    pub fn is_stopping(&self) -> bool {
-        *self.inner.ending.wish.lock() != StopMode::Run
-    }
-
-    /// Opens the file of the access log anew, after it has been moved away.
-    pub fn reopen_logs(&self) {
-        if let Some(log) = &*self.inner.log.lock() {
-            log.reopen();
-        }
-    }
-
-    /// Says where the program's logger counts lines that it has lost, for the metrics. Can be said
-    /// once; without it none are counted.
-    pub fn count_lost_diagnostics(&self, dropped: Arc<AtomicU64>) {
-        // The logger is the process's, so there is one count.
-        let _ = self.inner.diagnostics_dropped.set(dropped);
-    }
-
-    /// The addresses where clients connect, with the port that was given for port 0.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.inner.state.shared.listeners.load().iter().map(|info| info.address).collect()
-    }
-
-    /// How every backend is.
-    pub fn backends(&self) -> Vec<BackendState> {
-        let snapshot = self.inner.state.shared.snapshot.load();
-        let of_pool = |pool: &crate::upstream::pool::Pool| {
-            let name = pool.name().to_owned();
-            pool.backends()
-                .iter()
-                .map(|backend| BackendState {
-                    name: backend.name().to_owned(),
-                    pool: name.clone(),
-                    up: backend.is_up(),
-                    weight: backend.weight(),
-                    active: backend.active(),
-                    requests: backend.requests(),
-                })
-                .collect::<Vec<_>>()
-        };
-        snapshot.pools.iter().flat_map(of_pool).collect()
-    }
-
-    /// Client connections that are open.
-    pub fn connections(&self) -> usize {
-        self.inner.state.shared.connections.load(Ordering::Relaxed)
-    }
-
-    /// The first thread that ended unexpectedly: [`Balancer::join`] then returns, and the balancer
-    /// serves no more.
-    pub fn failure(&self) -> Option<ThreadEnded> {
-        self.inner.threads.failure().cloned()
-    }
-
-    /// Panics over a request that a worker survived; anything but 0 is a bug.
-    pub fn panics(&self) -> u64 {
-        self.inner.state.panics.load(Ordering::Relaxed)
-    }
-}
-
 /// Opens a listener.
 fn bind(plan: &ListenerPlan) -> Result<BoundListener, StartError> {
     Listener::bind(plan.address)
@@ -492,43 +393,6 @@ fn takes_notes(plan: &Plan) -> bool {
 fn large_buffers(plan: &Plan) -> Option<Arc<LargeBuffers>> {
     let count = WorstCase::of(plan).large_buffers?;
     Some(Arc::new(LargeBuffers::new(usize::try_from(count).unwrap_or(usize::MAX))))
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind { address, source } => {
-                write!(f, "cannot listen on {address}: {source}")?;
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        write!(f, "; find who holds it with: ss -ltnp 'sport = :{}'", address.port())
-                    }
-                    io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-                        write!(f, "; ports below 1024 need CAP_NET_BIND_SERVICE: try a higher one")
-                    }
-                    io::ErrorKind::AddrNotAvailable => write!(f, "; this machine does not have that address"),
-                    _ => Ok(()),
-                }
-            }
-            Self::NotConfigured { address } => write!(
-                f,
-                "the service manager passed a socket that listens on {address}, but the configuration has no \
-                 such listener; put \"{address}\" into \"listen\", or change ListenStream= of the socket unit"
-            ),
-            Self::Descriptors(source) => write!(f, "cannot start: {source}"),
-            Self::System(source) => write!(f, "cannot start: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Bind { source, .. } | Self::System(source) => Some(source),
-            Self::Descriptors(source) => Some(source),
-            Self::NotConfigured { .. } => None,
-        }
-    }
 }
 
 /// LIMIT: how long a start waits for the first probes.

@@ -96,7 +96,7 @@ pub(crate) fn balance(
             return Exit::Failed;
         }
     };
-    let balancer = match Balancer::start_with(plan, inherited) {
+    let balancer = match Balancer::start_inherited(plan, inherited) {
         Ok(balancer) => balancer,
         Err(error) => {
             complain(format_args!("ropewalk: {error}"));

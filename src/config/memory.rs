@@ -154,7 +154,7 @@ impl Typical {
     }
 }
 
-const IDLE_PROCESS: u64 = 4_800 << 10;
+const IDLE_PROCESS: u64 = 5_600 << 10;
 const IDLE_WORKER: u64 = 14 << 10;
 const IDLE_CLIENT: u64 = 920;
 const WAITING_REQUEST: u64 = 5_260;
@@ -167,7 +167,8 @@ impl fmt::Display for Typical {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, waiting, bytes } = *self;
         let clients = Counted(clients as usize, "client");
-        write!(f, "about {} with {clients}, {waiting} of them waiting for a backend", Size(bytes))
+        let mebibytes = bytes.div_ceil(1 << 20);
+        write!(f, "about {mebibytes}MiB with {clients}, {waiting} of them waiting for a backend")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -27,6 +27,14 @@ pub enum Accept {
     Empty,
     /// The process or the machine is out of descriptors or memory.
     Exhausted(Errno),
+}
+
+impl TryFrom<TcpListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: TcpListener) -> io::Result<Self> {
+        Self::inherited(listener.into())
+    }
 }
 
 impl Listener {

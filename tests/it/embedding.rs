@@ -1,8 +1,9 @@
 //! The library API: what an embedding program relies on.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
-use ropewalk::{Balancer, Config};
+use ropewalk::{Balancer, Config, StartError};
 
 use super::client::Client;
 use super::origin::Origin;
@@ -43,6 +44,65 @@ fn a_handle_shows_backends_and_connections() {
     drop(client);
     wait::until("the connection is gone", || handle.connections() == 0);
     assert_eq!(handle.panics(), 0);
+}
+
+#[test]
+fn a_listener_that_was_bound_before_is_served() {
+    let origin = Origin::named("origin");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let config = Config::new().listen(&address.to_string()).backend(&format!("http://{}", origin.address()));
+    let checked = config.check().expect("a good configuration").plan;
+    let balancer = Balancer::start_with(checked.clone(), vec![listener]).expect("a start");
+    assert_eq!(balancer.addresses(), [address]);
+    assert_eq!(Client::connect(address).get("/").text(), "origin\n");
+    drop(balancer);
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let error = Balancer::start_with(checked, vec![other]).err().expect("a refusal");
+    assert!(matches!(error, StartError::NotConfigured { .. }), "{error}");
+}
+
+#[test]
+fn a_handle_drains_a_backend_and_brings_it_back() {
+    let origin = Origin::named("origin");
+    let balancer = balancer(&origin);
+    let handle = balancer.handle();
+    let status = || Client::connect(balancer.addresses()[0]).get("/").head.status();
+    handle.set_weight("only", 0).expect("a known backend");
+    assert_eq!((handle.backends()[0].weight, status()), (0, 503));
+    handle.set_weight("only", 9).expect("a known backend");
+    assert_eq!((handle.backends()[0].weight, status()), (9, 200));
+    handle.restore_weight("only").expect("a known backend");
+    assert_eq!(handle.backends()[0].weight, 1);
+    let error = handle.set_weight("onyl", 0).expect_err("no such backend");
+    assert!(error.to_string().contains("onyl") && error.to_string().contains("only"), "{error}");
+}
+
+#[test]
+fn a_handle_renders_the_metrics_without_an_admin_listener() {
+    let origin = Origin::named("origin");
+    let balancer = balancer(&origin);
+    assert_eq!(balancer.admin_address(), None);
+    Client::connect(balancer.addresses()[0]).get("/");
+    wait::until("the request is counted", || {
+        let text = balancer.handle().metrics();
+        text.lines().any(|line| line.starts_with("ropewalk_requests_total{") && line.ends_with(" 1"))
+    });
+}
+
+#[test]
+fn a_configuration_is_applied_while_clients_are_served() {
+    let (first, second) = (Origin::named("first"), Origin::named("second"));
+    let balancer = balancer(&first);
+    let address = balancer.addresses()[0];
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").text(), "first\n");
+    let url = format!("http://{}", second.address());
+    let config = Config::new().listen("127.0.0.1:0").named_backend("only", &url);
+    let changes =
+        balancer.handle().reload(config.check().expect("a good configuration").plan).expect("a reload");
+    assert!(!changes.is_empty());
+    assert_eq!(client.get("/").text(), "second\n", "on the same connection");
 }
 
 #[test]
