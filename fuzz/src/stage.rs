@@ -13,6 +13,7 @@ use ropewalk::internal::base::clock::Moment;
 use ropewalk::internal::config::plan::Plan;
 use ropewalk::internal::net::parking::{ParkToken, Unpark};
 use ropewalk::internal::net::pipe::PipeAllowance;
+use ropewalk::internal::net::stream::Stream;
 use ropewalk::internal::proxy::connection::Connection;
 use ropewalk::internal::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
 use ropewalk::internal::proxy::counted::{Counted, Counts};
@@ -80,7 +81,7 @@ pub fn set(plan: Plan) -> (Box<Connection>, Context, UnixStream) {
     // The clock stands still, so no deadline ever fires.
     let now = Moment::ZERO + Duration::from_secs(1000);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    let task = Box::new(Connection::new(ours.into(), peer, info, snapshot, counts, now));
+    let task = Box::new(Connection::new(Stream::accepted(ours.into()), peer, info, snapshot, counts, now));
     (task, Context::new(0, shared, Weak::<Nobody>::new(), now), client)
 }
 

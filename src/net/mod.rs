@@ -10,10 +10,13 @@
 pub mod inherit;
 pub mod io;
 pub mod listen;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod parking;
 pub mod pipe;
 pub mod stream;
 pub mod sys;
+mod transport;
 pub mod wait;
 #[expect(
     clippy::indexing_slicing,

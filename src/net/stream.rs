@@ -5,25 +5,17 @@
 //! a stream carries a hint, set by whoever watched the socket and cleared when it ran dry.
 //! The hint saves calls and never decides anything: every wait is level-triggered.
 
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{
-    self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType,
-    ipproto, sockopt,
-};
-
-use socket2::SockRef;
 
 use crate::base::buffer::{Buffer, BufferPool, Size};
-use crate::base::limits::UNSENT_BYTES_WIDE_MAX;
 use crate::net::io::{Interest, Io};
+#[cfg(test)]
+use crate::net::memory::Memory;
 use crate::net::pipe::Pipe;
-use crate::net::sys;
+use crate::net::transport::Transport;
 
 /// The state of an idle connection, on which no response is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +28,10 @@ pub enum Rest {
     Talking,
 }
 
-/// A connected (or connecting) TCP socket.
+/// A connected (or connecting) stream of bytes.
 #[derive(Debug)]
 pub struct Stream {
-    fd: OwnedFd,
+    transport: Transport,
     readable: bool,
     registered: bool,
     hung_up: bool,
@@ -52,7 +44,14 @@ impl Stream {
     /// Takes over a socket that was accepted without blocking. It is worth reading at once:
     /// most clients have sent their request by then.
     pub fn accepted(fd: OwnedFd) -> Self {
-        Self { fd, readable: true, registered: false, hung_up: false, wide: false, want: Interest::NONE }
+        Self {
+            transport: Transport::Tcp(fd),
+            readable: true,
+            registered: false,
+            hung_up: false,
+            wide: false,
+            want: Interest::NONE,
+        }
     }
 
     /// Begins to connect. The first write tells whether it came to be: it is refused with
@@ -61,23 +60,27 @@ impl Stream {
     /// # Errors
     /// The socket cannot be made, or the address cannot be reached at all.
     pub fn connect(address: SocketAddr) -> Result<Self, Errno> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        sockopt::set_tcp_nodelay(&fd, true)?;
-        match net::connect(&fd, &address) {
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self {
-                fd,
-                readable: false,
-                registered: false,
-                hung_up: false,
-                wide: false,
-                want: Interest::NONE,
-            }),
-            // The kernel says the same of an address that nothing here can reach and of ports
-            // that are used up. The first is the backend's trouble, the second is ours.
-            Err(Errno::ADDRNOTAVAIL) if !has_source(address) => Err(Errno::NETUNREACH),
-            Err(error) => Err(error),
+        let transport = Transport::connect(address)?;
+        Ok(Self {
+            transport,
+            readable: false,
+            registered: false,
+            hung_up: false,
+            wide: false,
+            want: Interest::NONE,
+        })
+    }
+
+    /// A connection in memory, which a client has opened.
+    #[cfg(test)]
+    pub(crate) fn in_memory(memory: Memory) -> Self {
+        Self {
+            transport: Transport::Memory(memory),
+            readable: true,
+            registered: false,
+            hung_up: false,
+            wide: false,
+            want: Interest::NONE,
         }
     }
 
@@ -93,15 +96,9 @@ impl Stream {
         }
         let Some(space) = buffer.space(pool, size) else { return Err(Errno::NOBUFS) };
         let room = space.capacity() - space.len();
-        let outcome = loop {
-            match net::recv(&self.fd, spare_capacity(space), RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
-                outcome => break outcome,
-            }
-        };
-        match outcome {
-            Ok((0, _)) => Ok(Io::End),
-            Ok((count, _)) => {
+        match self.transport.recv(space) {
+            Ok(0) => Ok(Io::End),
+            Ok(count) => {
                 // Once both directions have ended no event will say that there is more.
                 self.readable = count == room || self.hung_up;
                 Ok(Io::Moved(count))
@@ -129,7 +126,7 @@ impl Stream {
     /// # Errors
     /// As for [`Stream::write`].
     pub fn offer(&mut self, bytes: &[u8]) -> Result<Io, Errno> {
-        moved(retry(|| net::send(&self.fd, bytes, SendFlags::NOSIGNAL)))
+        moved(self.transport.send(bytes))
     }
 
     /// Writes as much of `first` and then `second` as the socket takes, in one call.
@@ -143,17 +140,14 @@ impl Stream {
         if first.is_empty() {
             return self.write(second);
         }
-        let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let outcome = moved(retry(|| {
-            net::sendmsg(&self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
-        }));
+        let outcome = moved(self.transport.send_both(first, second));
         self.note_write(outcome)
     }
 
     /// Bytes that were written and that the peer has not acknowledged; `None` if the kernel does
     /// not say.
     pub fn unacknowledged(&self) -> Option<u64> {
-        sys::unacknowledged(&self.fd).ok().and_then(|count| u64::try_from(count).ok())
+        self.transport.unacknowledged()
     }
 
     /// Moves up to `room` bytes of what has arrived into an empty pipe.
@@ -165,7 +159,7 @@ impl Stream {
             self.want.read = true;
             return Ok(Io::Blocked);
         }
-        let outcome = pipe.fill(&self.fd, room);
+        let outcome = self.transport.fill(pipe, room);
         // A pipe may be full before it holds `room` bytes; then the next poll finds more.
         self.readable = match outcome {
             Ok(Io::Moved(count)) => count == room || self.hung_up,
@@ -181,38 +175,33 @@ impl Stream {
     /// # Errors
     /// As for [`Stream::write`].
     pub fn write_from(&mut self, pipe: &mut Pipe) -> Result<Io, Errno> {
-        let outcome = pipe.drain(&self.fd);
+        let outcome = self.transport.drain(pipe);
         self.note_write(outcome)
     }
 
     /// Lets the kernel take more for this peer before it has left.
     pub fn widen(&mut self) {
         if !std::mem::replace(&mut self.wide, true) {
-            // Should this fail, bodies go in smaller pieces.
-            let _ = SockRef::from(&self.fd).set_tcp_notsent_lowat(UNSENT_BYTES_WIDE_MAX);
+            self.transport.widen();
         }
     }
 
     /// Tells the peer that nothing more will come.
     pub fn finish_writing(&mut self) {
-        // A peer that has gone already needs no telling.
-        let _ = net::shutdown(&self.fd, Shutdown::Write);
+        self.transport.finish_writing();
     }
 
     /// Makes closing this stream a reset, for a response that must not look complete.
     pub fn reset_on_close(&mut self) {
-        // Should this fail, the peer still sees the connection end early.
-        let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+        self.transport.reset_on_close();
     }
 
     /// The state of an idle connection. Unsolicited bytes would be taken for the answer to the next
     /// request.
     pub fn at_rest(&self) -> Rest {
-        let mut byte = [0_u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match net::recv(&self.fd, &mut byte, flags) {
+        match self.transport.peek() {
             Err(Errno::AGAIN) => Rest::Quiet,
-            Ok((1.., _)) => Rest::Talking,
+            Ok(1..) => Rest::Talking,
             Ok(_) | Err(_) => Rest::Closed,
         }
     }
@@ -244,7 +233,7 @@ impl Stream {
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.transport.as_fd().as_raw_fd()
     }
 
     /// Notes that both directions have ended. What has arrived can still be read; no event is
@@ -266,7 +255,7 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.transport.as_fd()
     }
 }
 
@@ -279,41 +268,10 @@ pub fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
 }
 
-/// Whether this machine has an address of its own to reach `address` from. Connecting a datagram
-/// socket chooses one and sends nothing; its ports are not those that TCP has run out of.
-fn has_source(address: SocketAddr) -> bool {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
-    socket.is_ok_and(|socket| net::connect(&socket, &address).is_ok())
-}
-
-fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            outcome => return outcome,
-        }
-    }
-}
-
 fn moved(outcome: Result<usize, Errno>) -> Result<Io, Errno> {
     match outcome {
         Ok(count) => Ok(Io::Moved(count)),
         Err(Errno::AGAIN) => Ok(Io::Blocked),
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_cannot_be_reached_is_told_from_ports_that_are_used_up() {
-        assert!(has_source(SocketAddr::from(([127, 0, 0, 1], 9))));
-        // Of the kernel's own network, link-local addresses are unreachable without an interface.
-        assert!(!has_source("[fe80::1]:9".parse().unwrap()));
-        assert!(is_shortage(Errno::ADDRNOTAVAIL));
-        assert!(!is_shortage(Errno::NETUNREACH));
     }
 }

@@ -1,7 +1,6 @@
 //! The client's side of a connection: what outlives one exchange.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::buffer::Buffer;
@@ -48,14 +47,14 @@ pub(super) struct Client {
 impl Client {
     /// A client whose connection was just accepted.
     pub(super) fn new(
-        fd: OwnedFd,
+        stream: Stream,
         peer: SocketAddr,
         listener: Arc<ListenerInfo>,
         counts: Counts,
         now: Moment,
     ) -> Self {
         Self {
-            stream: Stream::accepted(fd),
+            stream,
             peer,
             listener,
             inbound: Buffer::default(),

@@ -226,3 +226,62 @@ fn link(stream: Stream, lease: Lease, origin: Origin, cx: &Context) -> Link {
         lifetime: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use crate::net::wait::Reason;
+    use crate::proxy::scene::{GET, OK, Scene};
+
+    #[test]
+    fn a_connection_is_kept_and_used_for_the_next_request() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, first) = scene.dialled();
+        scene.backend_sends(&first, OK);
+        let (_, second) = {
+            scene.client_sends(GET);
+            scene.dialled()
+        };
+        // The strategy takes the other backend in turn; the third request finds the first one's again.
+        scene.backend_sends(&second, OK);
+        scene.client_sends(GET);
+        assert!(scene.network.accept().is_none());
+        assert_eq!(first.received().matches("GET /x").count(), 2);
+    }
+
+    #[test]
+    fn a_backend_that_refuses_is_passed_over() {
+        let mut scene = Scene::new();
+        scene.network.fail_next(Errno::CONNREFUSED);
+        scene.client_sends(GET);
+        let ((refused, _), (taken, backend)) = (scene.dialled(), scene.dialled());
+        assert_ne!(refused, taken);
+        scene.backend_sends(&backend, OK);
+        assert!(scene.client.received().starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[test]
+    fn the_last_backend_is_dialled_again_until_the_connect_timeout() {
+        let mut scene = Scene::new();
+        (0..100).for_each(|_| scene.network.fail_next(Errno::CONNREFUSED));
+        scene.client_sends(GET);
+        assert_eq!((scene.waits, scene.client.received().as_str()), (Some(Reason::Redial), ""));
+        (0..100).for_each(|_| scene.pass(1));
+        assert!(scene.client.received().starts_with("HTTP/1.1 502 "));
+    }
+
+    #[test]
+    fn a_connection_that_does_not_come_to_be_in_time_is_given_up() {
+        let mut scene = Scene::new();
+        scene.client.send(GET);
+        scene.network.fail_next(Errno::AGAIN);
+        scene.turn();
+        assert_eq!(scene.waits, Some(Reason::Connect));
+        scene.pass(60);
+        let ((slow, _), (other, backend)) = (scene.dialled(), scene.dialled());
+        assert_ne!(slow, other);
+        assert!(backend.received().starts_with("GET /x HTTP/1.1\r\n"));
+    }
+}

@@ -1,7 +1,6 @@
 //! A client connection and what it is in the middle of: the task that a worker advances.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::buffer::BufferPool;
@@ -29,7 +28,7 @@ pub struct Connection {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(
-        fd: OwnedFd,
+        stream: Stream,
         peer: SocketAddr,
         listener: Arc<ListenerInfo>,
         snapshot: Arc<Snapshot>,
@@ -37,7 +36,7 @@ impl Connection {
         now: Moment,
     ) -> Self {
         Self {
-            client: Client::new(fd, peer, listener, counts, now),
+            client: Client::new(stream, peer, listener, counts, now),
             exchange: Exchange::new(snapshot, now),
             waits_for: None,
             waits_until: Moment::NEVER,

@@ -298,3 +298,37 @@ impl Failure {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::net::wait::Reason;
+    use crate::proxy::scene::{GET, Scene};
+
+    #[test]
+    fn a_malformed_head_is_answered_and_its_connection_closed() {
+        let mut scene = Scene::new();
+        scene.client_sends("GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+        assert!(scene.client.received().starts_with("HTTP/1.1 400 "));
+        assert!(scene.client.is_ended() && scene.network.accept().is_none());
+    }
+
+    #[test]
+    fn a_backend_that_does_not_answer_in_time_is_a_504() {
+        let mut scene = Scene::new();
+        scene.client_sends(&GET.replace("GET", "POST"));
+        let (_, backend) = scene.dialled();
+        assert!(scene.waits == Some(Reason::ResponseHead) || scene.waits == Some(Reason::WholeRequest));
+        scene.pass(3600);
+        assert!(scene.client.received().starts_with("HTTP/1.1 504 ") && backend.is_ended());
+    }
+
+    #[test]
+    fn a_malformed_response_is_a_502_whose_connection_is_not_kept() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        scene.backend_sends(&backend, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+        assert!(scene.client.received().starts_with("HTTP/1.1 502 ") && backend.is_ended());
+        assert_eq!(scene.waits, Some(Reason::NextRequest), "it is not the client's fault");
+    }
+}

@@ -18,6 +18,8 @@ mod end;
 mod evidence;
 pub mod exchange;
 mod failure;
+#[cfg(test)]
+mod faults;
 mod forwarded;
 pub mod inspection;
 mod link;
@@ -31,6 +33,8 @@ mod request_id;
 mod response;
 mod retry;
 mod rewrite;
+#[cfg(test)]
+mod scene;
 mod send_progress;
 mod splice;
 pub mod step;

@@ -191,3 +191,69 @@ pub(super) fn push_end(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use crate::net::wait::Reason;
+    use crate::proxy::scene::{GET, OK, Scene};
+
+    #[test]
+    fn a_response_waits_for_a_client_that_takes_nothing() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        scene.client.give_room(20);
+        scene.backend_sends(&backend, OK);
+        assert_eq!((scene.waits, scene.client.received().len()), (Some(Reason::SendResponse), 20));
+        scene.client.give_room(usize::MAX);
+        scene.turn();
+        assert!(scene.client.received().ends_with("\r\n\r\nfine"));
+    }
+
+    #[test]
+    fn chunks_are_framed_again_without_their_extensions() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        scene.backend_sends(&backend, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n");
+        scene.backend_sends(&backend, "0\r\n\r\n");
+        assert!(scene.client.received().ends_with("\r\n\r\n2\r\nhi\r\n0\r\n\r\n"));
+        assert_eq!(scene.waits, Some(Reason::NextRequest));
+    }
+
+    #[test]
+    fn a_response_that_ends_early_cuts_the_client() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        backend.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        backend.finish();
+        scene.turn();
+        let received = scene.client.received();
+        assert!(received.ends_with("2\r\nhi\r\n") && scene.client.is_ended(), "{received}");
+    }
+
+    #[test]
+    fn only_a_reset_tells_an_http_1_0_client_that_its_response_ended_early() {
+        let mut scene = Scene::new();
+        scene.client_sends("GET /x HTTP/1.0\r\nHost: a\r\n\r\n");
+        let (_, backend) = scene.dialled();
+        backend.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        backend.finish();
+        scene.turn();
+        assert!(scene.client.received().ends_with("\r\n\r\nhi"));
+        assert!(scene.client.is_reset());
+    }
+
+    #[test]
+    fn a_client_that_has_gone_ends_the_exchange() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        scene.client.break_writes(Errno::PIPE);
+        scene.backend_sends(&backend, OK);
+        assert!(scene.client.is_ended() && backend.is_ended());
+    }
+}

@@ -307,3 +307,68 @@ fn is_stale(exchange: &Exchange, failure: Failure) -> bool {
         && exchange.tries.replayable
         && (exchange.upload.sent == 0 || exchange.asked.method.is_idempotent())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use crate::proxy::scene::{GET, OK, POST, Scene};
+
+    #[test]
+    fn a_request_that_can_be_repeated_goes_to_another_backend() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (first, backend) = scene.dialled();
+        backend.break_reads(Errno::CONNRESET);
+        scene.turn();
+        let (second, backend) = scene.dialled();
+        assert_ne!(first, second);
+        scene.backend_sends(&backend, OK);
+        assert!(scene.client.received().ends_with("\r\n\r\nfine"));
+    }
+
+    #[test]
+    fn a_request_that_may_have_been_acted_on_is_not_sent_twice() {
+        let mut scene = Scene::new();
+        scene.client_sends(POST);
+        let (_, backend) = scene.dialled();
+        assert!(backend.received().ends_with("\r\n\r\nhi"));
+        backend.finish();
+        scene.turn();
+        assert!(scene.network.accept().is_none());
+        assert!(scene.client.received().starts_with("HTTP/1.1 502 "));
+    }
+
+    #[test]
+    fn no_response_follows_one_that_has_begun() {
+        let mut scene = Scene::new();
+        scene.client_sends(GET);
+        let (_, backend) = scene.dialled();
+        scene.backend_sends(&backend, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi");
+        backend.break_reads(Errno::CONNRESET);
+        scene.turn();
+        assert!(scene.network.accept().is_none());
+        let received = scene.client.received();
+        assert!(received.ends_with("\r\n\r\nfi") && received.matches("HTTP/1.1").count() == 1, "{received}");
+        assert!(scene.client.is_ended());
+    }
+
+    #[test]
+    fn a_kept_connection_that_has_died_is_replaced_by_a_fresh_one_to_the_same_backend() {
+        let mut scene = Scene::new();
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            scene.client_sends(GET);
+            kept.push(scene.dialled());
+            scene.backend_sends(&kept.last().unwrap().1, OK);
+        }
+        scene.client_sends(GET);
+        let (address, first) = &kept[0];
+        assert_eq!(first.received().matches("GET").count(), 2, "the kept connection is used");
+        first.break_reads(Errno::CONNRESET);
+        scene.turn();
+        let (again, fresh) = scene.dialled();
+        assert_eq!(again, *address);
+        assert!(fresh.received().starts_with("GET /x"));
+    }
+}

@@ -336,3 +336,42 @@ fn count_ours(value: &[u8]) -> usize {
         })
         .count()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy::scene::{OK, Scene};
+
+    #[test]
+    fn a_backend_gets_no_field_that_concerns_the_connection() {
+        let mut scene = Scene::new();
+        scene.client_sends(
+            "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\nX-Own: 1\r\nKeep-Alive: 5\r\nX-Kept: 2\r\n\r\n",
+        );
+        let request = scene.dialled().1.received();
+        assert!(request.contains("\r\nX-Kept: 2\r\n"), "{request}");
+        for gone in ["X-Own", "Keep-Alive", "close"] {
+            assert!(!request.contains(gone), "{gone} in {request}");
+        }
+    }
+
+    #[test]
+    fn a_backend_is_told_who_asked_and_a_client_cannot_say_so_itself() {
+        let mut scene = Scene::new();
+        scene.client_sends("GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n");
+        let request = scene.dialled().1.received();
+        assert!(request.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"), "{request}");
+        assert!(!request.contains("9.9.9.9"), "{request}");
+    }
+
+    #[test]
+    fn a_response_says_whether_its_client_connection_is_kept() {
+        for (asks, said) in [("", false), ("Connection: close\r\n", true)] {
+            let mut scene = Scene::new();
+            scene.client_sends(&format!("GET /x HTTP/1.1\r\nHost: a\r\n{asks}\r\n"));
+            let (_, backend) = scene.dialled();
+            scene.backend_sends(&backend, OK);
+            let response = scene.client.received();
+            assert_eq!(response.contains("\r\nConnection: close\r\n"), said, "{response}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use crate::base::clock::Moment;
 use crate::base::limits::{ACCEPT_BATCH, ACCEPT_PAUSE, DISPLACED_AT_ONCE_MAX, RETRY_AFTER_S};
 use crate::net::listen::Accept;
+use crate::net::stream::Stream;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::ListenerInfo;
 use crate::proxy::counted::{Counted, Counts};
@@ -137,7 +138,7 @@ impl Acceptor {
         }
         let connections = Counted::new(&shared.connections);
         let counts = Counts { connections, of_client: self.clients.count(client) };
-        state.ready.put(Box::new(Connection::new(fd, peer, info, snapshot, counts, now)));
+        state.ready.put(Box::new(Connection::new(Stream::accepted(fd), peer, info, snapshot, counts, now)));
     }
 
     /// Whether there is room for one more connection of a client, perhaps by closing idle ones.
