@@ -1,7 +1,8 @@
-//! The hot path: takes a task from where it is to its next wait.
+//! The hot path: takes a connection from where it is to its next wait.
 //!
-//! Whoever reads only this file knows what ropewalk does with a request. Every branch is
-//! here; the functions it calls run straight through.
+//! This file tells the whole story of a request: every stage, what may follow it, which deadline
+//! has which consequence, and what becomes of a failure. The functions it calls do one stage's
+//! work and say what is next; none of them calls another stage.
 
 use crate::base::limits::TURN_REQUESTS;
 use crate::net::wait::{Reason, Wait};
