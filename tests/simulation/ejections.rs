@@ -5,7 +5,8 @@ use std::time::Duration;
 use ropewalk::internal::upstream::ejection::View;
 use ropewalk::internal::upstream::pool::Ask;
 
-use super::{FLIGHTS_MAX, Member, World};
+use super::member::Member;
+use super::{FLIGHTS_MAX, World};
 
 impl World {
     /// Everything answers: each ejected member gets its trial in time, and serves again.

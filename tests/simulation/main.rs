@@ -7,6 +7,7 @@
 //! simulation` replays it.
 
 mod ejections;
+mod member;
 mod threads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,15 +16,15 @@ use std::time::Duration;
 
 use ropewalk::internal::base::clock::Moment;
 use ropewalk::internal::base::limits::PROBE_EVERY_IN_TRANSITION;
-use ropewalk::internal::config::plan::{
-    BackendPlan, Ejection, HealthCheck, Limits, PoolPlan, Probe, Strategy,
-};
-use ropewalk::internal::net::parking::{ParkToken, Unpark};
-use ropewalk::internal::upstream::ejection::{Evidence as Failed, View};
+use ropewalk::internal::config::plan::{Ejection, HealthCheck, PoolPlan, Probe, Strategy};
+use ropewalk::internal::net::parking::Unpark;
+use ropewalk::internal::upstream::ejection::Evidence as Failed;
 use ropewalk::internal::upstream::health::{Evidence, ProbeResult, Proof, Reason, Transition};
 use ropewalk::internal::upstream::lease::Lease;
 use ropewalk::internal::upstream::pool::{Ask, Pool};
 use ropewalk::internal::upstream::queue::{Admission, Ticket};
+
+use member::{Member, NeverParks, backend, limits};
 
 /// Seeds of one test run, and events of each.
 const SEEDS: u64 = 200;
@@ -87,36 +88,6 @@ struct Waiting {
     ask: Ask,
     tried_indexes: Vec<usize>,
     tries_left: u32,
-}
-
-/// No task is parked here: waiting requests are checked after every event.
-struct NeverParks;
-
-impl Unpark for NeverParks {
-    fn unpark(&self, _: ParkToken) {
-        unreachable!("nothing was parked");
-    }
-}
-
-/// What should be true of a backend.
-struct Member {
-    weight: u32,
-    /// Its limit on requests in flight.
-    max: Option<u32>,
-    /// Whether it would really answer.
-    serves: bool,
-    up: bool,
-    probed: bool,
-    /// Whether a probe has found it up.
-    proven: bool,
-    /// Probes in a row that contradict `up`.
-    against: u32,
-    /// Its ejection after the last event, how long it was to last, and when the last one ended.
-    ejection: Option<View>,
-    ejected_for: Option<(Duration, Moment)>,
-    probe_due: Moment,
-    tries: u64,
-    last_transition: Option<bool>,
 }
 
 impl World {
@@ -506,45 +477,5 @@ impl World {
         self.flights.insert(0, held);
         act(self);
         self.flights.remove(0);
-    }
-}
-
-impl Member {
-    /// The state changed: to the expected one, and not to the one it already was.
-    fn expect_turn(&mut self, transition: Option<Transition>, expected: Transition) {
-        assert_eq!(transition, Some(expected));
-        assert_ne!(self.last_transition.replace(expected.up), Some(expected.up), "the same verdict twice");
-        assert_ne!(self.up, expected.up, "a turn to where it was");
-        self.up = expected.up;
-        self.against = 0;
-    }
-}
-
-fn backend(index: usize, weight: u32, max_connections: Option<u32>) -> BackendPlan {
-    BackendPlan {
-        name: format!("server-{index}"),
-        host: "127.0.0.1".to_owned(),
-        port: 9000,
-        weight,
-        max_connections,
-    }
-}
-
-fn limits() -> Limits {
-    Limits {
-        connections_per_client: None,
-        connections: 100,
-        tunnels: 75,
-        head: 8192,
-        interim: None,
-        fields: 100,
-        target: 8192,
-        body: None,
-        body_rate: None,
-        response_rate: None,
-        requests_per_connection: None,
-        queue: QUEUE,
-        upstream_idle: 4,
-        memory: None,
     }
 }

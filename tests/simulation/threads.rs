@@ -9,7 +9,7 @@ use ropewalk::internal::upstream::lease::Lease;
 use ropewalk::internal::upstream::pool::{Ask, Pool};
 use ropewalk::internal::upstream::queue::Admission;
 
-use super::{NeverParks, backend, limits};
+use super::member::{NeverParks, backend, limits};
 
 /// A count can be shared: leases taken and dropped on many threads leave none behind.
 #[test]
