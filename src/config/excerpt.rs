@@ -243,6 +243,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_comment_behind_a_mistake_is_left_out_too() {
+        for text in ["{ \"a\": 1 /* old token hunter2 }", "{ \"a\": 1 / 2, // old token hunter2\n}"] {
+            let shown = Lines::of(text).excerpt(1, 10).unwrap().to_string();
+            assert!(shown.contains("\"a\": 1 /") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in "\\PC*", line in 0usize..3, column in 1usize..99) {

@@ -10,18 +10,23 @@ use std::ops::Range;
 
 /// The text with spaces in place of comments and trailing commas. Borrowed if it has neither.
 pub(super) fn to_json(text: &str) -> Cow<'_, str> {
-    without(text, &blanks(text))
+    without(text, &blanks(text).0)
 }
 
-/// The text with spaces in place of comments.
+/// The text with spaces in place of comments, to be shown to people. Behind a `/` that begins no
+/// complete comment the rest of the line is left out too: it was probably meant to be one.
 pub(super) fn without_comments(text: &str) -> Cow<'_, str> {
-    let mut comments = blanks(text);
+    let (mut comments, stopped) = blanks(text);
     comments.retain(|range| text[range.clone()].starts_with('/'));
+    if let Some(rest) = text.get(stopped..).filter(|rest| rest.starts_with('/')) {
+        let line = rest.find('\n').unwrap_or(rest.len());
+        comments.push(stopped + 1..stopped + line);
+    }
     without(text, &comments)
 }
 
-/// Where comments and trailing commas stand.
-fn blanks(text: &str) -> Vec<Range<usize>> {
+/// Where comments and trailing commas stand, and how far the text was understood.
+fn blanks(text: &str) -> (Vec<Range<usize>>, usize) {
     let bytes = text.as_bytes();
     let mut blanks = Vec::new();
     // The last byte outside of white space and comments.
@@ -51,7 +56,7 @@ fn blanks(text: &str) -> Vec<Range<usize>> {
         }
         last = byte;
     }
-    blanks
+    (blanks, at)
 }
 
 /// Where a string ends that begins here. `None` if it does not end on its line, as JSON demands.
