@@ -173,7 +173,8 @@ fn state_survives_a_reload() {
     }
     assert_eq!(held.requests(), 0);
     // Probes of the address come and go; a request used the connection that was kept.
-    assert_eq!(balancer.backend("up")["idle_connections"], 1);
+    // It is given back after the client has its response.
+    wait::until("it is kept", || balancer.backend("up")["idle_connections"] == 1);
     assert!(up.requests() == 6, "{} requests over {connections} connections", up.requests());
     assert_eq!(balancer.process().lines_with(&[" is DOWN"]), 1, "{}", balancer.process().log());
     assert_eq!(balancer.process().lines_with(&[" is UP"]), 0, "{}", balancer.process().log());
