@@ -57,7 +57,7 @@ impl Handle {
         *self.inner.ending.wish.lock() != StopMode::Run
     }
 
-    /// Opens the file of the access log anew, after it has been moved away.
+    /// Reopens the access log file, after it was moved away.
     pub fn reopen_logs(&self) {
         if let Some(log) = &*self.inner.log.lock() {
             log.reopen();

@@ -272,7 +272,7 @@ impl Place {
 }
 
 impl ChunkError {
-    /// A one-sentence explanation for whoever debugs this, without a full stop.
+    /// One sentence for debugging, without a full stop.
     pub fn explain(self) -> &'static str {
         match self {
             ChunkError::Size => "a chunk size is not hexadecimal digits",

@@ -105,7 +105,7 @@ impl HeadError {
         }
     }
 
-    /// A one-sentence explanation for whoever debugs this, without a full stop.
+    /// One sentence for debugging, without a full stop.
     pub fn explain(self) -> &'static str {
         match self {
             HeadError::NotHttp => {

@@ -130,7 +130,7 @@ impl Peer {
         self.0.lock().write_fault = Some(error);
     }
 
-    /// Lets us write so many bytes more, and then none.
+    /// Allows this many more bytes to be written, then none.
     pub(crate) fn give_room(&self, room: usize) {
         self.0.lock().room = room;
     }

@@ -21,7 +21,7 @@ use crate::net::wait::{Wait, Waiter};
 
 /// Parked tasks of type `T`.
 pub struct Parking<T> {
-    /// Of the tasks. Workers look at it, so that nobody else need be woken for a task.
+    /// Of the tasks. Workers poll it, so no other thread is woken for a task.
     epoll: OwnedFd,
     /// Of everything else. The poller waits on it.
     listeners: OwnedFd,
