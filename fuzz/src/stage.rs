@@ -3,19 +3,17 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use ropewalk::config::{Config, HealthCheck, Limits};
 use ropewalk::internal::base::clock::Moment;
 use ropewalk::internal::config::plan::Plan;
 use ropewalk::internal::net::parking::{ParkToken, Unpark};
-use ropewalk::internal::net::pipe::PipeAllowance;
 use ropewalk::internal::net::stream::Stream;
 use ropewalk::internal::proxy::connection::Connection;
-use ropewalk::internal::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
+use ropewalk::internal::proxy::context::{Context, ListenerInfo, Shared};
 use ropewalk::internal::proxy::counted::{Counted, Counts};
 use ropewalk::internal::upstream::snapshot::Snapshot;
 
@@ -59,25 +57,14 @@ pub fn set(plan: Plan) -> (Box<Connection>, Context, UnixStream) {
     let (client, ours) = UnixStream::pair().expect("a socket pair");
     client.set_nonblocking(true).expect("a flag");
     ours.set_nonblocking(true).expect("a flag");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counts = Counts { connections: Counted::new(&connections), of_client: Counted::new(&Arc::default()) };
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
     let info = Arc::new(ListenerInfo { id: 1, name: "here".to_owned(), address, planned: address });
     let shared = Arc::new(Shared {
-        passwords: Arc::default(),
-        snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-        listeners: ArcSwap::from_pointee(vec![Arc::clone(&info)]),
-        draining_since: AtomicU64::new(0),
-        large_buffers: None,
-        pipes: PipeAllowance::new(ropewalk::internal::base::limits::PIPES_MAX),
-        connections,
-        bare: Arc::clone(&snapshot),
-        turned_away: TurnedAway::default(),
-        tunnels: Arc::default(),
-        log: ArcSwapOption::empty(),
         takes_notes: AtomicBool::new(true),
-        shards: Box::default(),
+        ..Shared::new(&snapshot, vec![Arc::clone(&info)], 0, ropewalk::internal::base::limits::PIPES_MAX)
     });
+    let counts =
+        Counts { connections: Counted::new(&shared.connections), of_client: Counted::new(&Arc::default()) };
     // The clock stands still, so no deadline ever fires.
     let now = Moment::ZERO + Duration::from_secs(1000);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));

@@ -22,7 +22,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 
 use crate::access_log::AccessLog;
@@ -39,9 +38,7 @@ use crate::config::plan::{AdminPlan, ListenerPlan, Plan};
 use crate::health::thread::HealthThread;
 use crate::net::listen::Listener;
 use crate::net::parking::lot::Parking;
-use crate::net::pipe::PipeAllowance;
-use crate::observe::metrics::Shard;
-use crate::proxy::context::{ListenerInfo, Shared, TurnedAway};
+use crate::proxy::context::{ListenerInfo, Shared};
 use crate::server::accept::{Acceptor, BoundListener};
 use crate::server::poller::Poller;
 use crate::server::ready::Ready;
@@ -189,20 +186,11 @@ impl Balancer {
         let now = clock::now();
         let ready = Ready::new(workers, plan.limits.connections)?;
         let snapshot = Arc::new(Snapshot::new(plan));
+        let infos = listeners.iter().map(|bound| Arc::clone(&bound.info)).collect();
         let shared = Arc::new(Shared {
-            snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            bare: Arc::new(Snapshot::bare(&snapshot.plan)),
-            listeners: ArcSwap::from_pointee(listeners.iter().map(|bound| Arc::clone(&bound.info)).collect()),
-            draining_since: AtomicU64::new(0),
-            pipes: PipeAllowance::new(fitted.pipes),
-            connections: Arc::new(AtomicUsize::new(0)),
-            turned_away: TurnedAway::default(),
-            tunnels: Arc::new(AtomicUsize::new(0)),
-            passwords: Arc::default(),
-            log: ArcSwapOption::empty(),
             takes_notes: AtomicBool::new(takes_notes(&snapshot.plan)),
             large_buffers: large_buffers(&snapshot.plan),
-            shards: (0..workers).map(|_| Shard::default()).collect(),
+            ..Shared::new(&snapshot, infos, workers, fitted.pipes)
         });
         let state = Arc::new(ServerState {
             ready,

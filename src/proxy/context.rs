@@ -67,6 +67,30 @@ pub struct TurnedAway {
 }
 
 impl Shared {
+    /// What a balancer starts with: no connection, no access log, and large buffers without a limit.
+    pub fn new(
+        snapshot: &Arc<Snapshot>,
+        listeners: Vec<Arc<ListenerInfo>>,
+        workers: usize,
+        pipes: usize,
+    ) -> Self {
+        Self {
+            snapshot: ArcSwap::new(Arc::clone(snapshot)),
+            bare: Arc::new(Snapshot::bare(&snapshot.plan)),
+            listeners: ArcSwap::from_pointee(listeners),
+            draining_since: AtomicU64::new(0),
+            pipes: PipeAllowance::new(pipes),
+            connections: Arc::default(),
+            turned_away: TurnedAway::default(),
+            tunnels: Arc::default(),
+            takes_notes: AtomicBool::new(false),
+            passwords: Arc::default(),
+            log: ArcSwapOption::empty(),
+            large_buffers: None,
+            shards: (0..workers).map(|_| Shard::default()).collect(),
+        }
+    }
+
     /// What is known now of a listener, which a reload may have given another name.
     pub fn present(&self, info: &Arc<ListenerInfo>) -> Arc<ListenerInfo> {
         let present = self.listeners.load();

@@ -1,22 +1,18 @@
 //! A connection that a test advances step by step, with client and backends in memory.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::base::clock::Moment;
 use crate::config::{Config, HealthCheck};
 use crate::net::memory::{self, Network, Peer};
 use crate::net::parking::{ParkToken, Unpark};
-use crate::net::pipe::PipeAllowance;
 use crate::net::stream::Stream;
 use crate::net::wait::{Reason, Waiter};
 use crate::proxy::advance::advance;
 use crate::proxy::connection::Connection;
-use crate::proxy::context::{Context, ListenerInfo, Shared, TurnedAway};
+use crate::proxy::context::{Context, ListenerInfo, Shared};
 use crate::proxy::counted::{Counted, Counts};
 use crate::proxy::step::Next;
 use crate::upstream::snapshot::Snapshot;
@@ -48,27 +44,14 @@ impl Scene {
             .backend("http://127.0.0.1:2")
             .health_check(HealthCheck::off());
         let snapshot = Arc::new(Snapshot::new(config.check().unwrap().plan));
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counts =
-            Counts { connections: Counted::new(&connections), of_client: Counted::new(&Arc::default()) };
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
         let info = Arc::new(ListenerInfo { id: 1, name: "here".to_owned(), address, planned: address });
-        let shared = Arc::new(Shared {
-            passwords: Arc::default(),
-            snapshot: ArcSwap::new(Arc::clone(&snapshot)),
-            listeners: ArcSwap::from_pointee(vec![Arc::clone(&info)]),
-            draining_since: AtomicU64::new(0),
-            large_buffers: None,
-            // None: a pipe cannot take bytes from memory.
-            pipes: PipeAllowance::new(0),
-            connections,
-            bare: Arc::clone(&snapshot),
-            turned_away: TurnedAway::default(),
-            tunnels: Arc::default(),
-            log: ArcSwapOption::empty(),
-            takes_notes: AtomicBool::new(false),
-            shards: Box::default(),
-        });
+        // No pipes: they cannot take bytes from memory.
+        let shared = Arc::new(Shared::new(&snapshot, vec![Arc::clone(&info)], 0, 0));
+        let counts = Counts {
+            connections: Counted::new(&shared.connections),
+            of_client: Counted::new(&Arc::default()),
+        };
         let now = Moment::ZERO + Duration::from_secs(1000);
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         let (ours, client) = memory::pair();
